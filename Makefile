@@ -1,0 +1,112 @@
+# jeton: one Makefile, every flavour under build/FLAVOUR/. `make help` lists the
+# targets; V=1 shows the commands.
+FLAVOUR ?= release
+O := build/$(FLAVOUR)
+PREFIX ?= /usr/local
+SECONDS ?= 10
+VERSION := 0.1.0
+
+CSTD := -std=c17 -D_GNU_SOURCE -DJT_VERSION='"$(VERSION)"' -I.
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings \
+	-Wundef -Wvla -Wformat=2 -Wno-unused-parameter -Wno-format-truncation
+HARD := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+FLAGS_release := -O2 -g $(HARD)
+FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+FLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_clang := -O2 -g
+FLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+ifneq ($(filter clang fuzz,$(FLAVOUR)),)
+CC := clang
+WARN += -Wno-unknown-warning-option
+endif
+CFLAGS += $(CSTD) $(WARN) $(FLAGS_$(FLAVOUR))
+LDFLAGS += $(filter -fsanitize%,$(FLAGS_$(FLAVOUR))) \
+	$(if $(filter release,$(FLAVOUR)),-pie -Wl$(,)-z$(,)relro$(,)-z$(,)now)
+, := ,
+
+LIBS_shm := -lsodium -lxxhash
+LIBS_admin := $(LIBS_shm) -ljansson -lhiredis -lcsv
+LIBS_all := $(LIBS_admin) -luring -lm -lpthread
+
+# A room's library is all of it but its entry points.
+entry := %/main.c $(wildcard admin/cmd_*.c)
+obj = $(patsubst %.c,$(O)/%.o,$(1))
+lib = $(call obj,$(filter-out $(entry),$(wildcard $(1)/*.c)))
+SHM := $(call lib,shm)
+ADMIN := $(call lib,admin) $(SHM)
+SIDECAR := $(call lib,sidecar) $(ADMIN)
+BINS := $(O)/jetond $(O)/jeton $(O)/jeton-bench
+program = $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/$(1)_*.c))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
+link = $(call say,LINK)$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1)
+
+all: $(BINS) ## build jetond, jeton and jeton-bench
+
+$(O)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+$(O)/jetond: $(O)/sidecar/main.o $(SIDECAR)
+	$(call link,$(LIBS_all))
+$(O)/jeton: $(call obj,admin/main.c $(wildcard admin/cmd_*.c)) $(ADMIN)
+	$(call link,$(LIBS_admin))
+$(O)/jeton-bench: $(O)/bench/main.o $(call lib,bench) $(SIDECAR)
+	$(call link,$(LIBS_all))
+$(O)/tests/unit: $(call obj,$(wildcard tests/test_*.c tests/help_*.c)) $(SIDECAR)
+	$(call link,$(LIBS_all) -lcriterion)
+$(call program,stress): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
+	$(call link,$(LIBS_all))
+$(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
+	$(call link,-fsanitize=fuzzer $(LIBS_all))
+
+deps: ## install what building needs (Debian packages)
+	$(Q)tests/deps.sh build
+deps-test: deps ## install what testing needs; starts no service
+	$(Q)tests/deps.sh test
+demo: deps ## the main job in plain sentences, under 20 s
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo.sh $(O)
+test: deps-test ## everything that must pass: unit, stress, end to end
+	$(Q)$(MAKE) --no-print-directory all unit stress e2e
+unit: $(O)/tests/unit ## Criterion unit tests
+	$(Q)$< -j2
+stress: $(call program,stress) ## concurrency: threads under TSan, processes
+	$(Q)tests/stress.sh $(O)
+e2e: all ## real binaries, real clients
+	$(Q)tests/e2e.sh $(O)
+asan: deps-test ## all tests under address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit stress e2e
+tsan: deps ## stress programs under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=tsan stress-programs
+stress-programs: $(call program,stress)
+fuzz: deps ## parsers under libFuzzer, SECONDS each
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-programs
+	$(Q)tests/fuzz.sh build/fuzz $(SECONDS)
+fuzz-programs: $(call program,fuzz)
+plants: deps ## planted bugs: each must be caught by its test
+	$(Q)tests/plants/run.sh
+bench: deps-test ## measure beside Redis and a bare echo, in one run
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(O)/jeton-bench run
+check-layers: ## rooms include only to the left: shm < admin < sidecar < bench < tests
+	$(Q)tests/layers.sh
+lint: ## formatting, and what static analysis sees
+	$(Q)tests/lint.sh
+install: all ## binaries to PREFIX/bin
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(BINS)
+uninstall: ## remove them
+	rm -f $(patsubst $(O)/%,$(DESTDIR)$(PREFIX)/bin/%,$(BINS))
+clean: ## remove build/
+	rm -rf build
+help: ## this list
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 18
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+.PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
+	fuzz fuzz-programs plants bench check-layers lint install uninstall \
+	clean help
+.DELETE_ON_ERROR:

@@ -1,0 +1,78 @@
+/*
+ * args: the admin tool's command line, taken apart.
+ *
+ * Options may stand anywhere, as `--name value` or `--name=value`, never
+ * abbreviated; `--` ends them. One list gives parser, usage and help. A value
+ * that is given must not be empty: an unset shell variable is not "no limit".
+ */
+#ifndef JT_ADMIN_ARGS_H
+#define JT_ADMIN_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(name, what its value is called or NULL, explanation) */
+#define JT_OPTIONS(X)                                                          \
+	X(data, "DIR", "where the journal is (JETON_DATA)")                    \
+	X(run, "DIR", "where the sockets are (JETON_RUN)")                     \
+	X(help, NULL, "explain the verb")                                      \
+	X(version, NULL, "print the version")                                  \
+	X(json, NULL, "answer in JSON, a line for each thing")                 \
+	X(prefix, "P", "how every token begins: 2-4 lower-case letters")       \
+	X(expires, "WHEN",                                                     \
+	  "30d, 90d (default), 6m, 1y, never (4 years), 12h, 2027-03-31")      \
+	X(env, "E", "environment, 1-6 of a-z 0-9 (default live)")              \
+	X(owner, "O", "application or team, up to 48 bytes")                   \
+	X(rate, "N/s", "limit: N/s, N/min, N/h or N/day (default none)")       \
+	X(burst, "B", "requests at once (default N of the rate)")              \
+	X(from, "FILE.csv", "make one token a row: name, expires, env, ...")   \
+	X(out, "FILE", "write values to this new file, not to stdout")         \
+	X(offline, NULL, "no sidecar runs, and that is as it should be")       \
+	X(scope, "S", "the token must have this scope; may be repeated")       \
+	X(cost, "N", "take N from the limit; 0 only looks (default 1)")        \
+	X(file, "FILE", "read the token from here, not from stdin")            \
+	X(expect, "NUMBER:TAG", "this receipt must be part of the history")
+
+enum jt_option {
+#define X(name, value, text) JT_OPT_##name,
+	JT_OPTIONS(X)
+#undef X
+	JT_OPTIONS_N,
+};
+
+#define JT_BIT(name) (UINT64_C(1) << JT_OPT_##name)
+/* allowed with every verb */
+#define JT_GLOBAL (JT_BIT(data) | JT_BIT(run) | JT_BIT(help) | JT_BIT(version))
+
+#define JT_SCOPES_MAX 16
+#define JT_WORDS_GIVEN_MAX 8
+
+struct jt_args {
+	uint64_t given; /* bits of enum jt_option */
+#define X(name, value, text) const char *name;
+	JT_OPTIONS(X)
+#undef X
+	const char *scopes[JT_SCOPES_MAX];
+	size_t n_scopes;
+	const char *words[JT_WORDS_GIVEN_MAX]; /* what is no option */
+	size_t n_words;
+};
+
+#define JT_WHY_MAX 256
+
+/* False: WHY says what is wrong. No value is ever repeated there. */
+bool jt_args_parse(int argc, char **argv, struct jt_args *args,
+		   char why[JT_WHY_MAX]);
+
+const char *jt_option_name(enum jt_option o);
+const char *jt_option_value(enum jt_option o); /* NULL: takes none */
+const char *jt_option_text(enum jt_option o);
+
+/*
+ * Does this text hold something that looks like a token's secret? Such an
+ * argument stands in the process list and in shell histories.
+ */
+bool jt_looks_secret(const char *text);
+
+#endif

@@ -1,0 +1,109 @@
+/* jeton show: all that is known of one token. */
+#include "admin/change.h"
+#include "admin/cmd.h"
+#include "admin/expiry.h"
+#include "admin/lookup.h"
+
+#include <string.h>
+
+static void put_time(struct jt_sheet *s, const char *key, const char *label,
+		     uint64_t time_s, uint64_t now_s)
+{
+	char text[JT_TIME_TEXT], distance[JT_TIME_TEXT];
+	char human[2 * JT_TIME_TEXT + 4];
+
+	jt_time_format(time_s, text);
+	jt_time_distance(time_s, now_s, distance);
+	snprintf(human, sizeof(human), "%s (%s)", text, distance);
+	jt_sheet_text(s, key, label, text, human);
+}
+
+/* A field of a record as a string. */
+static const char *field(const char *from, size_t max, char *out)
+{
+	size_t n = strnlen(from, max);
+
+	memcpy(out, from, n);
+	out[n] = '\0';
+	return out;
+}
+
+static void put_limit(struct jt_sheet *s, const struct jt_limit *limit)
+{
+	char rate[JT_LIMIT_TEXT];
+
+	jt_limits_rate(limit, rate);
+	jt_sheet_text(s, "rate", "Rate", rate, limit->rate ? NULL : "no limit");
+	if (limit->rate)
+		jt_sheet_number(s, "burst", "Burst", (int64_t)limit->burst,
+				NULL);
+}
+
+static void put_use(struct jt_sheet *s, const struct jt_found *f,
+		    uint64_t now_s)
+{
+	if (!f->metered)
+		return;
+	jt_sheet_number(s, "uses", "Uses", (int64_t)f->look.uses, NULL);
+	jt_sheet_number(s, "refusals", "Refusals", (int64_t)f->look.refusals,
+			NULL);
+	if (f->look.last_use_s)
+		put_time(s, "last_used", "Last used", f->look.last_use_s,
+			 now_s);
+}
+
+static void put(const struct jt_found *f, bool json)
+{
+	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
+	const struct jt_card *card = &f->card;
+	char text[JT_NAME_MAX + 1];
+	struct jt_sheet s;
+
+	jt_sheet_begin(&s, json);
+	jt_sheet_text(&s, "id", "Id", field(card->id, JT_ID_BYTES, text), NULL);
+	jt_sheet_text(&s, "name", "Name", field(card->name, JT_NAME_MAX, text),
+		      NULL);
+	jt_sheet_text(&s, "env", "Environment",
+		      field(card->env, JT_ENV_MAX, text), NULL);
+	jt_sheet_text(&s, "owner", "Owner",
+		      field(card->owner, JT_OWNER_MAX, text), NULL);
+	jt_sheet_text(&s, "status", "Status", jt_card_status(card, now_s),
+		      NULL);
+	put_time(&s, "created", "Created", card->created_s, now_s);
+	put_time(&s, "expires", "Expires", card->expires_s, now_s);
+	if (card->type == JT_REC_REVOKE)
+		put_time(&s, "revoked", "Revoked", card->changed_s, now_s);
+	put_limit(&s, &f->limit);
+	put_use(&s, f, now_s);
+	jt_sheet_number(&s, "record", "Record", (int64_t)card->last, NULL);
+	jt_sheet_end(&s);
+}
+
+int jt_cmd_show(const struct jt_cmd *cmd)
+{
+	const char *id = cmd->operands[0];
+	struct jt_fault fault = {0};
+	struct jt_control control;
+	struct jt_journal j;
+	struct jt_found f;
+	int e = jt_id_check(id);
+
+	if (e)
+		return e;
+	e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
+	if (e)
+		return jt_journal_refusal(e, &fault);
+	/* without a keeper the journal answers, only the use is unknown */
+	(void)jt_control_connect(&control, cmd->paths.data,
+				 cmd->paths.run_given ? cmd->paths.run : NULL,
+				 JT_CONTROL_WAIT_MS);
+	e = jt_lookup(&j, &control, id, &f, &fault);
+	jt_control_close(&control);
+	jt_journal_close(&j);
+	if (e)
+		return jt_journal_refusal(e, &fault);
+	if (!f.exists)
+		return jt_no_such_id(id);
+	put(&f, cmd->json);
+	return 0;
+}

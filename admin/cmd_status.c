@@ -1,0 +1,167 @@
+/* jeton status: is the sidecar well, and what does it do? */
+#include "admin/change.h"
+#include "admin/cmd.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Field of the keeper's report as a line of the sheet, when it is there. */
+static void put_field(struct jt_sheet *s, const json_t *o, const char *key,
+		      const char *label)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_string(v) && *json_string_value(v))
+		jt_sheet_text(s, key, label, json_string_value(v), NULL);
+	else if (json_is_integer(v))
+		jt_sheet_number(s, key, label, json_integer_value(v), NULL);
+}
+
+static json_int_t number(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static void put_workers(struct jt_sheet *s, const json_t *workers)
+{
+	const json_t *w;
+	char text[160], key[32];
+	size_t i;
+
+	json_array_foreach(workers, i, w)
+	{
+		const char *state =
+			json_string_value(json_object_get(w, "state"));
+
+		snprintf(key, sizeof(key), "worker_%zu", i + 1);
+		snprintf(text, sizeof(text),
+			 "pid %" JSON_INTEGER_FORMAT
+			 " %s, connections %" JSON_INTEGER_FORMAT
+			 " now %" JSON_INTEGER_FORMAT " in all",
+			 number(w, "pid"), state ? state : "?",
+			 number(w, "connections"), number(w, "accepted"));
+		jt_sheet_text(s, key, "Worker", text, NULL);
+	}
+}
+
+static void put_verdicts(struct jt_sheet *s, json_t *verdicts)
+{
+	const char *word;
+	json_t *count;
+
+	json_object_foreach(verdicts, word, count)
+	{
+		if (json_integer_value(count) == 0 &&
+		    s->style == JT_STYLE_TABLE)
+			continue;
+		jt_sheet_number(s, word, word, json_integer_value(count), NULL);
+	}
+}
+
+static void put(json_t *o)
+{
+	static const struct {
+		const char *key, *label;
+	} fields[] = {
+		{"health", "Health"},
+		{"why", "Why"},
+		{"state", "State"},
+		{"version", "Version"},
+		{"pid", "Keeper pid"},
+		{"uptime_s", "Uptime, s"},
+		{"data", "Data"},
+		{"run", "Sockets"},
+		{"backend", "Backend"},
+		{"journal_id", "Journal id"},
+		{"committed", "Committed"},
+		{"applied", "Applied"},
+		{"tokens", "Tokens"},
+		{"capacity", "Capacity"},
+		{"slots_used", "Slots used"},
+		{"slots", "Slots"},
+		{"plans", "Limits"},
+		{"shared_bytes", "Shared bytes"},
+	};
+	struct jt_sheet s;
+
+	jt_sheet_begin(&s, false);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		put_field(&s, o, fields[i].key, fields[i].label);
+	put_workers(&s, json_object_get(o, "workers"));
+	put_verdicts(&s, json_object_get(o, "verdicts"));
+	jt_sheet_end(&s);
+}
+
+/* Nobody serves: what does the journal say? */
+static int put_idle(const struct jt_cmd *cmd)
+{
+	char receipt[JT_RECEIPT_MAX];
+	struct jt_fault fault = {0};
+	struct jt_journal j;
+	struct jt_sheet s;
+	int e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
+
+	if (e)
+		return jt_fail(e == JT_JOURNAL_E_NONE ? JT_EXIT_SIDECAR
+						      : JT_EXIT_FILE,
+			       "no sidecar runs; %s", fault.line);
+	jt_receipt_format(&j.committed, receipt);
+	jt_sheet_begin(&s, cmd->json);
+	jt_sheet_text(&s, "state", "State", "stopped", "no sidecar runs");
+	jt_sheet_text(&s, "data", "Data", cmd->paths.data, NULL);
+	jt_sheet_number(&s, "committed", "Committed",
+			(int64_t)j.committed.number, NULL);
+	jt_sheet_text(&s, "receipt", "Receipt", receipt, NULL);
+	jt_sheet_end(&s);
+	jt_journal_close(&j);
+	return jt_fail(JT_EXIT_SIDECAR, "no sidecar serves %s; start jetond",
+		       cmd->paths.data);
+}
+
+static int put_report(const struct jt_cmd *cmd, const char *text)
+{
+	json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	const char *health, *why;
+	int e = 0;
+
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return jt_fail(JT_EXIT_SIDECAR,
+			       "the sidecar's report is not understood; is it "
+			       "of the same version?");
+	}
+	health = json_string_value(json_object_get(o, "health"));
+	why = json_string_value(json_object_get(o, "why"));
+	if (!health || strcmp(health, "ok") != 0)
+		e = jt_fail(JT_EXIT_NO, "the sidecar is not well: %s",
+			    why && *why ? why : "it does not say why");
+	if (cmd->json)
+		jt_put_json(stdout, json_incref(o));
+	else
+		put(o);
+	json_decref(o);
+	return e;
+}
+
+int jt_cmd_status(const struct jt_cmd *cmd)
+{
+	struct jt_control c;
+	int e = jt_control_connect(&c, cmd->paths.data,
+				   cmd->paths.run_given ? cmd->paths.run : NULL,
+				   JT_CONTROL_WAIT_MS);
+
+	if (e == JT_CONTROL_E_NOT_SERVING)
+		return put_idle(cmd);
+	if (e == 0)
+		e = jt_control_status(&c);
+	if (e == 0)
+		e = put_report(cmd, c.line + 3);
+	else
+		e = jt_fail(
+			e == -EACCES ? JT_EXIT_FILE : JT_EXIT_SIDECAR,
+			"a sidecar serves %s but does not answer (%s); look "
+			"at its log or restart it",
+			cmd->paths.data, jt_control_reason(&c, e));
+	jt_control_close(&c);
+	return e;
+}

@@ -1,0 +1,378 @@
+/*
+ * control: the admin tool's side of the control socket.
+ *
+ * Whether a keeper serves is told by the lock on DATA/serving.lock, never by a
+ * missing or dead socket: a lock dies with its holder, a socket file does not.
+ * The file's second line, `control PATH`, says where the holder listens.
+ *
+ * One request is one write and one wait, bounded by a deadline. Anything that
+ * is not exactly one reply line closes the connection: after it nobody could
+ * tell which reply belongs to which request.
+ */
+#include "admin/control.h"
+#include "admin/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS 5
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Give up on the connection and leave the reason in c->line. */
+__attribute__((format(printf, 2, 3))) static int lost(struct jt_control *c,
+						      const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(c->line, sizeof(c->line), fmt, args);
+	va_end(args);
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	return JT_CONTROL_E_UNREACHABLE;
+}
+
+/* Is the lock on FD held? 0: yes, NOT_SERVING: no, or negative errno. */
+static int probe(int fd)
+{
+	while (flock(fd, LOCK_SH | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+	flock(fd, LOCK_UN);
+	return JT_CONTROL_E_NOT_SERVING;
+}
+
+/* The `control PATH` line of the serving lock. */
+static int socket_path(struct jt_control *c, int fd,
+		       struct sockaddr_un *address)
+{
+	char text[PATH_MAX + 64];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	char *path, *end;
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	path = strstr(text, "\ncontrol ");
+	end = path ? strchr(path + 9, '\n') : NULL;
+	if (!end)
+		return lost(c, "its lock file names no control socket");
+	*end = '\0';
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	if ((size_t)(end - path - 9) >= sizeof(address->sun_path))
+		return lost(c, "its control socket's path is too long");
+	strcpy(address->sun_path, path + 9);
+	return 0;
+}
+
+/* Who serves DATA, and where? */
+static int locate(struct jt_control *c, const char *data, const char *run,
+		  struct sockaddr_un *address)
+{
+	char name[PATH_MAX];
+	int fd, e;
+
+	if (snprintf(name, sizeof(name), "%s/" JT_SERVING_NAME, data) >=
+	    (int)sizeof(name))
+		return -ENAMETOOLONG;
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? JT_CONTROL_E_NOT_SERVING : -errno;
+	e = probe(fd);
+	if (e == 0 && run)
+		e = jt_paths_socket(run, JT_CONTROL_NAME, address);
+	else if (e == 0)
+		e = socket_path(c, fd, address);
+	close(fd);
+	return e;
+}
+
+/* A full backlog refuses at once on AF_UNIX, so it is tried again. */
+static int dial(struct jt_control *c, const struct sockaddr_un *address)
+{
+	uint64_t deadline_ms = now_ms() + c->timeout_ms;
+
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->fd < 0)
+		return -errno;
+	while (connect(c->fd, (const struct sockaddr *)address,
+		       sizeof(*address)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return lost(c, "%s: %s", address->sun_path,
+				    strerror(errno));
+		if (now_ms() >= deadline_ms)
+			return lost(c, "%s: busy", address->sun_path);
+		poll(NULL, 0, RETRY_MS);
+	}
+	return 0;
+}
+
+int jt_control_connect(struct jt_control *c, const char *data, const char *run,
+		       unsigned timeout_ms)
+{
+	struct sockaddr_un address;
+	int e;
+
+	c->fd = -1;
+	c->timeout_ms = timeout_ms;
+	c->line[0] = '\0';
+	e = locate(c, data, run, &address);
+	return e ? e : dial(c, &address);
+}
+
+bool jt_control_where(const char *data, char dir[PATH_MAX])
+{
+	struct jt_control unused = {.fd = -1};
+	struct sockaddr_un address;
+	char *slash;
+
+	if (locate(&unused, data, NULL, &address) != 0)
+		return false;
+	slash = strrchr(address.sun_path, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	strcpy(dir, address.sun_path);
+	return true;
+}
+
+void jt_control_close(struct jt_control *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+}
+
+/* Wait until FD is ready for EVENTS; false at the deadline. */
+static bool ready(const struct jt_control *c, short events,
+		  uint64_t deadline_ms)
+{
+	struct pollfd p = {.fd = c->fd, .events = events};
+	uint64_t now;
+
+	while ((now = now_ms()) < deadline_ms) {
+		int n = poll(&p, 1, (int)(deadline_ms - now));
+
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+	return false;
+}
+
+static int send_line(struct jt_control *c, const char *line, size_t bytes,
+		     uint64_t deadline_ms)
+{
+	while (bytes) {
+		ssize_t n = send(c->fd, line, bytes, MSG_NOSIGNAL);
+
+		if (n > 0) {
+			line += n;
+			bytes -= (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return lost(c, "it hung up: %s", strerror(errno));
+		if (!ready(c, POLLOUT, deadline_ms))
+			return lost(c, "it takes no request");
+	}
+	return 0;
+}
+
+/* One whole line into c->line, its end cut off. */
+static int receive_line(struct jt_control *c, uint64_t deadline_ms)
+{
+	size_t have = 0;
+	char *end;
+
+	while (have < sizeof(c->line)) {
+		ssize_t n =
+			recv(c->fd, c->line + have, sizeof(c->line) - have, 0);
+
+		if (n == 0)
+			return lost(c, "it hung up before it answered");
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return lost(c, "it hung up: %s", strerror(errno));
+		if (n < 0) {
+			if (!ready(c, POLLIN, deadline_ms))
+				return lost(c, "it did not answer in %u ms",
+					    c->timeout_ms);
+			continue;
+		}
+		end = memchr(c->line + have, '\n', (size_t)n);
+		have += (size_t)n;
+		if (!end)
+			continue;
+		if (end != c->line + have - 1)
+			return lost(c, "it answered more than was asked");
+		*end = '\0';
+		return 0;
+	}
+	return lost(c, "its answer is too long");
+}
+
+/* Replies are printed: no byte in them may act on a terminal. */
+static bool is_plain(const char *line)
+{
+	for (; *line; line++)
+		if ((uint8_t)*line < ' ' || *line == 0x7f)
+			return false;
+	return true;
+}
+
+static int refusal(struct jt_control *c)
+{
+	static const struct {
+		const char *word;
+		int e;
+	} words[] = {
+		{"ERR FULL ", JT_CONTROL_E_FULL},
+		{"ERR NOTFOUND ", JT_CONTROL_E_NOTFOUND},
+		{"ERR RED ", JT_CONTROL_E_REFUSED},
+		{"ERR TIMEOUT ", JT_CONTROL_E_REFUSED},
+		{"ERR USAGE ", JT_CONTROL_E_REFUSED},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strncmp(c->line, words[i].word, strlen(words[i].word)) == 0)
+			return words[i].e;
+	return lost(c, "its answer is not understood");
+}
+
+/* Send one request; 0: c->line begins with "OK". */
+__attribute__((format(printf, 2, 3))) static int ask(struct jt_control *c,
+						     const char *fmt, ...)
+{
+	uint64_t deadline_ms = now_ms() + c->timeout_ms;
+	char request[160];
+	va_list args;
+	int n, e;
+
+	if (c->fd < 0)
+		return JT_CONTROL_E_UNREACHABLE;
+	va_start(args, fmt);
+	n = vsnprintf(request, sizeof(request), fmt, args);
+	va_end(args);
+	assert(n > 0 && (size_t)n < sizeof(request));
+	e = send_line(c, request, (size_t)n, deadline_ms);
+	if (e == 0)
+		e = receive_line(c, deadline_ms);
+	if (e)
+		return e;
+	if (!is_plain(c->line))
+		return lost(c, "its answer is not text");
+	if (strncmp(c->line, "OK", 2) == 0 &&
+	    (c->line[2] == ' ' || c->line[2] == '\0'))
+		return 0;
+	return refusal(c);
+}
+
+/* Exactly N decimal numbers after "OK". */
+static int numbers(struct jt_control *c, uint64_t *values, size_t n)
+{
+	const char *at = c->line + 2;
+
+	for (size_t i = 0; i < n; i++) {
+		char *end;
+
+		if (at[0] != ' ' || at[1] < '0' || at[1] > '9')
+			return lost(c, "its answer is not understood");
+		errno = 0;
+		values[i] = strtoull(at + 1, &end, 10);
+		if (errno)
+			return lost(c, "its answer is out of range");
+		at = end;
+	}
+	return *at ? lost(c, "its answer is not understood") : 0;
+}
+
+int jt_control_sync(struct jt_control *c, uint64_t number)
+{
+	uint64_t applied;
+	int e = ask(c, "SYNC %" PRIu64 "\n", number);
+
+	if (e == 0)
+		e = numbers(c, &applied, 1);
+	if (e == 0 && applied < number)
+		return lost(c, "it answered before the change was in force");
+	return e;
+}
+
+int jt_control_fit(struct jt_control *c, uint64_t at, uint64_t tokens,
+		   uint64_t plans, uint64_t owner_bytes)
+{
+	int e = ask(c, "FIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+		    at, tokens, plans, owner_bytes);
+
+	return e ? e : numbers(c, NULL, 0);
+}
+
+int jt_control_plan(struct jt_control *c, uint64_t at, uint64_t rate,
+		    uint64_t period_ns, uint64_t burst, uint16_t *numberp,
+		    uint16_t *nextp)
+{
+	uint64_t v[2];
+	int e = ask(c, "PLAN %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+		    at, rate, period_ns, burst);
+
+	if (e == 0)
+		e = numbers(c, v, 2);
+	if (e)
+		return e;
+	if (v[0] > UINT16_MAX)
+		return lost(c, "its answer is out of range");
+	*numberp = (uint16_t)v[0];
+	*nextp = v[1] > UINT16_MAX ? 0 : (uint16_t)v[1]; /* 0: none left */
+	return 0;
+}
+
+int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
+		    struct jt_look *lookp)
+{
+	uint64_t v[6];
+	int e = ask(c, "LOOK %.*s\n", JT_ID_BYTES, id);
+
+	if (e == 0)
+		e = numbers(c, v, 6);
+	if (e)
+		return e;
+	lookp->first = v[0];
+	lookp->last = v[1];
+	lookp->plan = v[2];
+	lookp->uses = v[3];
+	lookp->refusals = v[4];
+	lookp->last_use_s = v[5];
+	return 0;
+}
+
+int jt_control_status(struct jt_control *c)
+{
+	int e = ask(c, "STATUS\n");
+
+	if (e == 0 && c->line[2] == '\0')
+		return lost(c, "its answer is not understood");
+	return e;
+}

@@ -1,0 +1,47 @@
+/*
+ * draft: what a new token shall be, from text to checked values.
+ *
+ * The same rules for `create NAME` and for a row of `create --from`: one
+ * list of columns, NULL or "" for what was not given. Pure.
+ */
+#ifndef JT_ADMIN_DRAFT_H
+#define JT_ADMIN_DRAFT_H
+
+#include "admin/args.h"
+#include "admin/limits.h"
+#include "admin/record.h"
+
+#define JT_ENV_DEFAULT "live"
+
+/* X(name): a CSV column and, but for name, an option */
+#define JT_COLUMNS(X)                                                          \
+	X(name)                                                                \
+	X(expires)                                                             \
+	X(env)                                                                 \
+	X(owner)                                                               \
+	X(rate)                                                                \
+	X(burst)
+
+enum jt_column {
+#define X(column) JT_COL_##column,
+	JT_COLUMNS(X)
+#undef X
+	JT_COLUMNS_N,
+};
+
+extern const char *const jt_column_names[JT_COLUMNS_N];
+
+struct jt_draft {
+	char name[JT_NAME_MAX]; /* zero-padded */
+	char owner[JT_OWNER_MAX];
+	char env[8];
+	uint64_t expires_s;
+	struct jt_limit limit;
+};
+
+/* False: *COLUMNP is wrong, WHY says how; no text is repeated there. */
+bool jt_draft_parse(const char *const text[JT_COLUMNS_N], uint64_t now_s,
+		    struct jt_draft *d, enum jt_column *columnp,
+		    char why[JT_WHY_MAX]);
+
+#endif

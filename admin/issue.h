@@ -1,0 +1,61 @@
+/*
+ * issue: new tokens, one or a million, as one commit.
+ *
+ *   add     what each shall be; limits and owners are gathered
+ *   open    find the journal's prefix, making the journal if there is none
+ *   make    a value for each, which the caller writes where it belongs
+ *   commit  plans and tokens in one batch, if the sidecar has room for them
+ *
+ * Values are made before the lock is taken: writing and syncing a large --out
+ * file must not keep a revoke waiting. One process, one thread; 256 bytes a
+ * token.
+ */
+#ifndef JT_ADMIN_ISSUE_H
+#define JT_ADMIN_ISSUE_H
+
+#include "admin/change.h"
+#include "admin/draft.h"
+#include "shm/token.h"
+
+#define JT_PREFIX_DEFAULT "jt"
+#define JT_ISSUE_MAX 4000000u /* tokens in one commit: 1 GB of memory */
+
+enum {
+	JT_ISSUE_E_MANY = 1, /* more than JT_ISSUE_MAX */
+	JT_ISSUE_E_LIMITS,   /* more than 65,535 different limits */
+};
+
+struct jt_issue {
+	/* token.plan holds a place in `limits` until commit() */
+	struct jt_record *records;
+	size_t n, n_max;
+	struct jt_limit *limits; /* from 1 on; NULL: none yet */
+	uint32_t n_limits;
+	uint16_t *limit_index; /* hash -> place */
+	uint64_t *owners;      /* hashes of owners already counted */
+	uint64_t owner_bytes;  /* pool room that they want at most */
+	char prefix[8];
+	uint8_t journal_id[16];
+};
+
+int jt_issue_init(struct jt_issue *s);
+void jt_issue_deinit(struct jt_issue *s);
+
+/* 0, -ENOMEM or JT_ISSUE_E_*. */
+int jt_issue_add(struct jt_issue *s, const struct jt_draft *d);
+
+/* Exit code, reason printed. */
+int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths);
+
+/* Make token I; the value is in OUT alone. */
+void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES]);
+
+/*
+ * Lock, check room, commit, unlock; C is begun here and always to be ended by
+ * the caller. Exit code, reason printed. Afterwards new plans stand in front
+ * of the tokens: the last record is still the last token's.
+ */
+int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
+		    const struct jt_paths *paths);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * journal: the one file that is the truth. Format essay: top of journal.c.
+ *
+ * One writer at a time (the lock), any number of readers. Every call takes the
+ * I/O table that the journal was opened with. Results: 0 ok; negative errno =
+ * the system refused, forwarded unchanged; positive JT_JOURNAL_E_* = an outcome
+ * that the direct caller must handle. `faultp` always receives one printable
+ * line that says what was wrong, where, and what to do.
+ */
+#ifndef JT_ADMIN_JOURNAL_H
+#define JT_ADMIN_JOURNAL_H
+
+#include "admin/io.h"
+#include "admin/record.h"
+#include <stdbool.h>
+
+#define JT_JOURNAL_NAME "journal"
+#define JT_JOURNAL_LOCK_NAME "journal.lock"
+#define JT_JOURNAL_RESERVE 10000u /* records zeroed and synced beyond commit   \
+				   */
+#define JT_JOURNAL_DATA 12288u	  /* offset of the first record */
+
+enum {
+	JT_JOURNAL_E_NONE = 1, /* there is no journal in that directory */
+	JT_JOURNAL_E_DAMAGED,  /* bytes that were committed do not verify */
+	JT_JOURNAL_E_VERSION,  /* a format that this build does not read */
+	JT_JOURNAL_E_OLD,      /* older than the anchor or than --expect says */
+	JT_JOURNAL_E_POISONED, /* a flush failed since the last boot */
+	JT_JOURNAL_E_BUSY,     /* another writer kept the lock too long */
+	JT_JOURNAL_E_FULL,     /* no room; only revokes may still be written */
+	JT_JOURNAL_E_REPLACED, /* the path no longer names the file we read */
+	JT_JOURNAL_E_EXISTS,   /* create: there is one already */
+	JT_JOURNAL_E_UNSAFE,   /* directory or file is not ours alone */
+};
+
+struct jt_fault {
+	uint64_t number; /* record concerned, 0: none */
+	uint64_t offset; /* byte in the file */
+	char line[240];
+};
+
+struct jt_commit {
+	uint64_t number;
+	uint64_t time_ns;
+	uint8_t tag[JT_TAG_BYTES];
+};
+
+struct jt_journal {
+	const struct jt_io *io;
+	int dir_fd;
+	int fd;
+	int lock_fd; /* -1: opened for reading */
+	uint8_t id[16];
+	uint64_t generation;
+	char prefix[8];
+	uint64_t base; /* number of the last record before this file */
+	uint8_t base_tag[JT_TAG_BYTES]; /* what record base+1 chains from */
+	struct jt_commit committed;
+	bool adopted;	   /* a commit slot was damaged: raise an alarm */
+	bool failed;	   /* a flush failed here: this handle writes no more */
+	uint8_t slot_next; /* which commit slot the next commit overwrites */
+	uint64_t file_bytes;
+};
+
+/*
+ * Fill *FAULTP (may be NULL) and return CODE; bytes that a terminal should not
+ * get become '?'.
+ */
+int jt_fault_set(struct jt_fault *faultp, int code, uint64_t number,
+		 uint64_t offset, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/*
+ * Make an empty journal in DIR (created 0700 when absent, with its parents
+ * not). PREFIX: 2-4 lower-case letters. Atomic: complete and synced, or not
+ * there. JT_JOURNAL_E_OLD when there is an anchor, but no journal any more.
+ */
+int jt_journal_create(const struct jt_io *io, const char *dir,
+		      const char *prefix, struct jt_fault *faultp);
+
+/* Open for reading: header, slots and the last committed record are checked. */
+int jt_journal_open(struct jt_journal *j, const struct jt_io *io,
+		    const char *dir, struct jt_fault *faultp);
+
+/*
+ * Open for writing: waits at most WAIT_MS for the lock, then checks as above,
+ * the poison mark and the anchor, and repairs a damaged commit slot from the
+ * adopted chain (j->adopted then tells the caller to raise an alarm).
+ */
+int jt_journal_open_write(struct jt_journal *j, const struct jt_io *io,
+			  const char *dir, unsigned wait_ms,
+			  struct jt_fault *faultp);
+
+void jt_journal_close(struct jt_journal *j);
+
+/*
+ * Append N records as one batch = one commit; returns 0 only when the commit
+ * is durable, with j->committed advanced and the records' numbers and tags
+ * filled in. -EINVAL: a record that no reader would accept (see record.h). On
+ * any error nothing was acknowledged and j->committed stands still; after a
+ * failed flush, when nobody knows what the disk holds, the lock file is
+ * poisoned and j must be closed.
+ */
+int jt_journal_append(struct jt_journal *j, struct jt_record *records, size_t n,
+		      struct jt_fault *faultp);
+
+/*
+ * Follower: look at the commit slots again. j->committed advances, never goes
+ * back. JT_JOURNAL_E_REPLACED when the path names another file now,
+ * JT_JOURNAL_E_DAMAGED when the file was cut or rewound. A commit without its
+ * flush is possible here: call jt_journal_sync() before acting on it.
+ */
+int jt_journal_refresh(struct jt_journal *j, struct jt_fault *faultp);
+
+/* fdatasync on this descriptor. Never retried by anyone. */
+int jt_journal_sync(struct jt_journal *j);
+
+/* Read N records from NUMBER on, unverified. N may not pass the commit. */
+int jt_journal_read(const struct jt_journal *j, uint64_t number,
+		    struct jt_record *records, size_t n,
+		    struct jt_fault *faultp);
+
+/*
+ * Sequential verified reading. Start: next = base + 1, tag = base_tag (or any
+ * pair that was verified before). jt_reader_next() returns up to MAX records
+ * whose fields and chain hold, *NP = 0 at the commit, whose tag is compared
+ * with the slot's when reached. op, part and parts are the reader's own.
+ */
+struct jt_reader {
+	const struct jt_journal *journal;
+	uint64_t next;
+	uint8_t tag[JT_TAG_BYTES];
+	uint8_t op[16]; /* of the last record; parts 0: none seen yet */
+	uint32_t part;
+	uint32_t parts;
+};
+void jt_reader_init(struct jt_reader *r, const struct jt_journal *j);
+int jt_reader_next(struct jt_reader *r, struct jt_record *records, size_t max,
+		   size_t *np, struct jt_fault *faultp);
+
+/*
+ * Verify everything that was committed: header, both slots, every record,
+ * padding, chain, batches, anchor; expect may be NULL, else {number, tag} must
+ * be part of this history. 0 or JT_JOURNAL_E_*; *summaryp filled as far as
+ * read.
+ */
+struct jt_journal_summary {
+	uint64_t records;
+	uint64_t batches;
+	uint64_t reserve; /* records' room behind the commit */
+};
+int jt_journal_check(const struct jt_io *io, const char *dir,
+		     const struct jt_commit *expect,
+		     struct jt_journal_summary *summaryp,
+		     struct jt_fault *faultp);
+
+/* The commit tag as 32 hex digits, "NUMBER:TAG" as printed and accepted. */
+#define JT_RECEIPT_MAX 56
+void jt_receipt_format(const struct jt_commit *c, char out[JT_RECEIPT_MAX]);
+int jt_receipt_parse(const char *text, struct jt_commit *cp);
+
+#endif

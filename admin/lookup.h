@@ -1,0 +1,32 @@
+/*
+ * lookup: one token by its id.
+ *
+ * A keeper that has applied all that is committed answers with record numbers,
+ * and only those records are read; without one, or when its answer does not
+ * fit the journal, the journal is folded.
+ */
+#ifndef JT_ADMIN_LOOKUP_H
+#define JT_ADMIN_LOOKUP_H
+
+#include "admin/catalog.h"
+#include "admin/control.h"
+
+struct jt_found {
+	bool exists;
+	struct jt_card card;
+	struct jt_limit limit;
+	struct jt_record newest;
+	bool metered; /* a keeper answered: `look` holds uses and the like */
+	struct jt_look look;
+};
+
+/* C may be NULL or not connected. 0, negative errno or JT_JOURNAL_E_*. */
+int jt_lookup(struct jt_journal *j, struct jt_control *c,
+	      const char id[JT_ID_BYTES], struct jt_found *f,
+	      struct jt_fault *faultp);
+
+/* Exit codes, reason printed: is that an id at all, and: it is unknown. */
+int jt_id_check(const char *id);
+int jt_no_such_id(const char *id);
+
+#endif

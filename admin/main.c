@@ -1,0 +1,262 @@
+/*
+ * jeton: the admin tool. Reads the command line, finds the verb, runs it.
+ *
+ * Everything about a verb but its work stands in the table below: usage, help
+ * and what is refused before the verb runs are made from it.
+ */
+#include "admin/cmd.h"
+
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define B(option) JT_BIT(option)
+
+const struct jt_verb jt_verbs[] = {
+	{"init", jt_cmd_init, "", 0, 0, B(prefix) | B(json),
+	 "make an empty journal",
+	 "Not needed: the first create makes one with the prefix jt.\n"},
+	{"create", jt_cmd_create, "NAME", 0, 1,
+	 B(expires) | B(env) | B(owner) | B(rate) | B(burst) | B(from) |
+		 B(out) | B(json),
+	 "make a token, or with --from one for each row of a table",
+	 "The value, 64 characters, is printed alone on stdout, once; all "
+	 "else\n"
+	 "goes to stderr. With --out it goes to a new file (0600) instead.\n"
+	 "\n"
+	 "WHEN is 30d, 90d, 6m, 1y, never (4 years), any number of s, min, h,\n"
+	 "d, w, m (months) or y, a date (to the end of that day, UTC) or an\n"
+	 "RFC 3339 time; at most 4 years ahead.\n"
+	 "\n"
+	 "FILE.csv begins with column names: name, and any of expires, env,\n"
+	 "owner, rate, burst. Empty cells take the option of that name. All\n"
+	 "rows are one commit; values go to --out as id,name,token. A crash\n"
+	 "may leave FILE.jeton-XXXXXX: its tokens are valid if `jeton list`\n"
+	 "shows them; else it can be deleted.\n"},
+	{"list", jt_cmd_list, "", 0, 0, B(json),
+	 "all tokens: name, masked value, expiry date, status",
+	 "In order of creation. The date is the last day on which the token\n"
+	 "works. Columns have a heading on a terminal and are separated by\n"
+	 "tabs, without heading, when piped.\n"},
+	{"show", jt_cmd_show, "ID", 1, 1, B(json), "everything about one token",
+	 "ID is the first 24 characters of the value, as list shows them. "
+	 "Uses\n"
+	 "and refusals are known while a sidecar runs.\n"},
+	{"revoke", jt_cmd_revoke, "ID", 1, 1, B(offline) | B(json),
+	 "end a token at once and for good",
+	 "Exit 0: recorded and in force everywhere. When no sidecar runs it "
+	 "is\n"
+	 "recorded too, but the exit code is 3 unless --offline says that "
+	 "this\n"
+	 "is as it should be.\n"},
+	{"verify", jt_cmd_verify, "", 0, 0,
+	 B(env) | B(scope) | B(cost) | B(file) | B(json),
+	 "ask the sidecar about a token read from stdin",
+	 "One newline at the end is taken off, nothing else. Exit 0: VALID,\n"
+	 "1: refused, 3: no sidecar. The value is never an argument.\n"},
+	{"status", jt_cmd_status, "", 0, 0, B(json), "how the sidecar is",
+	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
+	 "runs.\n"},
+	{"journal check", jt_cmd_journal_check, "", 0, 0, B(expect) | B(json),
+	 "verify everything that was ever committed",
+	 "Exit 4 on any damage, with the record and the byte. A receipt kept\n"
+	 "elsewhere proves with --expect that no older copy was put back.\n"},
+	{"journal dump", jt_cmd_journal_dump, "", 0, 0, B(json),
+	 "print every record as JSON, a line each", NULL},
+	{"journal rescue", jt_cmd_journal_rescue, "", 0, 0, B(json),
+	 "write again after a flush failed",
+	 "Copies what the disk really holds into a new journal.\n"},
+	{"journal accept", jt_cmd_journal_accept, "NUMBER:TAG", 1, 1, B(json),
+	 "go on with an older journal that was put back",
+	 "Says what is lost. Tokens revoked in the lost part work again.\n"},
+	{"help", jt_cmd_help, "[VERB]", 0, 2, 0, "explain a verb", NULL},
+	{NULL, NULL, NULL, 0, 0, 0, NULL, NULL},
+};
+
+void jt_verb_usage(FILE *out, const struct jt_verb *verb)
+{
+	fprintf(out, "usage: jeton %s%s%s [options]\n  %s\n", verb->name,
+		*verb->operands ? " " : "", verb->operands, verb->brief);
+	if (verb->more)
+		fprintf(out, "\n%s", verb->more);
+	fputs("\noptions:\n", out);
+	for (enum jt_option o = 0; o < JT_OPTIONS_N; o++) {
+		const char *value = jt_option_value(o);
+
+		if ((verb->options | JT_GLOBAL) & UINT64_C(1) << o)
+			fprintf(out, "  --%s %-*s %s\n", jt_option_name(o),
+				(int)(18 - strlen(jt_option_name(o))),
+				value ? value : "", jt_option_text(o));
+	}
+}
+
+void jt_verbs_usage(FILE *out)
+{
+	fputs("usage: jeton [--data DIR] [--run DIR] VERB ...\n\n", out);
+	for (const struct jt_verb *v = jt_verbs; v->name; v++)
+		fprintf(out, "  %-16s %s\n", v->name, v->brief);
+	fputs("\n`jeton help VERB` explains one. Exit codes: 0 done, 1 "
+	      "negative "
+	      "answer, 2 usage,\n3 sidecar not reached or not in force, "
+	      "4 journal, file or permission trouble.\n",
+	      out);
+}
+
+/*
+ * Descriptors 0-2 must be taken, else a journal opened now would be our
+ * stdout. For reading only, so that an answer written there fails and is
+ * noticed. True: stdout was closed.
+ */
+static bool take_stdio(void)
+{
+	bool closed = fcntl(STDOUT_FILENO, F_GETFD) < 0;
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return closed;
+}
+
+/* A value in argv is in the process list: overwrite it and refuse. */
+static bool hide_secrets(int argc, char **argv)
+{
+	bool found = false;
+
+	for (int i = 1; i < argc; i++) {
+		if (!jt_looks_secret(argv[i]))
+			continue;
+		sodium_memzero(argv[i], strlen(argv[i]));
+		found = true;
+	}
+	return found;
+}
+
+/* The verb that the first words name; *USEDP: how many they are. */
+static const struct jt_verb *find_verb(const struct jt_args *a, size_t *usedp)
+{
+	for (const struct jt_verb *v = jt_verbs; v->name; v++) {
+		const char *second = strchr(v->name, ' ');
+		size_t n =
+			second ? (size_t)(second - v->name) : strlen(v->name);
+
+		if (a->n_words == 0 || strlen(a->words[0]) != n ||
+		    strncmp(a->words[0], v->name, n) != 0)
+			continue;
+		*usedp = second ? 2 : 1;
+		if (!second ||
+		    (a->n_words > 1 && strcmp(a->words[1], second + 1) == 0))
+			return v;
+	}
+	return NULL;
+}
+
+static int check_use(const struct jt_cmd *cmd, const struct jt_verb *v)
+{
+	uint64_t extra = cmd->args.given & ~(v->options | JT_GLOBAL);
+
+	for (enum jt_option o = 0; o < JT_OPTIONS_N; o++)
+		if (extra & UINT64_C(1) << o)
+			return jt_fail(JT_EXIT_USAGE,
+				       "%s takes no --%s; see `jeton help %s`",
+				       v->name, jt_option_name(o), v->name);
+	if (cmd->n_operands < v->operands_min)
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s needs %s; see `jeton help %s`", v->name,
+			       v->operands, v->name);
+	if (cmd->n_operands > v->operands_max)
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s has too many arguments (quote a name with "
+			       "blanks); see `jeton help %s`",
+			       v->name, v->name);
+	return 0;
+}
+
+static int run_verb(struct jt_cmd *cmd)
+{
+	struct jt_fault fault = {0};
+	const struct jt_verb *v;
+	size_t used = 0;
+	int e;
+
+	v = find_verb(&cmd->args, &used);
+	if (!v)
+		return jt_fail(JT_EXIT_USAGE, "there is no such verb; `jeton "
+					      "help` lists them");
+	cmd->operands = cmd->args.words + used;
+	cmd->n_operands = cmd->args.n_words - used;
+	cmd->json = cmd->args.json != NULL;
+	if (cmd->args.help) {
+		jt_verb_usage(stdout, v);
+		return 0;
+	}
+	e = check_use(cmd, v);
+	if (e)
+		return e;
+	if (v->run != jt_cmd_help &&
+	    jt_paths_resolve(&cmd->paths, cmd->args.data, cmd->args.run,
+			     &fault) != 0)
+		return jt_fail(JT_EXIT_FILE, "%s", fault.line);
+	return v->run(cmd);
+}
+
+static int run(struct jt_cmd *cmd)
+{
+	if (cmd->args.version) {
+		puts("jeton " JT_VERSION);
+		return 0;
+	}
+	if (cmd->args.n_words == 0 && cmd->args.help) {
+		jt_verbs_usage(stdout);
+		return 0;
+	}
+	if (cmd->args.n_words == 0) {
+		jt_verbs_usage(stderr);
+		return JT_EXIT_USAGE;
+	}
+	return run_verb(cmd);
+}
+
+static int start(struct jt_cmd *cmd, int argc, char **argv)
+{
+	char why[JT_WHY_MAX];
+
+	if (sodium_init() < 0)
+		return jt_fail(JT_EXIT_FILE, "libsodium does not start");
+	if (hide_secrets(argc, argv))
+		return jt_fail(
+			JT_EXIT_USAGE,
+			"an argument looks like a token value: other "
+			"users could read it there, so treat it as "
+			"exposed (revoke it); values are read from stdin "
+			"or --file, ids are 24 characters");
+	if (!jt_args_parse(argc, argv, &cmd->args, why))
+		return jt_fail(JT_EXIT_USAGE, "%s; see `jeton help`", why);
+	return run(cmd);
+}
+
+int main(int argc, char **argv)
+{
+	static struct jt_cmd cmd;
+	int code, e;
+
+	cmd.stdout_closed = take_stdio();
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	setlocale(LC_CTYPE, "C.UTF-8"); /* only wcwidth() asks */
+	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);
+	code = start(&cmd, argc, argv);
+	e = jt_stdout_close();
+	if (e && code <= JT_EXIT_NO)
+		code = jt_fail(JT_EXIT_FILE,
+			       "the answer could not be written to stdout (%s)",
+			       strerror(-e));
+	return code;
+}

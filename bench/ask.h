@@ -1,0 +1,29 @@
+/*
+ * ask: one question, one answer, on a connection of its own. For set-up only:
+ * blocking, a few a run. Errors: negative errno.
+ */
+#ifndef JT_BENCH_ASK_H
+#define JT_BENCH_ASK_H
+
+#include "bench/process.h"
+
+#include <stddef.h>
+
+/* A connected stream socket. */
+int jt_ask_connect(const char *path);
+
+/*
+ * Send REQUEST (whole, RESP) and store the start of the whole reply in TEXT,
+ * zero-terminated.
+ */
+int jt_ask_once(const char *path, const void *request, size_t bytes, char *text,
+		size_t text_bytes);
+
+/*
+ * Ask until the reply's answer is the bulk or simple string WANT: 0. -ESRCH
+ * when SERVER died, -ETIME after 60 s, -EINTR when the user wants to stop.
+ */
+int jt_ask_until(struct jt_process *server, const char *path,
+		 const void *request, size_t bytes, const char *want);
+
+#endif

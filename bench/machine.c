@@ -1,0 +1,122 @@
+/* machine: see machine.h. */
+#include "bench/machine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static void read_kernel(struct jt_machine *m)
+{
+	struct utsname u;
+
+	if (uname(&u) == 0)
+		snprintf(m->kernel, sizeof(m->kernel), "%.40s %.60s %.20s",
+			 u.sysname, u.release, u.machine);
+}
+
+static void read_cpu(struct jt_machine *m)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[256], *colon;
+
+	if (!f)
+		return;
+	while (!m->cpu[0] && fgets(line, sizeof(line), f)) {
+		colon = strchr(line, ':');
+		if (!colon || strncmp(line, "model name", 10) != 0)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(m->cpu, sizeof(m->cpu), "%.100s", colon + 2);
+	}
+	fclose(f);
+}
+
+/* Of `always [madvise] never`, the word in brackets. */
+static void read_choice(const char *path, char out[32])
+{
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return;
+	if (fscanf(f, "%*[^[][%31[^]]", out) != 1 && (rewind(f), 1) &&
+	    fscanf(f, "[%31[^]]", out) != 1)
+		out[0] = '\0';
+	fclose(f);
+}
+
+static void choose_cpus(struct jt_machine *m)
+{
+	cpu_set_t set;
+
+	m->server_cpu = m->client_cpu = -1;
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return;
+	m->cpus = (unsigned)CPU_COUNT(&set);
+	for (int i = 0; i < CPU_SETSIZE && m->client_cpu < 0; i++) {
+		if (!CPU_ISSET(i, &set))
+			continue;
+		if (m->server_cpu < 0)
+			m->server_cpu = i;
+		else
+			m->client_cpu = i;
+	}
+	if (m->client_cpu < 0)
+		m->client_cpu = m->server_cpu;
+}
+
+void jt_machine_read(struct jt_machine *m)
+{
+	memset(m, 0, sizeof(*m));
+	read_kernel(m);
+	read_cpu(m);
+	read_choice("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+		    m->thp_shmem);
+	read_choice("/sys/kernel/mm/transparent_hugepage/enabled", m->thp);
+	choose_cpus(m);
+}
+
+void jt_machine_times(const struct jt_machine *m, struct jt_machine_times *t)
+{
+	uint64_t tick_ns = 1000000000u / (unsigned long)sysconf(_SC_CLK_TCK);
+	unsigned long long idle, wait, stolen;
+	FILE *f = fopen("/proc/stat", "re");
+	char line[256];
+	int cpu;
+
+	memset(t, 0, sizeof(*t));
+	while (f && fgets(line, sizeof(line), f)) {
+		/* user nice system idle iowait irq softirq steal */
+		if (sscanf(line,
+			   "cpu%d %*u %*u %*u %llu %llu %*u %*u %llu", &cpu,
+			   &idle, &wait, &stolen) != 4)
+			continue;
+		if (cpu != m->server_cpu && cpu != m->client_cpu)
+			continue;
+		t->idle_ns += (idle + wait) * tick_ns;
+		t->stolen_ns += stolen * tick_ns;
+	}
+	if (f)
+		fclose(f);
+}
+
+uint64_t jt_machine_own_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int jt_machine_pin(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}

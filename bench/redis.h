@@ -1,0 +1,32 @@
+/*
+ * redis: a Redis server as a rival: started, filled, asked.
+ *
+ * Debian's redis-server with its own defaults, Unix socket only, no
+ * persistence. Errors: negative errno, already said on stderr.
+ */
+#ifndef JT_BENCH_REDIS_H
+#define JT_BENCH_REDIS_H
+
+#include "bench/process.h"
+#include "bench/tokens.h"
+
+#define JT_REDIS_FLAGS "--port 0 --save \"\" --appendonly no"
+
+/* Start one for DIR/NAME.sock, which is written to SOCKET, and wait for it. */
+int jt_redis_start(struct jt_process *p, int cpu, const char *dir,
+		   const char *name, char socket[108]);
+
+/*
+ * Send one command for each token, BEFORE token AFTER, in order; each must be
+ * answered with WANT ("OK"; as a number, ":6").
+ */
+int jt_redis_fill(const char *socket, const struct jt_tokens *tokens,
+		  const char *before, const char *after, const char *want);
+
+/* Load bench/verify.lua, which is part of this program. */
+int jt_redis_load_script(const char *socket, char sha[41]);
+
+/* "7.0.15", or "" */
+void jt_redis_version(const char *socket, char *out, size_t out_bytes);
+
+#endif

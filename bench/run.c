@@ -1,0 +1,216 @@
+/* run: the verb `run`: set up, measure, report, leave nothing behind. */
+#include "bench/options.h"
+
+#include "bench/report.h"
+#include "bench/summary.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct flags {
+	uint64_t rounds, slice_ms, warm_ms, tokens, connections, seed;
+	unsigned n_pipelines, pipelines[JT_ROUNDS_PIPELINES_MAX];
+	const char *subjects;
+	const char *json;
+	const char *tmp;
+};
+
+static const char usage[] =
+	"usage: jeton-bench run [FLAGS]\n"
+	"Compare jetond with Redis and with the bare socket, in one run.\n\n"
+	"  --subjects LIST   of floor,get,eval,jeton (all)\n"
+	"  --rounds N        slices of each subject (12)\n"
+	"  --slice-ms N      length of a slice (1000)\n"
+	"  --warm-ms N       before each slice, unmeasured (100)\n"
+	"  --pipelines LIST  requests under way per connection (1,64)\n"
+	"  --connections N   (50)\n"
+	"  --tokens N        (1000000)\n"
+	"  --seed N          of the order of requests (1)\n"
+	"  --json FILE       write everything measured\n"
+	"  --tmp DIR         journal, sockets, logs; deleted at the end (/tmp)\n"
+	"\nExit: 0 measured, 1 failed, 2 usage.\n";
+
+static const struct option options[] = {
+	{ "subjects", required_argument, NULL, 's' },
+	{ "rounds", required_argument, NULL, 'r' },
+	{ "slice-ms", required_argument, NULL, 'm' },
+	{ "warm-ms", required_argument, NULL, 'w' },
+	{ "pipelines", required_argument, NULL, 'p' },
+	{ "connections", required_argument, NULL, 'c' },
+	{ "tokens", required_argument, NULL, 'n' },
+	{ "seed", required_argument, NULL, 'S' },
+	{ "json", required_argument, NULL, 'j' },
+	{ "tmp", required_argument, NULL, 't' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool take_flag(struct flags *f, int c)
+{
+	switch (c) {
+	case 's':
+		f->subjects = optarg;
+		return true;
+	case 'r':
+		return jt_options_number("rounds", optarg, 1, JT_SUMMARY_MAX,
+					 &f->rounds);
+	case 'm':
+		return jt_options_number("slice-ms", optarg, 10, 60000,
+					 &f->slice_ms);
+	case 'w':
+		return jt_options_number("warm-ms", optarg, 0, 60000,
+					 &f->warm_ms);
+	case 'p':
+		return jt_options_list("pipelines", optarg,
+				       JT_ROUNDS_PIPELINES_MAX,
+				       JT_LOADGEN_PIPELINE_MAX, f->pipelines,
+				       &f->n_pipelines);
+	case 'c':
+		return jt_options_number("connections", optarg, 1,
+					 JT_LOADGEN_CONNECTIONS_MAX,
+					 &f->connections);
+	case 'n':
+		return jt_options_number("tokens", optarg, 1, 100000000,
+					 &f->tokens);
+	case 'S':
+		return jt_options_number("seed", optarg, 0, UINT64_MAX >> 1,
+					 &f->seed);
+	case 'j':
+		f->json = optarg;
+		return true;
+	case 't':
+		f->tmp = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void remove_tree(const char *dir)
+{
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* The directory of this program, where its siblings are. */
+static int find_bin_dir(char out[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	out[n] = '\0';
+	slash = strrchr(out, '/');
+	if (slash)
+		*slash = '\0';
+	return 0;
+}
+
+static int measure(struct jt_subjects *s, const struct flags *f)
+{
+	struct jt_rounds rounds = {
+		.subjects = s,
+		.n_pipelines = f->n_pipelines,
+		.n_rounds = (unsigned)f->rounds,
+		.slice_ms = (unsigned)f->slice_ms,
+		.warm_ms = (unsigned)f->warm_ms,
+		.seed = f->seed,
+	};
+	int r;
+
+	memcpy(rounds.pipelines, f->pipelines, sizeof(f->pipelines));
+	r = jt_subjects_start(s, f->subjects);
+	if (!r)
+		r = jt_rounds_run(&rounds);
+	if (!r)
+		jt_report_print(&rounds, stdout);
+	if (!r && f->json) {
+		r = jt_report_write_json(&rounds, f->json);
+		if (r)
+			fprintf(stderr, "jeton-bench: %s: %s\n", f->json,
+				strerror(-r));
+	}
+	jt_rounds_free(&rounds);
+	jt_subjects_stop(s);
+	return r;
+}
+
+static int run(const struct flags *f)
+{
+	char dir[64], bin_dir[PATH_MAX];
+	struct jt_machine machine;
+	struct jt_subjects *s;
+	int r = find_bin_dir(bin_dir);
+
+	if (snprintf(dir, sizeof(dir), "%s/jeton-bench.XXXXXX", f->tmp) >=
+	    (int)sizeof(dir))
+		r = -ENAMETOOLONG;
+	if (!r && !mkdtemp(dir))
+		r = -errno;
+	if (r) {
+		fprintf(stderr, "jeton-bench: %s: %s\n", f->tmp, strerror(-r));
+		return r;
+	}
+	jt_process_catch_signals();
+	jt_machine_read(&machine);
+	jt_machine_pin(machine.client_cpu);
+	s = calloc(1, sizeof(*s));
+	r = s ? 0 : -ENOMEM;
+	if (!r) {
+		*s = (struct jt_subjects){
+			.machine = &machine,
+			.dir = dir,
+			.bin_dir = bin_dir,
+			.connections = (unsigned)f->connections,
+			.n_tokens = f->tokens,
+			.seed = f->seed,
+		};
+		r = measure(s, f);
+	}
+	free(s);
+	remove_tree(dir);
+	return r;
+}
+
+int jt_verb_run(int argc, char **argv)
+{
+	struct flags f = {
+		.rounds = 12,
+		.slice_ms = 1000,
+		.warm_ms = 100,
+		.tokens = 1000000,
+		.connections = 50,
+		.seed = 1,
+		.n_pipelines = 2,
+		.pipelines = { 1, 64 },
+		.subjects = "floor,get,eval,jeton",
+		.tmp = "/tmp",
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return JT_EXIT_OK;
+		}
+		if (!take_flag(&f, c))
+			return JT_EXIT_USAGE;
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		return JT_EXIT_USAGE;
+	}
+	return run(&f) ? JT_EXIT_FAILED : JT_EXIT_OK;
+}

@@ -1,0 +1,237 @@
+/*
+ * subjects: see subjects.h.
+ *
+ * Tokens first (by jeton itself when it takes part), then the servers, filled
+ * in the order of creation; only then the tokens are shuffled and the requests
+ * rendered. So neighbours in a batch are no neighbours in any server's memory.
+ */
+#include "bench/subjects.h"
+
+#include "bench/floor.h"
+#include "bench/jeton.h"
+#include "bench/redis.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VALUE	    "0123456789abcdef0123456789abcdef"
+#define GET_BEFORE  "*2\r\n$3\r\nGET\r\n$64\r\n"
+#define SET_BEFORE  "*3\r\n$3\r\nSET\r\n$64\r\n"
+#define SET_AFTER   "\r\n$32\r\n" VALUE "\r\n"
+#define HSET_BEFORE "*14\r\n$4\r\nHSET\r\n$64\r\n"
+
+struct kind {
+	const char *name;
+	const char *what;
+	const char *want;
+	int (*start)(struct jt_subjects *s, struct jt_subject *one);
+};
+
+static int start_floor(struct jt_subjects *s, struct jt_subject *one)
+{
+	struct jt_floor floor = {
+		.request_bytes = strlen(JT_VERIFY_BEFORE) + JT_TOKEN_BYTES +
+				 strlen(JT_VERIFY_AFTER),
+	};
+	char log[160];
+	int r;
+
+	snprintf(one->socket, sizeof(one->socket), "%.90s/floor.sock", s->dir);
+	snprintf(log, sizeof(log), "%.90s/floor.log", s->dir);
+	floor.listener = jt_floor_listen(one->socket);
+	if (floor.listener < 0) {
+		fprintf(stderr, "jeton-bench: %s: %s\n", one->socket,
+			strerror(-floor.listener));
+		return floor.listener;
+	}
+	r = jt_process_fork(&one->process, s->machine->server_cpu, log,
+			    jt_floor_serve, &floor);
+	close(floor.listener);
+	return r;
+}
+
+static int start_get(struct jt_subjects *s, struct jt_subject *one)
+{
+	int r = jt_redis_start(&one->process, s->machine->server_cpu, s->dir,
+			       "get", one->socket);
+
+	if (r)
+		return r;
+	jt_redis_version(one->socket, s->redis_version,
+			 sizeof(s->redis_version));
+	return jt_redis_fill(one->socket, &s->tokens, SET_BEFORE, SET_AFTER,
+			     "OK");
+}
+
+/* `$N\r\nFIELD\r\n$M\r\nVALUE\r\n` behind what is there. */
+static void add_pair(char *text, size_t room, const char *field,
+		     const char *value)
+{
+	size_t n = strlen(text);
+
+	snprintf(text + n, room - n, "$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
+		 strlen(field), field, strlen(value), value);
+}
+
+static int start_eval(struct jt_subjects *s, struct jt_subject *one)
+{
+	char after[512] = "\r\n", expires[24], interval[24], burst[24];
+	int r = jt_redis_start(&one->process, s->machine->server_cpu, s->dir,
+			       "eval", one->socket);
+
+	if (r)
+		return r;
+	snprintf(expires, sizeof(expires), "%lld",
+		 (long long)time(NULL) + 90 * 86400);
+	snprintf(interval, sizeof(interval), "%u", 1000000 / JT_JETON_RATE);
+	snprintf(burst, sizeof(burst), "%u", JT_JETON_BURST);
+	add_pair(after, sizeof(after), "state", "active");
+	add_pair(after, sizeof(after), "expires", expires);
+	add_pair(after, sizeof(after), "interval", interval);
+	add_pair(after, sizeof(after), "burst", burst);
+	add_pair(after, sizeof(after), "tat", "0");
+	add_pair(after, sizeof(after), "owner", "bench");
+	r = jt_redis_fill(one->socket, &s->tokens, HSET_BEFORE, after, ":6");
+	return r ? r : jt_redis_load_script(one->socket, one->script);
+}
+
+static int start_jeton(struct jt_subjects *s, struct jt_subject *one)
+{
+	return jt_jeton_start(&one->process, s->machine->server_cpu,
+			      s->bin_dir, s->dir, &s->tokens, one->socket);
+}
+
+static const struct kind kinds[JT_SUBJECTS_MAX] = {
+	{ "floor", "bare io_uring loop, same lengths", "VALID", start_floor },
+	{ "get", "Redis GET, 64-byte keys", VALUE, start_get },
+	{ "eval", "Redis EVALSHA of the same checks", "VALID", start_eval },
+	{ "jeton", "jetond VERIFY, rate limit spent", "VALID", start_jeton },
+};
+
+static bool is_wished(const char *wishes, const char *name)
+{
+	size_t n = strlen(name), k;
+
+	for (;; wishes += k + 1) {
+		k = strcspn(wishes, ",");
+		if (k == n && memcmp(wishes, name, n) == 0)
+			return true;
+		if (!wishes[k])
+			return false;
+	}
+}
+
+static int choose(struct jt_subjects *s, const char *wishes)
+{
+	unsigned wished = 1;
+
+	for (const char *c = wishes; *c; c++)
+		wished += *c == ',';
+	s->n = 0;
+	for (unsigned k = 0; k < JT_SUBJECTS_MAX; k++) {
+		if (!is_wished(wishes, kinds[k].name))
+			continue;
+		s->list[s->n].name = kinds[k].name;
+		s->list[s->n].what = kinds[k].what;
+		s->list[s->n++].want = kinds[k].want;
+	}
+	if (s->n == wished)
+		return 0;
+	fprintf(stderr, "jeton-bench: subjects are floor, get, eval, jeton; "
+			"not '%s'\n", wishes);
+	return -EINVAL;
+}
+
+static int make_tokens(struct jt_subjects *s)
+{
+	uint64_t start_ns = jt_machine_now_ns();
+	int r;
+
+	if (jt_subjects_find(s, "jeton") < 0)
+		return jt_tokens_make(&s->tokens, s->n_tokens);
+	fprintf(stderr, "jeton create: %zu tokens ...\n", s->n_tokens);
+	r = jt_jeton_create(s->bin_dir, s->dir, s->n_tokens, &s->tokens);
+	s->create_s = (double)(jt_machine_now_ns() - start_ns) / 1e9;
+	return r;
+}
+
+static int start_one(struct jt_subjects *s, struct jt_subject *one)
+{
+	uint64_t start_ns = jt_machine_now_ns();
+	int r = -EINVAL;
+
+	if (jt_process_interrupted())
+		return -EINTR;
+	fprintf(stderr, "starting %s: %s ...\n", one->name, one->what);
+	for (unsigned k = 0; k < JT_SUBJECTS_MAX; k++)
+		if (strcmp(kinds[k].name, one->name) == 0)
+			r = kinds[k].start(s, one);
+	one->setup_s = (double)(jt_machine_now_ns() - start_ns) / 1e9;
+	return r;
+}
+
+static int render(struct jt_subjects *s, struct jt_subject *one)
+{
+	char eval[128];
+
+	if (strcmp(one->name, "get") == 0)
+		return jt_tokens_render(&s->tokens, GET_BEFORE, "\r\n",
+					&one->requests);
+	if (strcmp(one->name, "eval") != 0)
+		return jt_tokens_render(&s->tokens, JT_VERIFY_BEFORE,
+					JT_VERIFY_AFTER, &one->requests);
+	snprintf(eval, sizeof(eval),
+		 "*4\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$1\r\n1\r\n$64\r\n",
+		 one->script);
+	return jt_tokens_render(&s->tokens, eval, "\r\n", &one->requests);
+}
+
+static int connect_one(struct jt_subjects *s, struct jt_subject *one)
+{
+	int r = render(s, one);
+
+	if (!r)
+		r = jt_loadgen_open(one->socket, s->connections,
+				    &one->loadgen);
+	if (r)
+		fprintf(stderr, "jeton-bench: connecting to %s: %s\n",
+			one->name, strerror(-r));
+	return r;
+}
+
+int jt_subjects_start(struct jt_subjects *s, const char *wishes)
+{
+	int r = choose(s, wishes);
+
+	if (!r)
+		r = make_tokens(s);
+	for (unsigned i = 0; !r && i < s->n; i++)
+		r = start_one(s, &s->list[i]);
+	if (r)
+		return r;
+	jt_tokens_shuffle(&s->tokens, s->seed);
+	for (unsigned i = 0; !r && i < s->n; i++)
+		r = connect_one(s, &s->list[i]);
+	return r;
+}
+
+void jt_subjects_stop(struct jt_subjects *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		jt_loadgen_close(s->list[i].loadgen);
+		jt_process_stop(&s->list[i].process);
+		jt_tokens_free_requests(&s->list[i].requests);
+	}
+	jt_tokens_free(&s->tokens);
+	s->n = 0;
+}
+
+int jt_subjects_find(const struct jt_subjects *s, const char *name)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->list[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}

@@ -1,0 +1,59 @@
+/*
+ * subjects: the servers that are compared, all up at once.
+ *
+ *   floor  bare io_uring loop, requests and replies as long as jeton's
+ *   get    Redis GET of a 64-character key (the token), value of 32 bytes
+ *   eval   Redis EVALSHA of bench/verify.lua: jeton's checks on a hash a token
+ *   jeton  jetond, one worker, VERIFY of tokens with a rate limit
+ *
+ * Each has a server process of its own on the server's core and connections of
+ * its own; idle ones cost nothing. All are asked for the same tokens, in an
+ * order unrelated to that in which they were stored. Errors: negative errno,
+ * already said on stderr.
+ */
+#ifndef JT_BENCH_SUBJECTS_H
+#define JT_BENCH_SUBJECTS_H
+
+#include "bench/loadgen.h"
+#include "bench/machine.h"
+#include "bench/process.h"
+#include "bench/tokens.h"
+
+#define JT_SUBJECTS_MAX 4u
+
+struct jt_subject {
+	const char *name;
+	const char *what; /* in plain words */
+	const char *want; /* the answer that a request must get; NULL: any */
+	struct jt_process process;
+	char socket[108];
+	char script[41]; /* eval: the script's digest */
+	struct jt_requests requests;
+	struct jt_loadgen *loadgen;
+	double setup_s;
+};
+
+struct jt_subjects {
+	/* set by the caller */
+	const struct jt_machine *machine;
+	const char *dir; /* for sockets, logs and the journal; short */
+	const char *bin_dir;
+	unsigned connections;
+	size_t n_tokens;
+	uint64_t seed;
+	/* results */
+	unsigned n;
+	struct jt_subject list[JT_SUBJECTS_MAX];
+	struct jt_tokens tokens;
+	double create_s; /* jeton create of all tokens */
+	char redis_version[32];
+};
+
+/* Start those named in WISHES ("floor,jeton"); -EINVAL: an unknown name. */
+int jt_subjects_start(struct jt_subjects *s, const char *wishes);
+void jt_subjects_stop(struct jt_subjects *s);
+
+/* The place of NAME in the list, or -1. */
+int jt_subjects_find(const struct jt_subjects *s, const char *name);
+
+#endif

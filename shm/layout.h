@@ -1,0 +1,226 @@
+/*
+ * layout: every byte of the two shared segments.
+ *
+ * Both are memfds of a size fixed at creation and sealed. Offsets, no
+ * pointers; explicit padding, zero. A process that maps a segment checks magic,
+ * version, fingerprint and size first (segment.c) and refuses what differs.
+ *
+ *   identity segment                      written by     read by
+ *   0      struct jt_identity  4096 B     keeper         everyone
+ *   slots  struct jt_slot      64 B each  keeper         everyone
+ *   plans  struct jt_plan      32 B each  keeper         everyone
+ *   pool   bytes: owners                  keeper         everyone
+ *
+ *   meter segment
+ *   0      struct jt_meters    4096 B     keeper, once   everyone
+ *   board  struct jt_desk      1024 B ea. its worker     everyone
+ *   lines  struct jt_meter     64 B each  any worker     everyone
+ *
+ * Identity decides what is valid: workers map it read-only. Meters decide how
+ * much: workers write them, so nothing read from there is trusted beyond that.
+ *
+ * Units: *_s seconds since 1970 UTC, *_ns nanoseconds of CLOCK_BOOTTIME,
+ * *_off bytes from the start of the segment. Little-endian hosts.
+ */
+#ifndef JT_SHM_LAYOUT_H
+#define JT_SHM_LAYOUT_H
+
+#include "shm/atomic.h"
+#include <stddef.h>
+
+#define JT_LAYOUT_VERSION 1u
+#define JT_IDENTITY_MAGIC 0x31444e45444a544aull
+#define JT_METERS_MAGIC	  0x315254454d4e544aull
+
+#define JT_LINE	       64u
+#define JT_PAGE	       4096u
+#define JT_PLANS_MAX   65536u /* numbers 1..65535; 0 = no limit */
+#define JT_ENVS_MAX    256u   /* numbers 1..255; 0 = none */
+#define JT_WORKERS_MAX 63u
+#define JT_WORDS_MAX   16u /* verdict words, see verify.h */
+#define JT_REACH_MAX   4096u
+
+/* Word A of a slot: generation 16 | state 8 | flags 8 | expires_s 32. */
+enum jt_slot_state {
+	JT_SLOT_EMPTY = 0,
+	JT_SLOT_BUSY, /* being written: readers deny */
+	JT_SLOT_ACTIVE,
+	JT_SLOT_REVOKED,
+	JT_SLOT_SUSPENDED,
+	JT_SLOT_STATES,
+};
+#define JT_SLOT_OLD_VALUE 0x01u /* flag: replaced by a rotation */
+
+static inline uint64_t jt_word_a(uint16_t generation, uint8_t state,
+				 uint8_t flags, uint32_t expires_s)
+{
+	return (uint64_t)generation << 48 | (uint64_t)state << 40 |
+	       (uint64_t)flags << 32 | expires_s;
+}
+static inline uint16_t jt_a_generation(uint64_t a)
+{
+	return (uint16_t)(a >> 48);
+}
+static inline uint8_t jt_a_state(uint64_t a)
+{
+	return (uint8_t)(a >> 40);
+}
+static inline uint8_t jt_a_flags(uint64_t a)
+{
+	return (uint8_t)(a >> 32);
+}
+static inline uint32_t jt_a_expires_s(uint64_t a)
+{
+	return (uint32_t)a;
+}
+
+/* Word B: meter line 32 | plan 16 | scope set 16. */
+static inline uint64_t jt_word_b(uint32_t meter, uint16_t plan,
+				 uint16_t scope_set)
+{
+	return (uint64_t)meter << 32 | (uint64_t)plan << 16 | scope_set;
+}
+static inline uint32_t jt_b_meter(uint64_t b)
+{
+	return (uint32_t)(b >> 32);
+}
+static inline uint16_t jt_b_plan(uint64_t b)
+{
+	return (uint16_t)(b >> 16);
+}
+static inline uint16_t jt_b_scope_set(uint64_t b)
+{
+	return (uint16_t)b;
+}
+
+/*
+ * One token value. `key` is what the index is made from: XXH3-64 of the public
+ * 24 characters under the segment's seed. `digest` is compared; it is atomic
+ * only because a slot may be rewritten while a reader looks (table.c).
+ */
+struct jt_slot {
+	_Atomic uint64_t key;	    /*  0 */
+	_Atomic uint64_t digest[4]; /*  8 BLAKE2b-256 of the value */
+	_Atomic uint64_t a;	    /* 40 */
+	_Atomic uint64_t b;	    /* 48 */
+	_Atomic uint32_t owner;	    /* 56 pool offset of {length, bytes}; 0 none */
+	_Atomic uint8_t env;	    /* 60 number in jt_identity.envs */
+	_Atomic uint8_t scheme;	    /* 61 0 = native */
+	_Atomic uint16_t reach;	    /* 62 of the *home* that stands here: how far
+				     * its keys went, in slots; only grows */
+};
+static_assert(sizeof(struct jt_slot) == JT_LINE, "slot is one line");
+static_assert(offsetof(struct jt_slot, digest) == 8, "slot digest");
+static_assert(offsetof(struct jt_slot, a) == 40, "slot a");
+static_assert(offsetof(struct jt_slot, b) == 48, "slot b");
+static_assert(offsetof(struct jt_slot, owner) == 56, "slot owner");
+static_assert(offsetof(struct jt_slot, env) == 60, "slot env");
+static_assert(offsetof(struct jt_slot, scheme) == 61, "slot scheme");
+static_assert(offsetof(struct jt_slot, reach) == 62, "slot reach");
+
+/* Limits under a number. Written once, before any slot names it. */
+struct jt_plan {
+	_Atomic uint64_t interval_ns; /*  0 between requests; 0 = no rate */
+	_Atomic uint64_t burst;	      /*  8 requests at once */
+	_Atomic uint64_t zeros[2];    /* 16 quota: 0 = none */
+};
+static_assert(sizeof(struct jt_plan) == 32, "two plans a line");
+
+enum jt_identity_state {
+	JT_IDENTITY_LOADING = 1, /* the journal is being replayed: no verdicts */
+	JT_IDENTITY_SERVING,
+	JT_IDENTITY_RETIRED, /* a newer segment serves: attach again */
+};
+
+struct jt_identity {
+	uint64_t magic;	      /*   0 */
+	uint32_t version;     /*   8 */
+	uint32_t zero;	      /*  12 */
+	uint64_t fingerprint; /*  16 of this header's text, see segment.c */
+	uint64_t size_bytes;  /*  24 of the whole segment */
+	uint8_t journal_id[16]; /* 32 */
+	uint64_t seed;		/* 48 of the index hash */
+	uint64_t slots;		/* 56 */
+	uint64_t capacity;	/* 64 tokens */
+	uint64_t slots_off;	/* 72 */
+	uint64_t plans_off;	/* 80 */
+	uint64_t pool_off;	/* 88 */
+	uint64_t pool_bytes;	/* 96 */
+	uint8_t zeros0[24];	/* 104 */
+	/* the keeper's moving words, on a line of their own */
+	_Atomic uint64_t state;	  /* 128 enum jt_identity_state */
+	_Atomic uint64_t applied; /* 136 journal number in force */
+	_Atomic uint64_t used;	  /* 144 slots in use */
+	_Atomic uint64_t tokens;  /* 152 ids, = meter lines in use */
+	_Atomic uint64_t plans;	  /* 160 highest plan number */
+	_Atomic uint64_t pool_used; /* 168 bytes */
+	_Atomic uint64_t envs_used; /* 176 highest number */
+	uint8_t zeros1[8];	    /* 184 */
+	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 192 names, zero-padded words */
+	uint8_t zeros2[4096 - 192 - 8 * JT_ENVS_MAX];
+};
+static_assert(sizeof(struct jt_identity) == JT_PAGE, "identity header");
+static_assert(offsetof(struct jt_identity, state) == 128, "own line");
+static_assert(offsetof(struct jt_identity, envs) == 192, "envs");
+
+/* One token's rate, quota and usage. Any worker, lock-free (meter.c). */
+struct jt_meter {
+	_Atomic uint64_t rate;	     /*  0 GCRA: theoretical arrival, ns */
+	_Atomic uint64_t quota;	     /*  8 taken together with `rate` */
+	_Atomic uint64_t uses;	     /* 16 admitted requests, cost counted */
+	_Atomic uint64_t refusals;   /* 24 */
+	_Atomic uint64_t last_use_s; /* 32 */
+	uint8_t zeros[24];	     /* 40 */
+};
+static_assert(sizeof(struct jt_meter) == JT_LINE, "meter is one line");
+static_assert(offsetof(struct jt_meter, quota) == 8, "quota follows rate");
+
+enum jt_desk_state {
+	JT_DESK_FREE = 0,
+	JT_DESK_STARTING,
+	JT_DESK_SERVING,
+};
+
+/*
+ * One worker's counters: written by that worker alone (and by the keeper when
+ * it is dead), read by all.
+ */
+struct jt_desk {
+	_Atomic uint64_t state;	       /*   0 enum jt_desk_state */
+	_Atomic uint64_t pid;	       /*   8 */
+	_Atomic uint64_t rounds;       /*  16 drains, each counted at its end */
+	_Atomic uint64_t connections;  /*  24 open now */
+	_Atomic uint64_t paused;       /*  32 not accepting, others have fewer */
+	uint8_t zeros0[24];	       /*  40 */
+	_Atomic uint64_t accepted;     /*  64 */
+	_Atomic uint64_t busy;	       /*  72 refused: too many connections */
+	_Atomic uint64_t commands;     /*  80 */
+	_Atomic uint64_t errors;       /*  88 RESP errors answered */
+	_Atomic uint64_t broken;       /*  96 closed for a protocol error */
+	_Atomic uint64_t slow;	       /* 104 closed at a deadline */
+	_Atomic uint64_t bytes_in;     /* 112 */
+	_Atomic uint64_t bytes_out;    /* 120 */
+	_Atomic uint64_t memo_hits;    /* 128 */
+	_Atomic uint64_t memo_misses;  /* 136 */
+	_Atomic uint64_t torn;	       /* 144 slots denied as inconsistent */
+	uint8_t zeros1[104];	       /* 152 */
+	_Atomic uint64_t words[JT_WORDS_MAX]; /* 256 verdicts by word */
+	uint8_t zeros2[1024 - 256 - 8 * JT_WORDS_MAX];
+};
+static_assert(sizeof(struct jt_desk) == 1024, "desk");
+static_assert(offsetof(struct jt_desk, words) == 256, "desk words");
+
+struct jt_meters {
+	uint64_t magic;	      /*  0 */
+	uint32_t version;     /*  8 */
+	uint32_t zero;	      /* 12 */
+	uint64_t fingerprint; /* 16 */
+	uint64_t size_bytes;  /* 24 */
+	uint64_t lines;	      /* 32 */
+	uint64_t board_off;   /* 40 */
+	uint64_t lines_off;   /* 48 */
+	uint8_t zeros[4096 - 56];
+};
+static_assert(sizeof(struct jt_meters) == JT_PAGE, "meters header");
+
+#endif

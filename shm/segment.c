@@ -1,0 +1,319 @@
+/*
+ * segment: see segment.h; layout in layout.h.
+ *
+ * The fingerprint is a hash over the sizes and offsets that this build was
+ * compiled with: a process of another build refuses to map, whatever the
+ * version number says.
+ */
+#include "shm/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define POOL_PER_TOKEN 16u
+#define POOL_MIN       65536u
+#define POOL_MAX       0xfffff000u /* offsets are 32 bits */
+#define SEALS	       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static uint64_t fingerprint(void)
+{
+	static const uint32_t shape[] = {
+		JT_LAYOUT_VERSION,
+		sizeof(struct jt_identity),
+		sizeof(struct jt_slot),
+		sizeof(struct jt_plan),
+		sizeof(struct jt_meter),
+		sizeof(struct jt_desk),
+		offsetof(struct jt_slot, a),
+		offsetof(struct jt_slot, reach),
+		offsetof(struct jt_identity, state),
+		offsetof(struct jt_identity, envs),
+		offsetof(struct jt_meter, uses),
+		offsetof(struct jt_desk, words),
+		JT_PLANS_MAX,
+		JT_ENVS_MAX,
+		JT_WORKERS_MAX,
+		JT_SLOT_STATES,
+	};
+
+	return XXH3_64bits(shape, sizeof(shape));
+}
+
+static uint64_t page_up(uint64_t bytes)
+{
+	return (bytes + JT_PAGE - 1) / JT_PAGE * JT_PAGE;
+}
+
+uint64_t jt_segment_slots(uint64_t capacity)
+{
+	/* 1.05 / 0.7 = 1.5 */
+	return capacity + capacity / 2 + 1;
+}
+
+uint64_t jt_segment_pool(uint64_t capacity)
+{
+	uint64_t bytes = capacity * POOL_PER_TOKEN;
+
+	if (bytes < POOL_MIN)
+		bytes = POOL_MIN;
+	return bytes < POOL_MAX ? bytes : POOL_MAX;
+}
+
+static uint64_t identity_bytes(uint64_t capacity, uint64_t pool)
+{
+	return JT_PAGE +
+	       page_up(jt_segment_slots(capacity) * sizeof(struct jt_slot)) +
+	       JT_PLANS_MAX * sizeof(struct jt_plan) + page_up(pool);
+}
+
+static uint64_t board_bytes(void)
+{
+	return page_up(JT_WORKERS_MAX * sizeof(struct jt_desk));
+}
+
+static uint64_t meters_bytes(uint64_t capacity)
+{
+	return JT_PAGE + board_bytes() +
+	       page_up(capacity * sizeof(struct jt_meter));
+}
+
+uint64_t jt_segment_bytes(const struct jt_segment_size *size)
+{
+	return identity_bytes(size->capacity, size->pool_bytes) +
+	       meters_bytes(size->capacity);
+}
+
+static void point(struct jt_maps *maps)
+{
+	const char *base = (const char *)maps->identity;
+	const struct jt_identity *id = maps->identity;
+
+	maps->slots = (const void *)(base + id->slots_off);
+	maps->plans = (const void *)(base + id->plans_off);
+	maps->pool = (const uint8_t *)base + id->pool_off;
+	maps->board = (void *)((char *)maps->meters + maps->meters->board_off);
+	maps->lines = (void *)((char *)maps->meters + maps->meters->lines_off);
+}
+
+/* A memfd of that size with every page there, mapped writable. */
+static int make(const char *name, uint64_t bytes, int *fdp, void **mapp)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *map;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) || ftruncate(fd, (off_t)bytes))
+		goto fail;
+	do
+		err = posix_fallocate(fd, 0, (off_t)bytes);
+	while (err == EINTR);
+	if (err) {
+		close(fd);
+		return err == ENOSPC || err == ENOMEM ? JT_SEGMENT_E_MEMORY
+						      : -err;
+	}
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		goto fail;
+	*fdp = fd;
+	*mapp = map;
+	return 0;
+fail:
+	err = errno;
+	close(fd);
+	return -err;
+}
+
+static void fill_identity(struct jt_identity *id,
+			  const struct jt_segment_size *size,
+			  const uint8_t journal_id[16])
+{
+	uint64_t capacity = size->capacity;
+
+	id->magic = JT_IDENTITY_MAGIC;
+	id->version = JT_LAYOUT_VERSION;
+	id->fingerprint = fingerprint();
+	id->size_bytes = identity_bytes(capacity, size->pool_bytes);
+	memcpy(id->journal_id, journal_id, 16);
+	randombytes_buf(&id->seed, sizeof(id->seed));
+	id->slots = jt_segment_slots(capacity);
+	id->capacity = capacity;
+	id->slots_off = JT_PAGE;
+	id->plans_off = JT_PAGE +
+			page_up(id->slots * sizeof(struct jt_slot));
+	id->pool_off = id->plans_off + JT_PLANS_MAX * sizeof(struct jt_plan);
+	id->pool_bytes = page_up(size->pool_bytes);
+	/* relaxed: nobody else has mapped it yet */
+	jt_store_relaxed(&id->state, JT_IDENTITY_LOADING);
+	jt_store_relaxed(&id->pool_used, 1); /* offset 0 means none */
+}
+
+static void fill_meters(struct jt_meters *m, uint64_t capacity)
+{
+	m->magic = JT_METERS_MAGIC;
+	m->version = JT_LAYOUT_VERSION;
+	m->fingerprint = fingerprint();
+	m->size_bytes = meters_bytes(capacity);
+	m->lines = capacity;
+	m->board_off = JT_PAGE;
+	m->lines_off = JT_PAGE + board_bytes();
+}
+
+static int seal(const struct jt_segment_fds *fds, struct jt_maps *maps)
+{
+	if (madvise(maps->identity_rw, maps->identity_bytes, MADV_DONTFORK))
+		return -errno;
+	if (fcntl(fds->identity, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) ||
+	    fcntl(fds->meters, F_ADD_SEALS, SEALS))
+		return -errno;
+	return 0;
+}
+
+int jt_segment_create(const struct jt_segment_size *size,
+		      const uint8_t journal_id[16],
+		      struct jt_segment_fds *fdsp, struct jt_maps *mapsp)
+{
+	void *map;
+	int rc;
+
+	memset(mapsp, 0, sizeof(*mapsp));
+	fdsp->meters = -1;
+	if (!size->capacity || size->capacity > UINT32_MAX ||
+	    size->pool_bytes > POOL_MAX)
+		return -EINVAL;
+	mapsp->identity_bytes = identity_bytes(size->capacity,
+					       size->pool_bytes);
+	mapsp->meters_bytes = meters_bytes(size->capacity);
+	rc = make("jeton-identity", mapsp->identity_bytes, &fdsp->identity,
+		  &map);
+	if (rc)
+		return rc;
+	mapsp->identity = mapsp->identity_rw = map;
+	rc = make("jeton-meters", mapsp->meters_bytes, &fdsp->meters, &map);
+	if (rc)
+		goto out;
+	mapsp->meters = map;
+	fill_identity(mapsp->identity_rw, size, journal_id);
+	fill_meters(mapsp->meters, size->capacity);
+	point(mapsp);
+	rc = seal(fdsp, mapsp);
+	if (!rc)
+		return 0;
+out:
+	jt_segment_unmap(mapsp);
+	close(fdsp->identity);
+	if (fdsp->meters >= 0)
+		close(fdsp->meters);
+	return rc;
+}
+
+/* Sealed against resizing, and of a size that holds a header? */
+static int sized(int fd, int want_seals, size_t *bytesp)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || fstat(fd, &st))
+		return -errno;
+	if ((seals & want_seals) != want_seals)
+		return JT_SEGMENT_E_SEAL;
+	if (st.st_size < (off_t)(2 * JT_PAGE))
+		return JT_SEGMENT_E_MISMATCH;
+	*bytesp = (size_t)st.st_size;
+	return 0;
+}
+
+static bool is_identity(const struct jt_identity *id, size_t bytes)
+{
+	uint64_t slots = jt_segment_slots(id->capacity);
+
+	return id->magic == JT_IDENTITY_MAGIC &&
+	       id->version == JT_LAYOUT_VERSION &&
+	       id->fingerprint == fingerprint() && id->capacity > 0 &&
+	       id->capacity <= UINT32_MAX && id->pool_bytes <= POOL_MAX &&
+	       id->size_bytes == bytes &&
+	       bytes == identity_bytes(id->capacity, id->pool_bytes) &&
+	       id->slots == slots && id->slots_off == JT_PAGE &&
+	       id->plans_off ==
+		       JT_PAGE + page_up(slots * sizeof(struct jt_slot)) &&
+	       id->pool_off ==
+		       id->plans_off + JT_PLANS_MAX * sizeof(struct jt_plan);
+}
+
+static bool is_meters(const struct jt_meters *m, size_t bytes,
+		      uint64_t capacity)
+{
+	return m->magic == JT_METERS_MAGIC &&
+	       m->version == JT_LAYOUT_VERSION &&
+	       m->fingerprint == fingerprint() && m->size_bytes == bytes &&
+	       bytes == meters_bytes(capacity) && m->lines == capacity &&
+	       m->board_off == JT_PAGE &&
+	       m->lines_off == JT_PAGE + board_bytes();
+}
+
+/* Sizes and offsets follow from capacity and pool: recomputed, not believed. */
+static bool fits(const struct jt_maps *maps)
+{
+	return is_identity(maps->identity, maps->identity_bytes) &&
+	       is_meters(maps->meters, maps->meters_bytes,
+			 maps->identity->capacity);
+}
+
+int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
+{
+	void *map;
+	int rc;
+
+	memset(mapsp, 0, sizeof(*mapsp));
+	rc = sized(fds->identity, SEALS | F_SEAL_FUTURE_WRITE,
+		   &mapsp->identity_bytes);
+	if (!rc)
+		rc = sized(fds->meters, SEALS, &mapsp->meters_bytes);
+	if (rc)
+		return rc;
+	map = mmap(NULL, mapsp->identity_bytes, PROT_READ, MAP_SHARED,
+		   fds->identity, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	mapsp->identity = map;
+	map = mmap(NULL, mapsp->meters_bytes, PROT_READ | PROT_WRITE,
+		   MAP_SHARED, fds->meters, 0);
+	if (map == MAP_FAILED) {
+		rc = -errno;
+		goto out;
+	}
+	mapsp->meters = map;
+	if (fits(mapsp)) {
+		point(mapsp);
+		return 0;
+	}
+	rc = JT_SEGMENT_E_MISMATCH;
+out:
+	jt_segment_unmap(mapsp);
+	return rc;
+}
+
+static void unmap(const void *map, size_t bytes)
+{
+	void *p;
+
+	memcpy(&p, &map, sizeof(p)); /* munmap takes no const */
+	munmap(p, bytes);
+}
+
+void jt_segment_unmap(struct jt_maps *maps)
+{
+	if (maps->identity)
+		unmap(maps->identity, maps->identity_bytes);
+	if (maps->meters)
+		unmap(maps->meters, maps->meters_bytes);
+	memset(maps, 0, sizeof(*maps));
+}

@@ -1,0 +1,62 @@
+/*
+ * segment: create, seal, map and check the two memfds.
+ *
+ * The keeper creates both and holds the only writable map of identity, which
+ * is not inherited over fork (MADV_DONTFORK) and after which the memfd gets
+ * the future-write seal: no process can make another writable map, and a
+ * read-only one can not be turned. Pages are allocated at creation, so a
+ * later touch never fails. Errors: negative errno; JT_SEGMENT_E_*.
+ */
+#ifndef JT_SHM_SEGMENT_H
+#define JT_SHM_SEGMENT_H
+
+#include "shm/layout.h"
+
+enum {
+	JT_SEGMENT_E_MISMATCH = 1, /* another build's or another kind's memory */
+	JT_SEGMENT_E_SEAL,	   /* its size or contents could be changed */
+	JT_SEGMENT_E_MEMORY,	   /* not enough shared memory */
+};
+
+/* What a process has mapped. `identity_rw` is NULL but in the keeper. */
+struct jt_maps {
+	const struct jt_identity *identity;
+	const struct jt_slot *slots;
+	const struct jt_plan *plans;
+	const uint8_t *pool;
+	struct jt_identity *identity_rw;
+	struct jt_meters *meters;
+	struct jt_desk *board;
+	struct jt_meter *lines;
+	size_t identity_bytes, meters_bytes;
+};
+
+struct jt_segment_fds {
+	int identity;
+	int meters;
+};
+
+/* How large: tokens, and bytes of owners' names. */
+struct jt_segment_size {
+	uint64_t capacity;   /* 1 .. UINT32_MAX */
+	uint64_t pool_bytes; /* rounded up to pages; at most UINT32_MAX */
+};
+
+/* Slots for that many tokens: load 0.7, 5 % kept for rotations. */
+uint64_t jt_segment_slots(uint64_t capacity);
+/* Pool for that many tokens with owners as long as usual. */
+uint64_t jt_segment_pool(uint64_t capacity);
+/* Shared bytes, both segments together. */
+uint64_t jt_segment_bytes(const struct jt_segment_size *size);
+
+/* Create both, map them writable into *MAPSP, seal. Keeper only. */
+int jt_segment_create(const struct jt_segment_size *size,
+		      const uint8_t journal_id[16],
+		      struct jt_segment_fds *fdsp, struct jt_maps *mapsp);
+
+/* Map what another process created: identity read-only. Checks everything. */
+int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp);
+
+void jt_segment_unmap(struct jt_maps *maps);
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * table: lock-free lookup under one writer.
+ *
+ * Layout. `slots` lines of 64 bytes (layout.h); a key's home is
+ * (key x slots) >> 64, so the number of slots need not be a power of two; a
+ * value stands in the first slot from its home on that was free. Next to its
+ * own value each slot keeps `reach`: how many slots beyond this one the values
+ * whose *home* is here went. A search looks at reach + 1 slots and stops, so a
+ * miss costs one line most of the time, at any load. Load is at most 0.7.
+ *
+ *     home h: reach 2
+ *     | h: key of h | h+1: other home | h+2: key of h | h+3 ...
+ *     `------------ searched for a key of h ---------'
+ *
+ * Slots are never moved and, in this version, never reused: a revoked value
+ * keeps its slot so that its verdict stays REVOKED. The protocol below is
+ * nevertheless safe under reuse, and readers check it.
+ *
+ * Writer (keeper, single thread), putting a value into a free slot:
+ *   W1 a      := {generation + 1, BUSY}                 release
+ *   W2 digest, key, b, owner, env, scheme               release each
+ *   W3 a      := {generation + 1, state, expires}       release
+ *   W4 home's reach raised                              release
+ * and then `applied` (feed.c), also release: whoever reads applied >= n finds
+ * what record n put. A change of state or expiry is one store of `a`.
+ *
+ * Reader, for each of the reach + 1 slots whose key matches:
+ *   R1 a (acquire)  R2 digest, b, owner, env (acquire each)  R3 a again
+ * Why it is enough: if R2 read a value stored by W2 of a later put, that
+ * acquire pairs with the release of W2, W1 happened before it, so R3 sees W1's
+ * generation or a newer one and differs from R1: the reader tries again, at
+ * most TRIES times, then reports a torn slot, which is denied. If R3 equals
+ * R1, R2 read values of one put. No stand-alone fence is used.
+ *
+ * Revoke: one store of `a` (release). A reader whose R1 comes later in time
+ * sees it: x86 and ARM caches are coherent, and the acknowledgement reaches
+ * the revoker over a system call after the store. Readers load `a` after the
+ * request's bytes arrived and keep nothing (verify.c).
+ *
+ * Crash of the keeper anywhere: the segment dies with it and is rebuilt from
+ * the journal; a slot left BUSY is denied meanwhile. Crash of a reader: it
+ * wrote nothing here. Hostile readers: their map is read-only.
+ *
+ * Limits: reach at most JT_REACH_MAX (a put that would go further is refused;
+ * at load 0.7 and a random seed, never met); bounded loops throughout.
+ *
+ * References: Knuth vol. 3, 6.4 (linear probing, multiply-shift by a random
+ * seed); Boehm, "Can seqlocks get along with programming language memory
+ * models?" (MSPC 2012); background on reach: hopscotch's hop information,
+ * reduced to a bound.
+ */
+#include "shm/table.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define TRIES 64u
+
+uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key)
+{
+	return (uint64_t)((unsigned __int128)key * maps->identity->slots >>
+			  64);
+}
+
+static uint64_t wrap(const struct jt_maps *maps, uint64_t slot)
+{
+	return slot < maps->identity->slots ? slot
+					    : slot - maps->identity->slots;
+}
+
+/* R1-R3. False: torn. */
+static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
+{
+	for (unsigned try = 0; try < TRIES; try++) {
+		/* pairs with W1 and W3 in jt_table_put(), jt_table_set_*() */
+		v->a = jt_load_acquire(&slot->a);
+		if (jt_a_state(v->a) == JT_SLOT_BUSY)
+			continue;
+		for (unsigned i = 0; i < 4; i++) /* pairs with W2 */
+			v->digest[i] = jt_load_acquire(&slot->digest[i]);
+		v->b = jt_load_acquire(&slot->b);	  /* W2 */
+		v->owner = jt_load_acquire(&slot->owner); /* W2 */
+		v->env = jt_load_acquire(&slot->env);	  /* W2 */
+		/* relaxed: the acquires above keep it behind them */
+		if (jt_load_relaxed(&slot->a) == v->a)
+			return true;
+	}
+	return false;
+}
+
+bool jt_table_next(const struct jt_maps *maps, uint64_t key,
+		   uint32_t *cursorp, struct jt_view *viewp)
+{
+	uint64_t home = jt_table_home(maps, key);
+	/* pairs with W4 in raise_reach() */
+	uint32_t reach = jt_load_acquire(&maps->slots[home].reach);
+
+	if (reach > JT_REACH_MAX)
+		reach = JT_REACH_MAX;
+	for (uint32_t i = *cursorp; i <= reach; i++) {
+		uint64_t at = wrap(maps, home + i);
+		const struct jt_slot *slot = &maps->slots[at];
+
+		/* pairs with W2: a matching key means the slot was put */
+		if (jt_load_acquire(&slot->key) != key)
+			continue;
+		viewp->slot = at;
+		*cursorp = i + 1;
+		if (!view_slot(slot, viewp))
+			viewp->a = 0;
+		else if (jt_a_state(viewp->a) == JT_SLOT_EMPTY)
+			continue;
+		return true;
+	}
+	return false;
+}
+
+struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b)
+{
+	uint32_t line = jt_b_meter(b);
+
+	return line < maps->identity->capacity ? &maps->lines[line] : NULL;
+}
+
+const struct jt_plan *jt_table_plan(const struct jt_maps *maps, uint64_t b)
+{
+	return jt_b_plan(b) ? &maps->plans[jt_b_plan(b)] : NULL;
+}
+
+const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
+			      uint32_t *bytesp)
+{
+	uint64_t pool = maps->identity->pool_bytes;
+
+	*bytesp = 0;
+	if (!owner || owner >= pool || maps->pool[owner] >= pool - owner)
+		return NULL;
+	*bytesp = maps->pool[owner];
+	return maps->pool + owner + 1;
+}
+
+bool jt_table_fits(const struct jt_maps *maps, uint64_t n)
+{
+	/* relaxed: the keeper reads its own words */
+	uint64_t tokens = jt_load_relaxed(&maps->identity->tokens);
+
+	return n <= maps->identity->capacity - tokens;
+}
+
+/* W4. Raised before `applied`, never lowered. */
+static void raise_reach(struct jt_slot *home, uint32_t distance)
+{
+	/* relaxed: one writer */
+	if (jt_load_relaxed(&home->reach) < distance)
+		jt_store_release(&home->reach, (uint16_t)distance);
+}
+
+/* W1-W3. */
+static void fill(struct jt_slot *slot, uint64_t key, const struct jt_entry *e)
+{
+	uint64_t words[4];
+	/* relaxed: one writer reads its own word */
+	uint16_t generation =
+		(uint16_t)(jt_a_generation(jt_load_relaxed(&slot->a)) + 1);
+
+	memcpy(words, e->digest, sizeof(words));
+	/* each pairs with the acquire of the same word in view_slot() */
+	jt_store_release(&slot->a, jt_word_a(generation, JT_SLOT_BUSY, 0, 0));
+	for (unsigned i = 0; i < 4; i++)
+		jt_store_release(&slot->digest[i], words[i]);
+	jt_store_release(&slot->b, jt_word_b(e->meter, e->plan, e->scope_set));
+	jt_store_release(&slot->owner, e->owner);
+	jt_store_release(&slot->env, e->env);
+	jt_store_release(&slot->scheme, 0);
+	jt_store_release(&slot->key, key);
+	jt_store_release(&slot->a, jt_word_a(generation, e->state, 0,
+					     e->expires_s));
+}
+
+int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
+		 uint64_t *slotp)
+{
+	struct jt_slot *slots = (struct jt_slot *)((char *)maps->identity_rw +
+						   maps->identity->slots_off);
+	uint64_t key = jt_token_key(entry->id, maps->identity->seed);
+	uint64_t home = jt_table_home(maps, key);
+
+	assert(entry->state > JT_SLOT_BUSY && entry->state < JT_SLOT_STATES);
+	assert(entry->meter < maps->identity->capacity);
+	for (uint32_t i = 0; i <= JT_REACH_MAX; i++) {
+		struct jt_slot *slot = &slots[wrap(maps, home + i)];
+
+		/* relaxed: one writer reads its own word */
+		if (jt_a_state(jt_load_relaxed(&slot->a)) != JT_SLOT_EMPTY)
+			continue;
+		fill(slot, key, entry);
+		raise_reach(&slots[home], i);
+		jt_count(&maps->identity_rw->used, 1);
+		*slotp = (uint64_t)(slot - slots);
+		return 0;
+	}
+	return JT_TABLE_E_FULL;
+}
+
+void jt_table_set_state(struct jt_maps *maps, uint64_t slot, uint8_t state)
+{
+	struct jt_slot *s = (struct jt_slot *)((char *)maps->identity_rw +
+					       maps->identity->slots_off) +
+			    slot;
+	uint64_t a = jt_load_relaxed(&s->a); /* relaxed: one writer */
+
+	assert(slot < maps->identity->slots);
+	assert(state > JT_SLOT_BUSY && state < JT_SLOT_STATES);
+	/* pairs with R1 in view_slot() */
+	jt_store_release(&s->a, jt_word_a(jt_a_generation(a), state,
+					  jt_a_flags(a), jt_a_expires_s(a)));
+}
+
+int jt_table_put_plan(struct jt_maps *maps, uint16_t number,
+		      uint64_t interval_ns, uint64_t burst)
+{
+	struct jt_plan *plan = (struct jt_plan *)((char *)maps->identity_rw +
+						  maps->identity->plans_off) +
+			       number;
+
+	if (number == 0)
+		return JT_TABLE_E_FULL;
+	/* relaxed: pairs through the slot's b, stored with release later */
+	jt_store_relaxed(&plan->interval_ns, interval_ns);
+	jt_store_relaxed(&plan->burst, burst);
+	if (jt_load_relaxed(&maps->identity_rw->plans) < number)
+		jt_store_relaxed(&maps->identity_rw->plans, number);
+	return 0;
+}
+
+uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word)
+{
+	struct jt_identity *id = maps->identity_rw;
+	/* relaxed: one writer; readers meet a number through a slot's env */
+	uint64_t used = jt_load_relaxed(&id->envs_used);
+
+	for (uint64_t i = 1; i <= used; i++)
+		if (jt_load_relaxed(&id->envs[i]) == env_word)
+			return (uint8_t)i;
+	if (env_word == 0 || used + 1 >= JT_ENVS_MAX)
+		return 0;
+	jt_store_relaxed(&id->envs[used + 1], env_word);
+	jt_store_relaxed(&id->envs_used, used + 1);
+	return (uint8_t)(used + 1);
+}
+
+int jt_table_put_owner(struct jt_maps *maps, const uint8_t *owner,
+		       uint32_t bytes, uint32_t *offsetp)
+{
+	struct jt_identity *id = maps->identity_rw;
+	uint8_t *pool = (uint8_t *)id + id->pool_off;
+	uint64_t used = jt_load_relaxed(&id->pool_used); /* relaxed: ours */
+
+	assert(bytes <= UINT8_MAX);
+	if (bytes + 1 > id->pool_bytes - used || used > UINT32_MAX)
+		return JT_TABLE_E_FULL;
+	/* plain bytes, never rewritten: published by the slot's owner word */
+	pool[used] = (uint8_t)bytes;
+	memcpy(pool + used + 1, owner, bytes);
+	jt_store_relaxed(&id->pool_used, used + bytes + 1);
+	*offsetp = (uint32_t)used;
+	return 0;
+}

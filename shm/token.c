@@ -1,0 +1,183 @@
+/* token: see token.h. Base62 digits are in ASCII order: 0-9 A-Z a-z. */
+#include "shm/token.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define ENV_MAX	 6u
+#define ID_MIN	 12u
+#define BODY	 (JT_TOKEN_BYTES - JT_CHECK_BYTES)
+#define ACCEPTED 248u /* 4 x 62: a random byte below it is unbiased mod 62 */
+
+static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			     "abcdefghijklmnopqrstuvwxyz";
+
+static bool is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+static bool is_base62(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || is_lower(c);
+}
+
+static bool all_base62(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_base62(s[i]))
+			return false;
+	return true;
+}
+
+bool jt_prefix_ok(const char *prefix)
+{
+	size_t n = strnlen(prefix, 5);
+
+	if (n < 2 || n > 4)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!is_lower(prefix[i]))
+			return false;
+	return true;
+}
+
+bool jt_env_ok(const char *env, size_t bytes)
+{
+	if (bytes < 1 || bytes > ENV_MAX)
+		return false;
+	for (size_t i = 0; i < bytes; i++)
+		if (!is_lower(env[i]) && !(env[i] >= '0' && env[i] <= '9'))
+			return false;
+	return true;
+}
+
+uint64_t jt_env_word(const char *env, size_t bytes)
+{
+	uint64_t word = 0;
+
+	if (!jt_env_ok(env, bytes))
+		return 0;
+	memcpy(&word, env, bytes);
+	return word;
+}
+
+bool jt_public_ok(const char id[JT_PUBLIC_BYTES], const char **envp,
+		  size_t *env_bytesp)
+{
+	size_t p = 0, e;
+
+	while (p < 5 && is_lower(id[p]))
+		p++;
+	if (p < 2 || p > 4 || id[p] != '_')
+		return false;
+	e = ++p;
+	while (p < JT_PUBLIC_BYTES && id[p] != '_')
+		p++;
+	if (!jt_env_ok(id + e, p - e) || JT_PUBLIC_BYTES - p - 1 < ID_MIN)
+		return false;
+	if (!all_base62(id + p + 1, JT_PUBLIC_BYTES - p - 1))
+		return false;
+	if (envp)
+		*envp = id + e;
+	if (env_bytesp)
+		*env_bytesp = p - e;
+	return true;
+}
+
+/* Fill N characters by rejection, so that every digit is equally likely. */
+static void random_digits(char *out, size_t n)
+{
+	uint8_t pool[64];
+	size_t have = 0;
+
+	while (n) {
+		if (!have) {
+			randombytes_buf(pool, sizeof(pool));
+			have = sizeof(pool);
+		}
+		if (pool[--have] >= ACCEPTED)
+			continue;
+		*out++ = digits[pool[have] % 62];
+		n--;
+	}
+	sodium_memzero(pool, sizeof(pool));
+}
+
+static void checksum(const char body[BODY], char out[JT_CHECK_BYTES])
+{
+	uint32_t sum = XXH32(body, BODY, 0);
+
+	for (size_t i = JT_CHECK_BYTES; i-- > 0; sum /= 62)
+		out[i] = digits[sum % 62];
+}
+
+void jt_token_make(const char *prefix, const char *env,
+		   char out[JT_TOKEN_BYTES])
+{
+	size_t p = strlen(prefix), e = strlen(env), at = p + e + 2;
+
+	assert(jt_prefix_ok(prefix) && jt_env_ok(env, e));
+	memcpy(out, prefix, p);
+	out[p] = '_';
+	memcpy(out + p + 1, env, e);
+	out[at - 1] = '_';
+	random_digits(out + at, BODY - at);
+	checksum(out, out + BODY);
+}
+
+static bool is_native(const char *s)
+{
+	return jt_public_ok(s, NULL, NULL) &&
+	       all_base62(s + JT_PUBLIC_BYTES,
+			  JT_TOKEN_BYTES - JT_PUBLIC_BYTES);
+}
+
+static bool checksum_ok(const char *s)
+{
+	char want[JT_CHECK_BYTES];
+
+	checksum(s, want);
+	return memcmp(want, s + BODY, JT_CHECK_BYTES) == 0;
+}
+
+static bool is_space(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+enum jt_token_shape jt_token_shape(const uint8_t *bytes, size_t n)
+{
+	const char *s = (const char *)bytes;
+
+	if (n == 0)
+		return JT_SHAPE_MISSING;
+	if (n == JT_TOKEN_BYTES && is_native(s))
+		return checksum_ok(s) ? JT_SHAPE_NATIVE : JT_SHAPE_MISTYPED;
+	while (n && is_space((uint8_t)s[0]))
+		s++, n--;
+	while (n && is_space((uint8_t)s[n - 1]))
+		n--;
+	/* untrimmed 64 characters of this shape were answered above */
+	if (n == JT_TOKEN_BYTES && is_native(s) && checksum_ok(s))
+		return JT_SHAPE_WHITESPACE;
+	return JT_SHAPE_MALFORMED;
+}
+
+void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
+		     uint8_t out[JT_VALUE_DIGEST])
+{
+	static const uint8_t personal[crypto_generichash_blake2b_PERSONALBYTES] =
+		"jeton-token-v1";
+
+	crypto_generichash_blake2b_salt_personal(out, JT_VALUE_DIGEST, value,
+						 JT_TOKEN_BYTES, NULL, 0, NULL,
+						 personal);
+}
+
+uint64_t jt_token_key(const uint8_t id[JT_PUBLIC_BYTES], uint64_t seed)
+{
+	return XXH3_64bits_withSeed(id, JT_PUBLIC_BYTES, seed);
+}

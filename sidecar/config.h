@@ -1,0 +1,36 @@
+/*
+ * config: jetond's settings. Order: flag > JETON_* > default.
+ *
+ * One list gives struct, parser and help.
+ */
+#ifndef JT_SIDECAR_CONFIG_H
+#define JT_SIDECAR_CONFIG_H
+
+#include "admin/paths.h"
+#include "shm/layout.h"
+
+/* X(field, flag, environment, default, least, most, help) */
+#define JT_SETTINGS(X)                                                         \
+	X(workers, "workers", "JETON_WORKERS", 0, 0, JT_WORKERS_MAX,           \
+	  "verifying processes; 0: one less than cores, at least 1")           \
+	X(capacity, "capacity", "JETON_CAPACITY", 131072, 64, 1000000000,      \
+	  "tokens; grows at start to 1.25 x what is stored")                   \
+	X(connections, "connections", "JETON_CONNECTIONS", 1024, 1, 20000,     \
+	  "open connections of a worker; beyond: -BUSY")
+
+struct jt_config {
+#define X(field, flag, env, def, least, most, help) uint64_t field;
+	JT_SETTINGS(X)
+#undef X
+	struct jt_paths paths;
+};
+
+enum {
+	JT_CONFIG_E_USAGE = 1, /* a line was printed; exit 64 */
+	JT_CONFIG_E_BAD,       /* likewise; exit 78 */
+	JT_CONFIG_E_DONE,      /* help or version was printed; exit 0 */
+};
+
+int jt_config_read(struct jt_config *config, int argc, char **argv);
+
+#endif

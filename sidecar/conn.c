@@ -1,0 +1,169 @@
+/*
+ * conn: see conn.h.
+ *
+ * Closing, in this order, because a closed descriptor neither cancels nor ends
+ * what is under way, and its number may be given out again: shut down and
+ * cancel (one want), wait until receive, send and the cancel itself have
+ * ended, then close. Cancel and target end in any order; "not found" is a
+ * normal end of a cancel. A slot is free only after JT_WANT_CLOSE, and its
+ * generation has then moved on, so that a late completion is recognised.
+ */
+#include "sidecar/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+void jt_conn_open(struct jt_conn *c, int fd, uint64_t id, uint64_t now_ns)
+{
+	uint32_t generation = c->generation;
+	uint8_t *in = c->in, *out = c->out;
+
+	memset(c, 0, sizeof(*c));
+	c->in = in;
+	c->out = out;
+	c->generation = generation;
+	c->fd = fd;
+	c->since_ns = now_ns;
+	jt_client_init(&c->client, id, now_ns);
+}
+
+static bool transient(int result)
+{
+	return result == -EINTR || result == -EAGAIN;
+}
+
+void jt_conn_received(struct jt_conn *c, int result, uint64_t now_ns)
+{
+	assert(c->receiving);
+	c->receiving = false;
+	if (c->end || transient(result))
+		return;
+	if (result < 0) {
+		jt_conn_abort(c, JT_END_CLIENT);
+		return;
+	}
+	assert((uint32_t)result <= JT_CONN_IN_BYTES - c->in_len);
+	if (result == 0) {
+		c->eof = true; /* what came before is still answered */
+		return;
+	}
+	if (c->in_len == 0)
+		c->since_ns = now_ns;
+	c->in_len += (uint32_t)result;
+	c->greeted = c->fed = true;
+}
+
+void jt_conn_sent(struct jt_conn *c, int result, uint64_t now_ns)
+{
+	assert(c->sending);
+	c->sending = false;
+	if (c->end || transient(result))
+		return;
+	if (result <= 0) {
+		jt_conn_abort(c, JT_END_CLIENT);
+		return;
+	}
+	assert((uint32_t)result <= c->out_len - c->out_sent);
+	c->out_sent += (uint32_t)result;
+	c->since_ns = now_ns;
+	if (c->out_sent < c->out_len)
+		return; /* a short send: the rest is wanted next */
+	c->out_sent = c->out_len = 0;
+}
+
+void jt_conn_cancel_done(struct jt_conn *c)
+{
+	assert(c->cancelling);
+	c->cancelling = false;
+}
+
+bool jt_conn_ready(const struct jt_conn *c)
+{
+	return c->fed && !c->receiving && c->out_len == 0 && !c->end;
+}
+
+void jt_conn_consumed(struct jt_conn *c, uint32_t n, bool more,
+		      uint64_t now_ns)
+{
+	assert(n <= c->in_len && !c->receiving);
+	c->in_len -= n;
+	if (n && c->in_len)
+		memmove(c->in, c->in + n, c->in_len);
+	if (n)
+		c->since_ns = now_ns;
+	c->fed = more && c->in_len > 0 && !c->finish;
+}
+
+void jt_conn_replied(struct jt_conn *c, uint32_t n, uint64_t now_ns)
+{
+	assert(n <= JT_CONN_OUT_BYTES - c->out_len);
+	c->out_len += n;
+	if (n)
+		c->since_ns = now_ns;
+}
+
+void jt_conn_finish(struct jt_conn *c, enum jt_conn_end why)
+{
+	c->finish = why;
+	c->fed = false;
+}
+
+void jt_conn_abort(struct jt_conn *c, enum jt_conn_end why)
+{
+	if (!c->end)
+		c->end = why;
+}
+
+bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns)
+{
+	uint64_t waited_ns = now_ns > c->since_ns ? now_ns - c->since_ns : 0;
+	uint64_t limit_ns = UINT64_MAX; /* idle between commands: for ever */
+
+	if (c->end)
+		return false;
+	if (c->out_len)
+		limit_ns = JT_CONN_DRAIN_NS;
+	else if (c->in_len)
+		limit_ns = JT_CONN_REQUEST_NS;
+	else if (!c->greeted)
+		limit_ns = JT_CONN_FIRST_NS;
+	if (waited_ns < limit_ns)
+		return false;
+	jt_conn_abort(c, JT_END_SLOW);
+	return true;
+}
+
+static unsigned wants_closing(struct jt_conn *c)
+{
+	if (!c->cancelled) {
+		c->cancelled = c->cancelling = true;
+		return JT_WANT_CANCEL;
+	}
+	if (c->receiving || c->sending || c->cancelling)
+		return 0;
+	c->generation++;
+	return JT_WANT_CLOSE;
+}
+
+unsigned jt_conn_wants(struct jt_conn *c)
+{
+	unsigned wants = 0;
+
+	if (c->eof && !c->finish && !c->fed)
+		c->finish = JT_END_CLIENT;
+	if (c->finish && c->out_len == 0)
+		jt_conn_abort(c, c->finish);
+	if (c->end)
+		return wants_closing(c);
+	if (c->out_sent < c->out_len && !c->sending) {
+		c->sending = true;
+		wants |= JT_WANT_SEND;
+	}
+	if (!c->receiving && !c->fed && !c->finish &&
+	    c->in_len < JT_CONN_IN_BYTES) {
+		c->receiving = true;
+		wants |= JT_WANT_RECV;
+	}
+	return wants;
+}

@@ -1,0 +1,87 @@
+/*
+ * conn: the state of one client connection, apart from any ring or socket.
+ *
+ * Fed with what ended (received, sent, cancelled), it says what it wants next;
+ * the worker turns wants into operations of its backend. Nothing here makes a
+ * system call, so the whole life of a connection is tested by made-up
+ * completions in any order (tests/test_conn.c).
+ *
+ *   HUNGRY --bytes--> FED --commands run--> replies in `out` --sent--> HUNGRY
+ *
+ * At most one receive and one send are under way. Input is parsed only while
+ * no output is pending: a client that does not read is not read from. Both
+ * buffers belong to the worker and keep their place for the slot's life.
+ */
+#ifndef JT_SIDECAR_CONN_H
+#define JT_SIDECAR_CONN_H
+
+#include "sidecar/command.h"
+#include "sidecar/resp.h"
+
+#define JT_CONN_IN_BYTES  (132u * 1024u) /* a command of 128 KiB, and more */
+#define JT_CONN_OUT_BYTES (512u * 1024u) /* the largest MVERIFY, and more */
+
+/* Deadlines. */
+#define JT_CONN_FIRST_NS   30000000000ull /* for a first byte */
+#define JT_CONN_REQUEST_NS 5000000000ull  /* for the rest of a command */
+#define JT_CONN_DRAIN_NS   10000000000ull /* for taking replies */
+
+enum jt_conn_want {
+	JT_WANT_RECV = 1,   /* receive at jt_conn_room() */
+	JT_WANT_SEND = 2,   /* send jt_conn_pending() */
+	JT_WANT_CANCEL = 4, /* shut the socket down, cancel all on it */
+	JT_WANT_CLOSE = 8,  /* nothing is under way: close, free the slot */
+};
+
+enum jt_conn_end {
+	JT_END_NONE = 0,
+	JT_END_CLIENT,	 /* the client closed or reset */
+	JT_END_QUIT,	 /* QUIT, or a half-close, answered to the end */
+	JT_END_PROTOCOL, /* broken request: told, then closed */
+	JT_END_SLOW,	 /* a deadline passed */
+	JT_END_STOP,	 /* the worker stops */
+};
+
+struct jt_conn {
+	int fd;
+	uint32_t generation; /* of the slot; survives reuse */
+	uint8_t *in, *out;
+	uint32_t in_len;
+	uint32_t out_len, out_sent;
+	bool receiving, sending, cancelling, cancelled;
+	bool fed;	 /* bytes in `in` that were not parsed yet */
+	bool eof;	 /* the client will send nothing more */
+	bool greeted;	 /* a first byte came */
+	enum jt_conn_end finish; /* != NONE: close so once replies are out */
+	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
+	uint64_t since_ns;    /* when the present waiting began */
+	struct jt_resp_parser parser;
+	struct jt_client client;
+};
+
+/* A fresh connection in the slot; in, out and generation stay. */
+void jt_conn_open(struct jt_conn *c, int fd, uint64_t id, uint64_t now_ns);
+
+/* What ended, with the result of its system call. */
+void jt_conn_received(struct jt_conn *c, int result, uint64_t now_ns);
+void jt_conn_sent(struct jt_conn *c, int result, uint64_t now_ns);
+void jt_conn_cancel_done(struct jt_conn *c);
+
+/* May commands be parsed now? */
+bool jt_conn_ready(const struct jt_conn *c);
+/* N bytes of input were parsed and answered; MORE: parsing stopped early. */
+void jt_conn_consumed(struct jt_conn *c, uint32_t n, bool more,
+		      uint64_t now_ns);
+/* OUT bytes were written to c->out. */
+void jt_conn_replied(struct jt_conn *c, uint32_t n, uint64_t now_ns);
+/* Read nothing more; send the replies that are pending, then close. */
+void jt_conn_finish(struct jt_conn *c, enum jt_conn_end why);
+/* Close now, whatever is pending. The first reason stays. */
+void jt_conn_abort(struct jt_conn *c, enum jt_conn_end why);
+/* Has a deadline passed? Then it is aborted as SLOW. */
+bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns);
+
+/* What should be started now; marks it as started. */
+unsigned jt_conn_wants(struct jt_conn *c);
+
+#endif

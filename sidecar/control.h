@@ -1,0 +1,50 @@
+/*
+ * control: the keeper's end of admin/control.h.
+ *
+ * A few admin connections, each one request line at a time. A line that asks
+ * for a journal number not yet in force waits for it; nothing here blocks.
+ * Keeper only.
+ */
+#ifndef JT_SIDECAR_CONTROL_H
+#define JT_SIDECAR_CONTROL_H
+
+#include "sidecar/feed.h"
+#include <poll.h>
+
+#define JT_CONTROLS_MAX	     16u
+#define JT_CONTROL_WAIT_NS   10000000000ull /* for a number to come in force */
+#define JT_CONTROL_SILENT_NS 60000000000ull /* an idle admin is closed */
+
+struct jt_control_client {
+	int fd; /* -1: free */
+	bool waiting; /* a whole line stands in `line`, its number not yet */
+	uint32_t len;
+	uint64_t since_ns;
+	char line[256];
+};
+
+struct jt_controls {
+	int listener;
+	struct jt_control_client clients[JT_CONTROLS_MAX];
+	struct jt_feed *feed;
+	/* Fill BUF with one line of JSON. */
+	void (*status)(void *ctx, char *buf, size_t max);
+	void *ctx;
+};
+
+void jt_controls_init(struct jt_controls *c, int listener,
+		      struct jt_feed *feed,
+		      void (*status)(void *ctx, char *buf, size_t max),
+		      void *ctx);
+void jt_controls_deinit(struct jt_controls *c);
+
+/* Descriptors to poll; returns how many, at most JT_CONTROLS_MAX + 1. */
+unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds);
+
+/* Accept, read, answer what can be answered now. */
+void jt_controls_run(struct jt_controls *c, uint64_t now_ns);
+
+/* Does a request wait for a number that was not applied? */
+bool jt_controls_waiting(const struct jt_controls *c);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * doors: see doors.h.
+ *
+ * The serving lock is an flock whose open file the workers inherit: it is free
+ * only when the keeper and every worker of a daemon are gone. Its text names
+ * the process and the control socket, for the admin tool.
+ *
+ * A socket's path is removed and bound again only under the run directory's
+ * lock, so a stale file of a crash is no obstacle and a living daemon's is
+ * never taken. Its mode is right before anybody can connect: bound under a
+ * umask, then listening.
+ */
+#include "sidecar/doors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_TRIES   100u
+#define LOCK_STEP_MS 50
+#define BACKLOG	     4096
+
+static int fault(struct jt_fault *faultp, int err, const char *what,
+		 const char *dir, const char *name)
+{
+	snprintf(faultp->line, sizeof(faultp->line), "%s %s/%s: %s", what, dir,
+		 name, strerror(err));
+	return -err;
+}
+
+static int take_lock(const char *dir, const char *name, int *fdp,
+		     struct jt_fault *faultp)
+{
+	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000l};
+	char path[PATH_MAX + 32];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fault(faultp, errno, "cannot open", dir, name);
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			*fdp = fd;
+			return 0;
+		}
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			break;
+		nanosleep(&step, NULL);
+	}
+	close(fd);
+	snprintf(faultp->line, sizeof(faultp->line),
+		 "another jetond serves with %s/%s; stop it first, or use "
+		 "another directory",
+		 dir, name);
+	return 1;
+}
+
+static int write_lock(int fd, const struct jt_paths *paths)
+{
+	char text[PATH_MAX + 128];
+	int len = snprintf(text, sizeof(text), "pid %ld\ncontrol %s/%s\n",
+			   (long)getpid(), paths->run, JT_CONTROL_NAME);
+
+	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)len, 0) != len)
+		return -errno;
+	return 0;
+}
+
+static int listen_at(const char *dir, const char *name, mode_t mode, int type,
+		     int *fdp, struct jt_fault *faultp)
+{
+	struct sockaddr_un address;
+	mode_t old;
+	int fd, rc;
+
+	rc = jt_paths_socket(dir, name, &address);
+	if (rc)
+		return fault(faultp, -rc, "socket path too long:", dir, name);
+	unlink(address.sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | type, 0);
+	if (fd < 0)
+		return fault(faultp, errno, "cannot make socket", dir, name);
+	old = umask(~mode & 0777);
+	rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+	umask(old);
+	if (rc || listen(fd, BACKLOG)) {
+		rc = fault(faultp, errno, "cannot listen at", dir, name);
+		close(fd);
+		return rc;
+	}
+	*fdp = fd;
+	return 0;
+}
+
+static int make_run(const char *run, struct jt_fault *faultp)
+{
+	struct stat st;
+	int rc;
+
+	if (stat(run, &st) == 0)
+		return 0;
+	rc = jt_paths_make(run);
+	if (rc)
+		return fault(faultp, -rc, "cannot make", run, "");
+	/* services come through here; the sockets' own modes decide */
+	if (chmod(run, 0755))
+		return fault(faultp, errno, "cannot open up", run, "");
+	return 0;
+}
+
+static int open_all(struct jt_doors *d, struct jt_fault *faultp)
+{
+	int rc = jt_paths_make(d->paths.data);
+
+	if (rc)
+		return fault(faultp, -rc, "cannot make", d->paths.data, "");
+	rc = make_run(d->paths.run, faultp);
+	if (!rc)
+		rc = take_lock(d->paths.data, JT_SERVING_NAME,
+			       &d->serving_lock, faultp);
+	if (!rc)
+		rc = take_lock(d->paths.run, JT_RUN_LOCK_NAME, &d->run_lock,
+			       faultp);
+	if (rc)
+		return rc;
+	rc = write_lock(d->serving_lock, &d->paths);
+	if (rc)
+		return fault(faultp, -rc, "cannot write", d->paths.data,
+			     JT_SERVING_NAME);
+	rc = listen_at(d->paths.run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
+	if (!rc)
+		rc = listen_at(d->paths.run, JT_CONTROL_NAME, 0600,
+			       SOCK_NONBLOCK, &d->control, faultp);
+	return rc;
+}
+
+int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
+		  struct jt_fault *faultp)
+{
+	int rc;
+
+	memset(doors, 0, sizeof(*doors));
+	doors->paths = *paths;
+	doors->serving_lock = doors->run_lock = -1;
+	doors->resp = doors->control = -1;
+	rc = open_all(doors, faultp);
+	if (rc)
+		jt_doors_close(doors);
+	return rc;
+}
+
+static void close_socket(const struct jt_doors *d, int fd, const char *name)
+{
+	char path[PATH_MAX + 32];
+
+	if (fd < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", d->paths.run, name);
+	unlink(path);
+	close(fd);
+}
+
+void jt_doors_close(struct jt_doors *doors)
+{
+	close_socket(doors, doors->control, JT_CONTROL_NAME);
+	close_socket(doors, doors->resp, JT_RESP_NAME);
+	if (doors->run_lock >= 0)
+		close(doors->run_lock);
+	if (doors->serving_lock >= 0)
+		close(doors->serving_lock);
+	doors->serving_lock = doors->run_lock = -1;
+	doors->resp = doors->control = -1;
+}

@@ -1,0 +1,446 @@
+/*
+ * keeper: see keeper.h.
+ *
+ * Start: locks and sockets - journal and anchor checked - segments made for
+ * what is stored - workers forked (they answer LOADING) - journal replayed -
+ * serving. Forking comes before the private memory grows, and before any ring
+ * exists (there is none here at all).
+ *
+ * Loop: the commit slots are looked at every TICK_MS and whenever an admin
+ * waits; a change notification from the file system only shortens that.
+ *
+ * Death of the keeper anywhere: the workers die with it, both segments vanish,
+ * and the next one rebuilds them from the journal. It writes two things only:
+ * the anchor, and the lock's text.
+ */
+#include "sidecar/keeper.h"
+
+#include "sidecar/control.h"
+#include "sidecar/crew.h"
+#include "sidecar/doors.h"
+#include "sidecar/log.h"
+#include "sidecar/stats.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S       1000000000ull
+#define TICK_MS	       100u
+#define STOP_MS	       3000u
+#define ANCHOR_NS      (NS_PER_S / 2) /* well within the promised second */
+#define HEADROOM(n)    ((n) + (n) / 4)
+
+struct keeper {
+	const struct jt_config *config;
+	struct jt_doors doors;
+	struct jt_feed feed;
+	struct jt_maps maps;
+	struct jt_crew crew;
+	struct jt_controls controls;
+	int signals, changes;
+	uint64_t now_ns, started_ns;
+	struct jt_anchor anchor;
+	uint64_t anchor_due_ns; /* 0: it says what is so */
+	bool stopping;
+};
+
+static uint64_t boot_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* ---- the anchor ---- */
+
+static void write_anchor(struct keeper *k)
+{
+	uint64_t now_s = k->feed.journal.io->wall_ns() / NS_PER_S;
+
+	memcpy(k->anchor.journal_id, k->feed.journal.id,
+	       sizeof(k->anchor.journal_id));
+	memcpy(k->anchor.tag, k->feed.reader.tag, sizeof(k->anchor.tag));
+	k->anchor.number = k->feed.applied;
+	if (now_s > k->anchor.clock_s)
+		k->anchor.clock_s = now_s;
+	if (jt_anchor_write(k->feed.journal.io, k->feed.journal.dir_fd,
+			    &k->anchor))
+		jt_log(JT_LOG_ERROR, "the anchor cannot be written; an older "
+				     "journal put back might go unnoticed");
+	k->anchor_due_ns = 0;
+}
+
+static void keep_anchor(struct keeper *k, bool at_once)
+{
+	/* reader and `applied` part company once something was skipped */
+	if (k->feed.denies_only || k->anchor.number == k->feed.applied)
+		return;
+	if (!k->anchor_due_ns)
+		k->anchor_due_ns = k->now_ns + ANCHOR_NS;
+	if (at_once || k->now_ns >= k->anchor_due_ns)
+		write_anchor(k);
+}
+
+/* ---- status ---- */
+
+static const char *trouble(const struct keeper *k)
+{
+	if (k->feed.health != JT_HEALTH_OK)
+		return k->feed.why;
+	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
+		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
+			return NULL;
+	return "no worker is serving";
+}
+
+static json_t *workers_json(const struct keeper *k)
+{
+	static const char *const states[] = {"free", "starting", "serving"};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < k->crew.args.n_workers; i++) {
+		const struct jt_desk *d = &k->maps.board[i];
+		uint64_t state = jt_load_seq(&d->state);
+
+		json_array_append_new(
+			list,
+			json_pack("{sI sI ss sI sI sI}", "n", (json_int_t)i,
+				  "pid", (json_int_t)k->crew.hands[i].pid,
+				  "state", state < 3 ? states[state] : "?",
+				  "connections",
+				  (json_int_t)jt_load_seq(&d->connections),
+				  "accepted",
+				  (json_int_t)jt_load_relaxed(&d->accepted),
+				  "rounds",
+				  (json_int_t)jt_load_relaxed(&d->rounds)));
+	}
+	return list;
+}
+
+static json_t *verdicts_json(const struct jt_stats *s)
+{
+	json_t *map = json_object();
+
+	for (unsigned i = 0; i < JT_WORDS_N; i++)
+		json_object_set_new(map, jt_word_name(i),
+				    json_integer((json_int_t)s->verdicts[i]));
+	return map;
+}
+
+static void add_table(const struct keeper *k, json_t *o,
+		      const struct jt_stats *s)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = {
+		{"applied", k->feed.applied},
+		{"committed", k->feed.journal.committed.number},
+		{"tokens", s->tokens},
+		{"capacity", s->capacity},
+		{"slots", s->slots},
+		{"slots_used", s->slots_used},
+		{"plans", k->feed.n_plans},
+		{"shared_bytes",
+		 k->maps.identity_bytes + k->maps.meters_bytes},
+		{"uptime_s", s->uptime_s},
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(o, numbers[i].name,
+				    json_integer((json_int_t)numbers[i].value));
+}
+
+static void status_json(void *ctx, char *buf, size_t max)
+{
+	const struct keeper *k = ctx;
+	const char *why = trouble(k);
+	uint64_t state = jt_load_relaxed(&k->maps.identity->state);
+	char id[33];
+	struct jt_stats s;
+	json_t *o;
+	size_t n;
+
+	jt_stats_sum(&k->maps, (boot_ns() - k->started_ns) / NS_PER_S, &s);
+	sodium_bin2hex(id, sizeof(id), k->feed.journal.id,
+		       sizeof(k->feed.journal.id));
+	o = json_pack("{ss sI ss ss ss ss ss ss ss}", "version", JT_VERSION,
+		      "pid", (json_int_t)getpid(), "state",
+		      state == JT_IDENTITY_SERVING ? "serving" : "loading",
+		      "health", why ? "red" : "ok", "why", why ? why : "",
+		      "data", k->doors.paths.data, "run", k->doors.paths.run,
+		      "backend", "io_uring", "journal_id", id);
+	add_table(k, o, &s);
+	json_object_set_new(o, "workers", workers_json(k));
+	json_object_set_new(o, "verdicts", verdicts_json(&s));
+	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
+	buf[n < max ? n : 0] = '\0'; /* n >= max: 63 workers never get there */
+	json_decref(o);
+}
+
+/* ---- start ---- */
+
+static int say(const struct jt_fault *fault, int rc, int status)
+{
+	jt_log(JT_LOG_ERROR, "%s",
+	       fault->line[0] ? fault->line : strerror(rc < 0 ? -rc : EIO));
+	return status;
+}
+
+static int open_journal(const char *data, struct jt_journal *j,
+			struct jt_fault *faultp)
+{
+	int rc = jt_journal_open(j, &jt_io_os, data, faultp);
+
+	if (rc != JT_JOURNAL_E_NONE)
+		return rc;
+	rc = jt_journal_create(&jt_io_os, data, "jt", faultp);
+	if (rc && rc != JT_JOURNAL_E_EXISTS)
+		return rc;
+	faultp->line[0] = '\0';
+	return jt_journal_open(j, &jt_io_os, data, faultp);
+}
+
+static int check_anchor(struct keeper *k, const struct jt_journal *j,
+			struct jt_fault *faultp)
+{
+	int rc = jt_anchor_read(j->io, j->dir_fd, &k->anchor);
+
+	if (rc == JT_ANCHOR_E_NONE) {
+		memset(&k->anchor, 0, sizeof(k->anchor));
+		return 0;
+	}
+	if (rc == JT_ANCHOR_E_DAMAGED) {
+		snprintf(faultp->line, sizeof(faultp->line),
+			 "%s/%s is damaged, so an older journal put back could "
+			 "not be noticed; compare `jeton journal check` with "
+			 "your last receipt, then run `jeton journal accept`",
+			 k->doors.paths.data, JT_ANCHOR_NAME);
+		return rc;
+	}
+	return rc ? rc : jt_anchor_check(j, &k->anchor, faultp);
+}
+
+/* Segments for at least 1.25 x what is stored. */
+static int make_segments(struct keeper *k, const struct jt_journal *j,
+			 struct jt_segment_fds *fdsp, struct jt_fault *faultp)
+{
+	struct jt_segment_size size;
+	uint64_t tokens, owner_bytes;
+	int rc = jt_feed_measure(j, &tokens, &owner_bytes, faultp);
+
+	if (rc)
+		return rc;
+	size.capacity = k->config->capacity;
+	if (size.capacity < HEADROOM(tokens))
+		size.capacity = HEADROOM(tokens);
+	size.pool_bytes = jt_segment_pool(size.capacity);
+	if (size.pool_bytes < HEADROOM(owner_bytes))
+		size.pool_bytes = HEADROOM(owner_bytes);
+	rc = jt_segment_create(&size, j->id, fdsp, &k->maps);
+	if (rc)
+		snprintf(faultp->line, sizeof(faultp->line),
+			 "no shared memory for %llu tokens (%llu MB): %s; "
+			 "lower --capacity or give the machine more",
+			 (unsigned long long)size.capacity,
+			 (unsigned long long)jt_segment_bytes(&size) >> 20,
+			 rc < 0 ? strerror(-rc) : "not enough memory");
+	return rc;
+}
+
+static int block_signals(struct keeper *k)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signals < 0 ? -errno : 0;
+}
+
+/* Only a hint: without it commits are seen a tick later. */
+static void watch_changes(struct keeper *k)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", k->doors.paths.data,
+		 JT_JOURNAL_NAME);
+	k->changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (k->changes >= 0)
+		inotify_add_watch(k->changes, path, IN_MODIFY);
+}
+
+static int hire(struct keeper *k, const struct jt_segment_fds *fds)
+{
+	struct jt_worker_args args = {
+		.n_workers = (unsigned)k->config->workers,
+		.connections_max = (unsigned)k->config->connections,
+		.listener = k->doors.resp,
+		.serving_lock = k->doors.serving_lock,
+		.segments = *fds,
+		.started_ns = k->started_ns,
+	};
+
+	return jt_crew_init(&k->crew, &args, &k->maps);
+}
+
+static int begin(struct keeper *k)
+{
+	struct jt_fault fault = {0};
+	struct jt_segment_fds fds;
+	struct jt_journal journal;
+	int rc = jt_doors_open(&k->doors, &k->config->paths, &fault);
+
+	if (rc)
+		return say(&fault, rc, rc < 0 ? JT_EXIT_OS : JT_EXIT_CONFIG);
+	rc = open_journal(k->doors.paths.data, &journal, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_IO);
+	rc = check_anchor(k, &journal, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_IO);
+	rc = make_segments(k, &journal, &fds, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_OS);
+	rc = block_signals(k);
+	if (!rc)
+		rc = hire(k, &fds);
+	k->now_ns = boot_ns();
+	if (!rc)
+		jt_crew_tend(&k->crew, k->now_ns);
+	if (!rc)
+		rc = jt_feed_init(&k->feed, k->doors.paths.data, &journal,
+				  &k->maps);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_OS);
+	if (journal.adopted)
+		jt_log(JT_LOG_ALERT,
+		       "a commit slot of the journal is damaged; the records "
+		       "were taken from their chain; run `jeton journal check`");
+	watch_changes(k);
+	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
+			 k);
+	return 0;
+}
+
+/* ---- the loop ---- */
+
+static void read_signals(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+
+	while (read(k->signals, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			k->stopping = true;
+}
+
+static void read_changes(struct keeper *k)
+{
+	char events[4096];
+
+	while (k->changes >= 0 &&
+	       read(k->changes, events, sizeof(events)) > 0)
+		;
+}
+
+static void sleep_until_needed(struct keeper *k, unsigned ms)
+{
+	struct pollfd fds[JT_CONTROLS_MAX + 3];
+	unsigned n = jt_controls_poll(&k->controls, fds);
+
+	fds[n++] = (struct pollfd){.fd = k->signals, .events = POLLIN};
+	if (k->changes >= 0)
+		fds[n++] = (struct pollfd){.fd = k->changes, .events = POLLIN};
+	if (poll(fds, n, (int)ms) < 0 && errno != EINTR)
+		jt_log(JT_LOG_ERROR, "poll: %s", strerror(errno));
+}
+
+/* True once, when the replay has reached what was committed at start. */
+static bool replayed(struct keeper *k)
+{
+	if (jt_load_relaxed(&k->maps.identity->state) == JT_IDENTITY_SERVING ||
+	    k->feed.health != JT_HEALTH_OK)
+		return false;
+	/* pairs with the loads in jt_verify() and is_loading() */
+	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
+	return true;
+}
+
+static int turn(struct keeper *k)
+{
+	bool more = jt_feed_step(&k->feed);
+	unsigned due_ms = jt_crew_tend(&k->crew, k->now_ns);
+	uint64_t state = jt_load_relaxed(&k->maps.identity->state);
+
+	if (k->crew.hopeless)
+		return JT_EXIT_OS;
+	if (state == JT_IDENTITY_LOADING && k->feed.health == JT_HEALTH_LOST)
+		return JT_EXIT_IO; /* the feed said why */
+	if (!more && replayed(k))
+		jt_log(JT_LOG_NOTICE,
+		       "serving %llu tokens at journal number %llu with %u "
+		       "worker(s) on %s/%s",
+		       (unsigned long long)jt_load_relaxed(
+			       &k->maps.identity->tokens),
+		       (unsigned long long)k->feed.applied,
+		       k->crew.args.n_workers, k->doors.paths.run,
+		       JT_RESP_NAME);
+	jt_controls_run(&k->controls, k->now_ns);
+	keep_anchor(k, false);
+	if (due_ms > TICK_MS)
+		due_ms = TICK_MS;
+	if (jt_controls_waiting(&k->controls))
+		due_ms = 1;
+	sleep_until_needed(k, more ? 0 : due_ms);
+	k->now_ns = boot_ns();
+	read_signals(k);
+	read_changes(k);
+	return 0;
+}
+
+static void end(struct keeper *k)
+{
+	jt_crew_stop(&k->crew, STOP_MS);
+	keep_anchor(k, true);
+	jt_controls_deinit(&k->controls);
+	jt_feed_deinit(&k->feed);
+	jt_segment_unmap(&k->maps);
+}
+
+int jt_keeper_run(const struct jt_config *config)
+{
+	static struct keeper k;
+	int status;
+
+	if (sodium_init() < 0)
+		return JT_EXIT_OS;
+	prctl(PR_SET_DUMPABLE, 0);
+	k.config = config;
+	k.changes = -1;
+	k.started_ns = boot_ns();
+	status = begin(&k);
+	if (!status) {
+		while (!status && !k.stopping)
+			status = turn(&k);
+		end(&k);
+	}
+	jt_doors_close(&k.doors);
+	if (!status)
+		jt_log(JT_LOG_NOTICE, "stopped");
+	return status;
+}

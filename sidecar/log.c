@@ -1,0 +1,30 @@
+/* log: see log.h. One write(2) a line, so that processes do not mix. */
+#include "sidecar/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LINE 1024
+
+void jt_log(enum jt_log_level level, const char *format, ...)
+{
+	char line[LINE];
+	int at = 0, n;
+	va_list args;
+
+	if (getenv("JOURNAL_STREAM"))
+		at = snprintf(line, sizeof(line), "<%d>", level);
+	at += snprintf(line + at, sizeof(line) - (size_t)at, "jetond: ");
+	va_start(args, format);
+	n = vsnprintf(line + at, sizeof(line) - (size_t)at - 1, format, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	at += n < LINE - at - 1 ? n : LINE - at - 2;
+	line[at++] = '\n';
+	/* nobody is left to tell when standard error fails */
+	if (write(STDERR_FILENO, line, (size_t)at) < 0)
+		return;
+}

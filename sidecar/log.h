@@ -1,0 +1,22 @@
+/*
+ * log: one line an event on standard error, never a token, only ids.
+ *
+ * Under systemd (JOURNAL_STREAM is set) each line bears its priority as
+ * "<N>"; on a terminal it is plain. Any process of the daemon.
+ */
+#ifndef JT_SIDECAR_LOG_H
+#define JT_SIDECAR_LOG_H
+
+/* syslog's priorities. */
+enum jt_log_level {
+	JT_LOG_ALERT = 1,
+	JT_LOG_ERROR = 3,
+	JT_LOG_WARNING = 4,
+	JT_LOG_NOTICE = 5,
+	JT_LOG_INFO = 6,
+};
+
+void jt_log(enum jt_log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

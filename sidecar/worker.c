@@ -1,0 +1,542 @@
+/*
+ * worker: see worker.h.
+ *
+ * One drain: wait; take every ended operation; read the clock; answer all
+ * ready connections as one round; start what they want next. So there is one
+ * receive and one send per connection and round, and one system call for all
+ * of them.
+ *
+ * Accepting. All workers accept on one listener. A worker with more
+ * connections than the least loaded one stops accepting (its accept is
+ * cancelled) until others have caught up: whoever accepts wakes those who may
+ * go on. `connections` and `paused` are stored and loaded sequentially
+ * consistent, so that of two workers each sees the other's store or is seen;
+ * a tick looks again anyway. A cancelled accept may still deliver a client:
+ * it is served.
+ *
+ * Descriptors: connections are capped below the limit of open files, so
+ * EMFILE should not occur; when it does, accepting rests for a tick instead
+ * of spinning. Beyond the cap a client hears -BUSY and is closed.
+ *
+ * SIGTERM: no more accepts, pending replies out, then everything closed.
+ */
+#include "sidecar/worker.h"
+
+#include "sidecar/log.h"
+#include "sidecar/loop.h"
+#include "sidecar/round.h"
+#include "sidecar/stats.h"
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS	       256u
+#define TICK_MS	       250u
+#define RESERVED_FDS   32u
+#define STOP_NS	       2000000000ull
+#define TRIM_BYTES     (64u * 1024u)
+#define SLOT_WORKER    0xffffffu /* operations of the worker itself */
+#define NS_PER_S       1000000000ull
+
+struct worker {
+	const struct jt_worker_args *args;
+	struct jt_maps maps;
+	struct jt_desk *desk;
+	struct jt_memo memo;
+	struct jt_loop loop;
+	struct jt_round *round;
+	struct jt_service service;
+	struct jt_conn *conns;
+	uint32_t *free_slots, n_free;
+	uint32_t *touched, n_touched; /* to be asked what they want */
+	uint8_t *is_touched;
+	unsigned connections_max, n_open;
+	uint64_t next_id;
+	struct jt_now now;
+	uint64_t next_sweep_ns, rest_until_ns, stop_at_ns;
+	uint64_t wake_count;
+	bool accepting, cancelling_accept;
+};
+
+/* the one word that C lets a signal handler write */
+static volatile sig_atomic_t stop_asked;
+
+static void on_term(int sig)
+{
+	stop_asked = 1;
+}
+
+static void read_clock(struct worker *w)
+{
+	struct timespec wall, boot;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	w->now.wall_s = (uint64_t)wall.tv_sec;
+	w->now.boot_ns = (uint64_t)boot.tv_sec * NS_PER_S +
+			 (uint64_t)boot.tv_nsec;
+}
+
+static void touch(struct worker *w, uint32_t slot)
+{
+	if (w->is_touched[slot])
+		return;
+	w->is_touched[slot] = 1;
+	w->touched[w->n_touched++] = slot;
+}
+
+/* ---- accepting ---- */
+
+static bool others_have_fewer(const struct worker *w)
+{
+	for (unsigned i = 0; i < w->args->n_workers; i++) {
+		const struct jt_desk *d = &w->maps.board[i];
+
+		if (d != w->desk && jt_load_seq(&d->state) == JT_DESK_SERVING &&
+		    jt_load_seq(&d->connections) < w->n_open)
+			return true;
+	}
+	return false;
+}
+
+/* Those who paused because of us and may go on now. */
+static void wake_others(const struct worker *w)
+{
+	uint64_t one = 1;
+
+	for (unsigned i = 0; i < w->args->n_workers; i++) {
+		const struct jt_desk *d = &w->maps.board[i];
+
+		if (d == w->desk || !jt_load_seq(&d->paused) ||
+		    jt_load_seq(&d->connections) > w->n_open)
+			continue;
+		/* full counter: it has been woken more than enough */
+		if (write(w->args->wakes[i], &one, sizeof(one)) < 0)
+			continue;
+	}
+}
+
+static void count_connections(struct worker *w)
+{
+	jt_store_seq(&w->desk->connections, w->n_open);
+}
+
+static void start_accept(struct worker *w)
+{
+	bool pause = others_have_fewer(w);
+
+	if (pause) {
+		jt_store_seq(&w->desk->paused, 1);
+		/* somebody may have caught up before he could see the mark */
+		pause = others_have_fewer(w);
+	}
+	if (!pause)
+		jt_store_seq(&w->desk->paused, 0);
+	if (pause && w->accepting && !w->cancelling_accept) {
+		w->cancelling_accept = true;
+		jt_loop_cancel(&w->loop, w->args->listener,
+			       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
+	}
+	if (pause || w->accepting || w->stop_at_ns ||
+	    w->now.boot_ns < w->rest_until_ns)
+		return;
+	w->accepting = true;
+	jt_loop_accept(&w->loop, w->args->listener,
+		       jt_user(SLOT_WORKER, 0, JT_OP_ACCEPT));
+}
+
+static void refuse(struct worker *w, int fd)
+{
+	static const char busy[] = "-BUSY too many connections; try again\r\n";
+
+	/* a fresh socket has room; if not, closing says enough */
+	if (send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		errno = 0;
+	close(fd);
+	jt_count(&w->desk->busy, 1);
+}
+
+static void open_conn(struct worker *w, int fd)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+	uint32_t slot;
+
+	/* also shows that the kernel gave us a real, connected socket */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes)) {
+		close(fd);
+		return;
+	}
+	if (!w->n_free || w->stop_at_ns) {
+		refuse(w, fd);
+		return;
+	}
+	slot = w->free_slots[--w->n_free];
+	/* unique over all workers: number in the upper bits */
+	jt_conn_open(&w->conns[slot], fd,
+		     ((uint64_t)w->args->number << 40) + ++w->next_id,
+		     w->now.boot_ns);
+	w->n_open++;
+	count_connections(w);
+	jt_count(&w->desk->accepted, 1);
+	touch(w, slot);
+	wake_others(w);
+}
+
+static void on_accept(struct worker *w, int result)
+{
+	w->accepting = false;
+	if (result >= 0)
+		open_conn(w, result);
+	else if (result == -EMFILE || result == -ENFILE ||
+		 result == -ENOBUFS || result == -ENOMEM)
+		w->rest_until_ns = w->now.boot_ns + TICK_MS * 1000000ull;
+}
+
+/* ---- connections ---- */
+
+static void count_end(struct worker *w, enum jt_conn_end end)
+{
+	if (end == JT_END_SLOW)
+		jt_count(&w->desk->slow, 1);
+	else if (end == JT_END_PROTOCOL)
+		jt_count(&w->desk->broken, 1);
+}
+
+static void close_conn(struct worker *w, uint32_t slot)
+{
+	struct jt_conn *c = &w->conns[slot];
+
+	count_end(w, c->end);
+	close(c->fd);
+	c->fd = -1;
+	/* memory goes back, and tokens do not linger in it */
+	madvise(c->in, JT_CONN_IN_BYTES, MADV_DONTNEED);
+	madvise(c->out, JT_CONN_OUT_BYTES, MADV_DONTNEED);
+	w->free_slots[w->n_free++] = slot;
+	w->n_open--;
+	count_connections(w);
+}
+
+static void start_wants(struct worker *w, uint32_t slot)
+{
+	struct jt_conn *c = &w->conns[slot];
+	unsigned wants = jt_conn_wants(c);
+	uint32_t gen = c->generation;
+
+	if (wants & JT_WANT_CANCEL) {
+		shutdown(c->fd, SHUT_RDWR);
+		jt_loop_cancel(&w->loop, c->fd,
+			       jt_user(slot, gen, JT_OP_CANCEL));
+	}
+	if (wants & JT_WANT_SEND)
+		jt_loop_send(&w->loop, c->fd, c->out + c->out_sent,
+			     c->out_len - c->out_sent,
+			     jt_user(slot, gen, JT_OP_SEND));
+	if (wants & JT_WANT_RECV)
+		jt_loop_recv(&w->loop, c->fd, c->in + c->in_len,
+			     JT_CONN_IN_BYTES - c->in_len,
+			     jt_user(slot, gen, JT_OP_RECV));
+	if (wants & JT_WANT_CLOSE)
+		close_conn(w, slot);
+}
+
+static void on_sent(struct worker *w, struct jt_conn *c, int result)
+{
+	uint32_t len = c->out_len;
+
+	jt_conn_sent(c, result, w->now.boot_ns);
+	if (result > 0)
+		jt_count(&w->desk->bytes_out, (uint64_t)result);
+	/* a rare large reply gives its memory back once it is out */
+	if (len > TRIM_BYTES && c->out_len == 0)
+		madvise(c->out + TRIM_BYTES, JT_CONN_OUT_BYTES - TRIM_BYTES,
+			MADV_DONTNEED);
+}
+
+static void on_conn_event(struct worker *w, const struct jt_event *e)
+{
+	struct jt_conn *c;
+
+	/* a slot's former tenant: its slot was freed only after all its
+	 * operations had ended, so this is never met; dropped all the same */
+	if (e->slot >= w->connections_max ||
+	    w->conns[e->slot].generation != e->generation)
+		return;
+	c = &w->conns[e->slot];
+	switch (e->op) {
+	case JT_OP_RECV:
+		if (e->result > 0)
+			jt_count(&w->desk->bytes_in, (uint64_t)e->result);
+		jt_conn_received(c, e->result, w->now.boot_ns);
+		break;
+	case JT_OP_SEND:
+		on_sent(w, c, e->result);
+		break;
+	case JT_OP_CANCEL:
+		jt_conn_cancel_done(c);
+		break;
+	case JT_OP_ACCEPT:
+	case JT_OP_READ:
+		return;
+	}
+	touch(w, e->slot);
+}
+
+static void start_wake(struct worker *w)
+{
+	jt_loop_read(&w->loop, w->args->wakes[w->args->number], &w->wake_count,
+		     sizeof(w->wake_count),
+		     jt_user(SLOT_WORKER, 0, JT_OP_READ));
+}
+
+static void on_event(struct worker *w, const struct jt_event *e)
+{
+	if (e->slot != SLOT_WORKER) {
+		on_conn_event(w, e);
+		return;
+	}
+	if (e->op == JT_OP_ACCEPT)
+		on_accept(w, e->result);
+	else if (e->op == JT_OP_CANCEL)
+		w->cancelling_accept = false;
+	else if (e->op == JT_OP_READ)
+		start_wake(w);
+}
+
+/* ---- the drain ---- */
+
+static void answer(struct worker *w)
+{
+	jt_round_begin(w->round, w->now);
+	for (uint32_t i = 0; i < w->n_touched; i++) {
+		struct jt_conn *c = &w->conns[w->touched[i]];
+
+		if (jt_conn_ready(c) && jt_round_take(w->round, c))
+			jt_round_flush(w->round);
+	}
+	jt_round_flush(w->round);
+	for (uint32_t i = 0; i < w->n_touched; i++) {
+		w->is_touched[w->touched[i]] = 0;
+		start_wants(w, w->touched[i]);
+	}
+	w->n_touched = 0;
+}
+
+static void sweep(struct worker *w)
+{
+	if (w->now.boot_ns < w->next_sweep_ns)
+		return;
+	w->next_sweep_ns = w->now.boot_ns + TICK_MS * 1000000ull;
+	for (uint32_t i = 0; i < w->connections_max; i++)
+		if (w->conns[i].fd >= 0 &&
+		    jt_conn_expire(&w->conns[i], w->now.boot_ns))
+			touch(w, i);
+}
+
+static void begin_stop(struct worker *w)
+{
+	w->stop_at_ns = w->now.boot_ns + STOP_NS;
+	jt_store_seq(&w->desk->paused, 0);
+	if (w->accepting)
+		jt_loop_cancel(&w->loop, w->args->listener,
+			       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
+	for (uint32_t i = 0; i < w->connections_max; i++) {
+		struct jt_conn *c = &w->conns[i];
+
+		if (c->fd < 0)
+			continue;
+		if (c->out_len)
+			jt_conn_finish(c, JT_END_STOP);
+		else
+			jt_conn_abort(c, JT_END_STOP);
+		touch(w, i);
+	}
+}
+
+static bool stopped(const struct worker *w)
+{
+	return w->stop_at_ns &&
+	       (w->n_open == 0 || w->now.boot_ns >= w->stop_at_ns);
+}
+
+static int serve(struct worker *w)
+{
+	struct jt_event events[EVENTS];
+	unsigned n;
+	int rc;
+
+	start_wake(w);
+	while (!stopped(w)) {
+		start_accept(w);
+		rc = jt_loop_wait(&w->loop, TICK_MS);
+		if (rc)
+			return rc;
+		read_clock(w);
+		while ((n = jt_loop_take(&w->loop, events, EVENTS)))
+			for (unsigned i = 0; i < n; i++)
+				on_event(w, &events[i]);
+		sweep(w);
+		if (stop_asked && !w->stop_at_ns)
+			begin_stop(w);
+		answer(w);
+		jt_count(&w->desk->rounds, 1);
+	}
+	return 0;
+}
+
+/* ---- what commands may ask ---- */
+
+static bool is_loading(void *ctx)
+{
+	const struct worker *w = ctx;
+
+	/* pairs with the keeper's store when the journal is replayed */
+	return jt_load_acquire(&w->maps.identity->state) !=
+	       JT_IDENTITY_SERVING;
+}
+
+static void sum_stats(void *ctx, struct jt_stats *stats)
+{
+	const struct worker *w = ctx;
+
+	jt_stats_sum(&w->maps,
+		     (w->now.boot_ns - w->args->started_ns) / NS_PER_S, stats);
+}
+
+static size_t list_clients(void *ctx, char *buf, size_t max)
+{
+	const struct worker *w = ctx;
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < w->connections_max; i++) {
+		const struct jt_conn *c = &w->conns[i];
+		size_t n;
+
+		if (c->fd < 0)
+			continue;
+		n = jt_client_line(&c->client, "NULL", w->now.boot_ns,
+				   buf + len, max - len);
+		if (!n)
+			break;
+		len += n;
+	}
+	return len;
+}
+
+/* ---- set-up ---- */
+
+/* So many connections as the limit of open files allows, at most asked. */
+static unsigned cap_connections(unsigned asked)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return asked;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur >= asked + RESERVED_FDS)
+		return asked;
+	jt_log(JT_LOG_WARNING,
+	       "the limit of %llu open files allows fewer connections than "
+	       "--connections %u",
+	       (unsigned long long)files.rlim_cur, asked);
+	return files.rlim_cur > 2 * RESERVED_FDS
+		       ? (unsigned)files.rlim_cur - RESERVED_FDS
+		       : RESERVED_FDS / 2;
+}
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int init_conns(struct worker *w)
+{
+	unsigned n = w->connections_max;
+	uint8_t *in = reserve((size_t)n * JT_CONN_IN_BYTES);
+	uint8_t *out = reserve((size_t)n * JT_CONN_OUT_BYTES);
+
+	w->conns = calloc(n, sizeof(*w->conns));
+	w->free_slots = calloc(n, sizeof(*w->free_slots));
+	w->touched = calloc(n, sizeof(*w->touched));
+	w->is_touched = calloc(n, 1);
+	if (!in || !out || !w->conns || !w->free_slots || !w->touched ||
+	    !w->is_touched)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		w->conns[i].fd = -1;
+		w->conns[i].in = in + (size_t)i * JT_CONN_IN_BYTES;
+		w->conns[i].out = out + (size_t)i * JT_CONN_OUT_BYTES;
+		w->free_slots[n - 1 - i] = i;
+	}
+	w->n_free = n;
+	return 0;
+}
+
+static int init(struct worker *w, const struct jt_worker_args *args)
+{
+	size_t memo_bytes;
+	void *memory;
+	int rc;
+
+	w->args = args;
+	w->connections_max = cap_connections(args->connections_max);
+	rc = jt_segment_map(&args->segments, &w->maps);
+	if (rc)
+		return rc;
+	w->desk = &w->maps.board[args->number];
+	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
+	memory = reserve(memo_bytes);
+	if (!memory || init_conns(w))
+		return -ENOMEM;
+	jt_memo_init(&w->memo, memory, memo_bytes);
+	w->service = (struct jt_service){
+		.ctx = w,
+		.loading = is_loading,
+		.stats = sum_stats,
+		.clients = list_clients,
+	};
+	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->service);
+	read_clock(w);
+	return w->round ? 0 : -ENOMEM;
+}
+
+int jt_worker_run(const struct jt_worker_args *args)
+{
+	static struct worker w;
+	struct sigaction term = {.sa_handler = on_term};
+	int rc = init(&w, args);
+
+	if (rc) {
+		jt_log(JT_LOG_ERROR, "worker %u cannot start: %s",
+		       args->number, strerror(rc < 0 ? -rc : EPROTO));
+		return 1;
+	}
+	sigaction(SIGTERM, &term, NULL);
+	/* receive, send and cancel of each connection; accept, wake, cancels */
+	rc = jt_loop_init(&w.loop, w.connections_max * 3 + 8);
+	if (rc) {
+		if (args->number == 0) /* the others would say the same */
+			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
+		return JT_WORKER_NO_RING;
+	}
+	jt_store_seq(&w.desk->state, JT_DESK_SERVING);
+	rc = serve(&w);
+	jt_loop_deinit(&w.loop);
+	if (!rc)
+		return JT_WORKER_STOPPED;
+	jt_log(JT_LOG_ERROR, "worker %u lost its ring: %s", args->number,
+	       strerror(-rc));
+	return 1;
+}

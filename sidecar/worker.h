@@ -1,0 +1,31 @@
+/*
+ * worker: one process, one ring, many connections.
+ *
+ * Parses what strangers send and answers from the shared table. Maps identity
+ * read-only and meters writable; opens no file. Runs until told to stop;
+ * forked by the keeper before any ring exists.
+ */
+#ifndef JT_SIDECAR_WORKER_H
+#define JT_SIDECAR_WORKER_H
+
+#include "shm/segment.h"
+
+/* What a worker inherits. All other descriptors are closed. */
+struct jt_worker_args {
+	unsigned number; /* its desk, 0.. */
+	unsigned n_workers;
+	unsigned connections_max;
+	int listener;
+	int serving_lock; /* held as long as any worker lives */
+	struct jt_segment_fds segments;
+	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */
+	uint64_t started_ns;	   /* boot clock, of the daemon */
+};
+
+/* Exit statuses that the keeper tells apart from a crash. */
+#define JT_WORKER_STOPPED 0
+#define JT_WORKER_NO_RING 75 /* it said why; starting again will not help */
+
+int jt_worker_run(const struct jt_worker_args *args);
+
+#endif
