@@ -203,7 +203,7 @@ int jt_catalog_load(struct jt_catalog *c, const struct jt_journal *j,
 	struct jt_record *batch = calloc(READ_BATCH, sizeof(*batch));
 	struct jt_reader reader;
 	size_t n = 0;
-	int e;
+	int e = 0;
 
 	if (!batch)
 		return jt_fault_set(faultp, -ENOMEM, 0, 0, "not enough memory");

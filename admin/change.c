@@ -22,7 +22,6 @@
 static int connect_keeper(struct jt_change *c)
 {
 	return jt_control_connect(&c->control, c->paths->data,
-				  c->paths->run_given ? c->paths->run : NULL,
 				  JT_CONTROL_WAIT_MS);
 }
 
@@ -30,8 +29,11 @@ const char *jt_control_reason(const struct jt_control *c, int e)
 {
 	if (e < 0)
 		return strerror(-e);
-	if (strncmp(c->line, "ERR ", 4) == 0)
-		return c->line + 4;
+	if (strncmp(c->line, "ERR ", 4) == 0) {
+		const char *sentence = strchr(c->line + 4, ' ');
+
+		return sentence ? sentence + 1 : c->line + 4;
+	}
 	return c->line[0] ? c->line : "no sidecar runs";
 }
 
@@ -43,6 +45,8 @@ int jt_journal_refusal(int e, const struct jt_fault *fault)
 		remedy = "; check --data, or make one with `jeton create NAME`";
 	else if (e == JT_JOURNAL_E_EXISTS)
 		remedy = "; use it as it is, or choose another --data";
+	else if (e == -EACCES || e == -EPERM)
+		remedy = "; run jeton as the owner of the data directory";
 	return jt_fail(JT_EXIT_FILE, "%s%s", fault->line, remedy);
 }
 
@@ -135,6 +139,7 @@ enum jt_force jt_change_settle(struct jt_change *c)
 		c->sidecar = connect_keeper(c);
 	if (c->sidecar == JT_CONTROL_E_NOT_SERVING)
 		return JT_FORCE_LATER;
+	c->control.timeout_ms = JT_SETTLE_WAIT_MS;
 	e = c->sidecar ? c->sidecar
 		       : jt_control_sync(&c->control, c->done.number);
 	if (e == 0)

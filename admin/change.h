@@ -17,7 +17,9 @@
 #include "admin/journal.h"
 #include "admin/paths.h"
 
-#define JT_CONTROL_WAIT_MS 10000u
+/* Under the journal's lock others wait too; for a commit it may take long. */
+#define JT_CONTROL_WAIT_MS 3000u
+#define JT_SETTLE_WAIT_MS 10000u
 
 enum jt_force {
 	JT_FORCE_NOW,	/* in force */

@@ -9,6 +9,7 @@
 #include "admin/cmd.h"
 #include "admin/expiry.h"
 #include "admin/outfile.h"
+#include "admin/random.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -70,8 +71,10 @@ static int make_values(struct create *c)
 		c->token[JT_TOKEN_BYTES] = '\n';
 		return 0;
 	}
-	if (c->cmd->args.from)
+	if (c->cmd->args.from) {
+		jt_random_pool();
 		jt_bulk_write_header(c->out.file);
+	}
 	for (size_t i = 0; i < c->issue.n; i++) {
 		jt_issue_make(&c->issue, i, token);
 		if (c->cmd->args.from) {
@@ -181,7 +184,7 @@ static void report(const struct create *c, const char *receipt)
 	char until[JT_TIME_TEXT];
 
 	if (c->cmd->args.from) {
-		jt_note("%zu tokens created, their values are in %s",
+		jt_note("tokens created: %zu; their values are in %s",
 			n_created(c), c->out.path);
 	} else {
 		jt_time_format(r->token.expires_s, until);

@@ -10,10 +10,16 @@
 /* What the anchor knew beyond the journal's end is lost: say so. */
 static void put_loss(const struct jt_journal *j)
 {
+	struct jt_fault ignored;
 	struct jt_anchor a;
 
 	if (jt_anchor_read(&jt_io_os, j->dir_fd, &a) != 0)
 		return;
+	if (jt_anchor_check(j, &a, &ignored) == 0) {
+		jt_note("nothing is lost: the journal holds all that was known "
+			"here");
+		return;
+	}
 	if (memcmp(a.journal_id, j->id, sizeof(a.journal_id)) != 0)
 		jt_note("the anchor is another journal's: nothing that was "
 			"created or revoked there holds here");

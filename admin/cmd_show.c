@@ -95,7 +95,6 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 		return jt_journal_refusal(e, &fault);
 	/* without a keeper the journal answers, only the use is unknown */
 	(void)jt_control_connect(&control, cmd->paths.data,
-				 cmd->paths.run_given ? cmd->paths.run : NULL,
 				 JT_CONTROL_WAIT_MS);
 	e = jt_lookup(&j, &control, id, &f, &fault);
 	jt_control_close(&control);

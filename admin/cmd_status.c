@@ -2,7 +2,6 @@
 #include "admin/change.h"
 #include "admin/cmd.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Field of the keeper's report as a line of the sheet, when it is there. */
@@ -147,18 +146,22 @@ int jt_cmd_status(const struct jt_cmd *cmd)
 {
 	struct jt_control c;
 	int e = jt_control_connect(&c, cmd->paths.data,
-				   cmd->paths.run_given ? cmd->paths.run : NULL,
 				   JT_CONTROL_WAIT_MS);
 
 	if (e == JT_CONTROL_E_NOT_SERVING)
 		return put_idle(cmd);
+	if (e < 0)
+		return jt_fail(JT_EXIT_FILE,
+			       "%s: %s; run jeton as the owner of the data "
+			       "directory, or check --data",
+			       cmd->paths.data, strerror(-e));
 	if (e == 0)
 		e = jt_control_status(&c);
 	if (e == 0)
 		e = put_report(cmd, c.line + 3);
 	else
 		e = jt_fail(
-			e == -EACCES ? JT_EXIT_FILE : JT_EXIT_SIDECAR,
+			JT_EXIT_SIDECAR,
 			"a sidecar serves %s but does not answer (%s); look "
 			"at its log or restart it",
 			cmd->paths.data, jt_control_reason(&c, e));

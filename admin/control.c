@@ -88,7 +88,7 @@ static int socket_path(struct jt_control *c, int fd,
 }
 
 /* Who serves DATA, and where? */
-static int locate(struct jt_control *c, const char *data, const char *run,
+static int locate(struct jt_control *c, const char *data,
 		  struct sockaddr_un *address)
 {
 	char name[PATH_MAX];
@@ -101,9 +101,7 @@ static int locate(struct jt_control *c, const char *data, const char *run,
 	if (fd < 0)
 		return errno == ENOENT ? JT_CONTROL_E_NOT_SERVING : -errno;
 	e = probe(fd);
-	if (e == 0 && run)
-		e = jt_paths_socket(run, JT_CONTROL_NAME, address);
-	else if (e == 0)
+	if (e == 0)
 		e = socket_path(c, fd, address);
 	close(fd);
 	return e;
@@ -129,7 +127,7 @@ static int dial(struct jt_control *c, const struct sockaddr_un *address)
 	return 0;
 }
 
-int jt_control_connect(struct jt_control *c, const char *data, const char *run,
+int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms)
 {
 	struct sockaddr_un address;
@@ -138,7 +136,7 @@ int jt_control_connect(struct jt_control *c, const char *data, const char *run,
 	c->fd = -1;
 	c->timeout_ms = timeout_ms;
 	c->line[0] = '\0';
-	e = locate(c, data, run, &address);
+	e = locate(c, data, &address);
 	return e ? e : dial(c, &address);
 }
 
@@ -148,7 +146,7 @@ bool jt_control_where(const char *data, char dir[PATH_MAX])
 	struct sockaddr_un address;
 	char *slash;
 
-	if (locate(&unused, data, NULL, &address) != 0)
+	if (locate(&unused, data, &address) != 0)
 		return false;
 	slash = strrchr(address.sun_path, '/');
 	if (!slash)

@@ -45,7 +45,7 @@ enum {
 
 struct jt_control {
 	int fd;
-	unsigned timeout_ms;	     /* for each reply */
+	unsigned timeout_ms;	    /* for each reply */
 	char line[JT_CONTROL_LINE]; /* last reply, or why there was none */
 };
 
@@ -55,10 +55,11 @@ struct jt_look {
 };
 
 /*
- * Connect to the keeper that serves DATA. RUN may be NULL: the path is then
- * taken from serving.lock. Not serving is E_NOT_SERVING.
+ * Connect to the keeper that serves DATA: its lock file says where, whatever
+ * run directory the caller was given, so that nobody asks the keeper of
+ * another journal. Not serving is E_NOT_SERVING.
  */
-int jt_control_connect(struct jt_control *c, const char *data, const char *run,
+int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms);
 void jt_control_close(struct jt_control *c);
 

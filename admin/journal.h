@@ -16,8 +16,7 @@
 
 #define JT_JOURNAL_NAME "journal"
 #define JT_JOURNAL_LOCK_NAME "journal.lock"
-#define JT_JOURNAL_RESERVE 10000u /* records zeroed and synced beyond commit   \
-				   */
+#define JT_JOURNAL_RESERVE 10000u /* records, zeroed and synced, kept free */
 #define JT_JOURNAL_DATA 12288u	  /* offset of the first record */
 
 enum {

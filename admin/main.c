@@ -249,6 +249,7 @@ int main(int argc, char **argv)
 
 	cmd.stdout_closed = take_stdio();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file limit is an error, not an end */
 	umask(077);
 	setlocale(LC_CTYPE, "C.UTF-8"); /* only wcwidth() asks */
 	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);

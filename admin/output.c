@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#define LABEL_WIDTH 14
+#define LABEL_WIDTH 19
 #define SAY_MAX 1024
 
 /* Memory ran out: what stands on stdout is not the whole answer. */

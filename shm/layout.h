@@ -35,7 +35,8 @@
 #define JT_LINE	       64u
 #define JT_PAGE	       4096u
 #define JT_PLANS_MAX   65536u /* numbers 1..65535; 0 = no limit */
-#define JT_ENVS_MAX    256u   /* numbers 1..255; 0 = none */
+#define JT_ENVS_MAX    256u   /* numbers 1..254; 0 = none */
+#define JT_ENV_OTHER   255u   /* one of more than that: its word stays 0 */
 #define JT_WORKERS_MAX 63u
 #define JT_WORDS_MAX   16u /* verdict words, see verify.h */
 #define JT_REACH_MAX   4096u
@@ -191,7 +192,8 @@ struct jt_desk {
 	_Atomic uint64_t rounds;       /*  16 drains, each counted at its end */
 	_Atomic uint64_t connections;  /*  24 open now */
 	_Atomic uint64_t paused;       /*  32 not accepting, others have fewer */
-	uint8_t zeros0[24];	       /*  40 */
+	_Atomic uint64_t beat_ns;      /*  40 when its last drain began */
+	uint8_t zeros0[16];	       /*  48 */
 	_Atomic uint64_t accepted;     /*  64 */
 	_Atomic uint64_t busy;	       /*  72 refused: too many connections */
 	_Atomic uint64_t commands;     /*  80 */

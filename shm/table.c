@@ -68,6 +68,14 @@ static uint64_t wrap(const struct jt_maps *maps, uint64_t slot)
 					    : slot - maps->identity->slots;
 }
 
+/* A search never meets a slot twice, however small the table. */
+static uint32_t reach_max(const struct jt_maps *maps)
+{
+	uint64_t slots = maps->identity->slots;
+
+	return slots > JT_REACH_MAX ? JT_REACH_MAX : (uint32_t)slots - 1;
+}
+
 /* R1-R3. False: torn. */
 static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
 {
@@ -95,8 +103,8 @@ bool jt_table_next(const struct jt_maps *maps, uint64_t key,
 	/* pairs with W4 in raise_reach() */
 	uint32_t reach = jt_load_acquire(&maps->slots[home].reach);
 
-	if (reach > JT_REACH_MAX)
-		reach = JT_REACH_MAX;
+	if (reach > reach_max(maps))
+		reach = reach_max(maps);
 	for (uint32_t i = *cursorp; i <= reach; i++) {
 		uint64_t at = wrap(maps, home + i);
 		const struct jt_slot *slot = &maps->slots[at];
@@ -177,6 +185,14 @@ static void fill(struct jt_slot *slot, uint64_t key, const struct jt_entry *e)
 					     e->expires_s));
 }
 
+void jt_table_prefetch(const struct jt_maps *maps,
+		       const uint8_t id[JT_PUBLIC_BYTES])
+{
+	uint64_t key = jt_token_key(id, maps->identity->seed);
+
+	__builtin_prefetch(&maps->slots[jt_table_home(maps, key)], 1);
+}
+
 int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 		 uint64_t *slotp)
 {
@@ -187,7 +203,7 @@ int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 
 	assert(entry->state > JT_SLOT_BUSY && entry->state < JT_SLOT_STATES);
 	assert(entry->meter < maps->identity->capacity);
-	for (uint32_t i = 0; i <= JT_REACH_MAX; i++) {
+	for (uint32_t i = 0; i <= reach_max(maps); i++) {
 		struct jt_slot *slot = &slots[wrap(maps, home + i)];
 
 		/* relaxed: one writer reads its own word */
@@ -242,8 +258,10 @@ uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word)
 	for (uint64_t i = 1; i <= used; i++)
 		if (jt_load_relaxed(&id->envs[i]) == env_word)
 			return (uint8_t)i;
-	if (env_word == 0 || used + 1 >= JT_ENVS_MAX)
+	if (env_word == 0)
 		return 0;
+	if (used + 1 >= JT_ENV_OTHER)
+		return JT_ENV_OTHER;
 	jt_store_relaxed(&id->envs[used + 1], env_word);
 	jt_store_relaxed(&id->envs_used, used + 1);
 	return (uint8_t)(used + 1);
@@ -257,7 +275,7 @@ int jt_table_put_owner(struct jt_maps *maps, const uint8_t *owner,
 	uint64_t used = jt_load_relaxed(&id->pool_used); /* relaxed: ours */
 
 	assert(bytes <= UINT8_MAX);
-	if (bytes + 1 > id->pool_bytes - used || used > UINT32_MAX)
+	if (used + bytes + 1 > id->pool_bytes)
 		return JT_TABLE_E_FULL;
 	/* plain bytes, never rewritten: published by the slot's owner word */
 	pool[used] = (uint8_t)bytes;

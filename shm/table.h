@@ -57,6 +57,10 @@ struct jt_entry {
 	uint32_t meter;
 };
 
+/* Ask for the line where this id's search begins, some puts ahead. */
+void jt_table_prefetch(const struct jt_maps *maps,
+		       const uint8_t id[JT_PUBLIC_BYTES]);
+
 /* Put a new value; *SLOTP receives its slot. It is in force on return. */
 int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 		 uint64_t *slotp);
@@ -71,7 +75,10 @@ bool jt_table_fits(const struct jt_maps *maps, uint64_t n);
 int jt_table_put_plan(struct jt_maps *maps, uint16_t number,
 		      uint64_t interval_ns, uint64_t burst);
 
-/* Number of an environment, added when new. 0: no room. */
+/*
+ * Number of an environment, added when new; 0 for no name. When there is no
+ * number left: JT_ENV_OTHER, which no ENV that is asked for is equal to.
+ */
 uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word);
 
 /* Append an owner to the pool; *OFFSETP is what jt_entry.owner takes. */

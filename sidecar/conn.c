@@ -43,12 +43,14 @@ void jt_conn_received(struct jt_conn *c, int result, uint64_t now_ns)
 		jt_conn_abort(c, JT_END_CLIENT);
 		return;
 	}
+	if (c->finish)
+		return; /* nothing more is read: it came too late */
 	assert((uint32_t)result <= JT_CONN_IN_BYTES - c->in_len);
 	if (result == 0) {
 		c->eof = true; /* what came before is still answered */
 		return;
 	}
-	if (c->in_len == 0)
+	if (c->in_len == 0 && c->out_len == 0)
 		c->since_ns = now_ns;
 	c->in_len += (uint32_t)result;
 	c->greeted = c->fed = true;
@@ -140,8 +142,9 @@ static unsigned wants_closing(struct jt_conn *c)
 		c->cancelled = c->cancelling = true;
 		return JT_WANT_CANCEL;
 	}
-	if (c->receiving || c->sending || c->cancelling)
+	if (c->receiving || c->sending || c->cancelling || c->closed)
 		return 0;
+	c->closed = true;
 	c->generation++;
 	return JT_WANT_CLOSE;
 }

@@ -48,10 +48,11 @@ struct jt_conn {
 	uint8_t *in, *out;
 	uint32_t in_len;
 	uint32_t out_len, out_sent;
-	bool receiving, sending, cancelling, cancelled;
+	bool receiving, sending, cancelling, cancelled, closed;
 	bool fed;	 /* bytes in `in` that were not parsed yet */
 	bool eof;	 /* the client will send nothing more */
 	bool greeted;	 /* a first byte came */
+	bool bulky;	 /* the worker's mark: much of `in` was used */
 	enum jt_conn_end finish; /* != NONE: close so once replies are out */
 	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
 	uint64_t since_ns;    /* when the present waiting began */

@@ -15,6 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define TURNS	64u	      /* requests of one admin in a row */
+#define CROWDED_NS 1000000000ull /* so long may one idle when all are taken */
+
 enum done {
 	ANSWERED,
 	WAIT,
@@ -54,13 +57,16 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
 {
 	unsigned n = 0;
 
-	fds[n++] = (struct pollfd){.fd = c->listener, .events = POLLIN};
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
 		if (c->clients[i].fd >= 0)
 			/* nothing is read while a request waits */
 			fds[n++] = (struct pollfd){
 				.fd = c->clients[i].fd,
 				.events = c->clients[i].waiting ? 0 : POLLIN};
+	/* with all places taken a newcomer waits until one is given up */
+	if (n < JT_CONTROLS_MAX)
+		fds[n++] = (struct pollfd){.fd = c->listener,
+					   .events = POLLIN};
 	return n;
 }
 
@@ -246,11 +252,19 @@ static bool read_line(struct jt_control_client *cl, uint64_t now_ns)
 	return true;
 }
 
+/* Has an admin who waits gone away? */
+static bool is_gone(const struct jt_control_client *cl)
+{
+	char byte;
+
+	return recv(cl->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void serve(struct jt_controls *c, struct jt_control_client *cl,
 		  uint64_t now_ns)
 {
-	for (;;) {
-		if (!cl->waiting && !read_line(cl, now_ns))
+	for (unsigned turn = 0; turn < TURNS; turn++) {
+		if (cl->waiting ? is_gone(cl) : !read_line(cl, now_ns))
 			break;
 		if (!cl->waiting) {
 			if (now_ns - cl->since_ns > JT_CONTROL_SILENT_NS)
@@ -263,6 +277,8 @@ static void serve(struct jt_controls *c, struct jt_control_client *cl,
 		case ANSWERED:
 			cl->waiting = false;
 			cl->len = 0;
+			if (turn == TURNS - 1)
+				return; /* others first */
 			continue;
 		case HANG_UP:
 			break;
@@ -282,8 +298,27 @@ static bool peer_may(int fd)
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
+/* All places taken: the longest silent one may have to go. */
+static void make_room(struct jt_controls *c, uint64_t now_ns)
+{
+	struct jt_control_client *oldest = NULL;
+
+	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++) {
+		struct jt_control_client *cl = &c->clients[i];
+
+		if (cl->fd < 0)
+			return;
+		if (!cl->waiting &&
+		    (!oldest || cl->since_ns < oldest->since_ns))
+			oldest = cl;
+	}
+	if (oldest && now_ns - oldest->since_ns > CROWDED_NS)
+		hang_up(oldest);
+}
+
 static void accept_all(struct jt_controls *c, uint64_t now_ns)
 {
+	make_room(c, now_ns);
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++) {
 		int fd;
 

@@ -65,6 +65,16 @@ static void close_others(const struct jt_worker_args *args)
 	close_range(from, ~0u, 0);
 }
 
+/* A ring could be had once: what is short now may be there again later. */
+static bool has_served(const struct jt_crew *crew)
+{
+	for (unsigned i = 0; i < crew->args.n_workers; i++)
+		/* relaxed: only ever grows */
+		if (jt_load_relaxed(&crew->maps->board[i].rounds))
+			return true;
+	return false;
+}
+
 static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
 				    pid_t keeper)
 {
@@ -75,9 +85,11 @@ static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
 		_exit(1); /* it died before we could say that */
 	sigemptyset(&none);
 	signal(SIGINT, SIG_IGN); /* the keeper says when to stop */
+	signal(SIGHUP, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	close_others(&crew->args);
 	crew->args.number = number;
+	crew->args.first_crew = !has_served(crew);
 	exit(jt_worker_run(&crew->args));
 }
 
@@ -119,7 +131,7 @@ static void ended(struct jt_crew *crew, unsigned number, int status,
 
 	clear_desk(&crew->maps->board[number]);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
-		crew->hopeless = true;
+		crew->hopeless = !has_served(crew);
 	if (now_ns - hand->started_ns >= LONG_LIFE_NS)
 		hand->failures = 0;
 	else if (hand->failures++)

@@ -12,6 +12,7 @@
  */
 #include "sidecar/doors.h"
 
+#include "sidecar/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,6 +26,9 @@
 #define LOCK_TRIES   100u
 #define LOCK_STEP_MS 50
 #define BACKLOG	     4096
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
 
 static int fault(struct jt_fault *faultp, int err, const char *what,
 		 const char *dir, const char *name)
@@ -32,6 +36,23 @@ static int fault(struct jt_fault *faultp, int err, const char *what,
 	snprintf(faultp->line, sizeof(faultp->line), "%s %s/%s: %s", what, dir,
 		 name, strerror(err));
 	return -err;
+}
+
+/* Is the file behind FD the one that DIR/NAME names? */
+static bool is_named(int fd, const char *dir, const char *name)
+{
+	char path[PATH_MAX + 32];
+	struct stat held, named;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return fstat(fd, &held) == 0 && lstat(path, &named) == 0 &&
+	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+bool jt_doors_ours(const struct jt_doors *doors)
+{
+	return is_named(doors->serving_lock, doors->paths.data,
+			JT_SERVING_NAME);
 }
 
 static int take_lock(const char *dir, const char *name, int *fdp,
@@ -47,11 +68,15 @@ static int take_lock(const char *dir, const char *name, int *fdp,
 		return fault(faultp, errno, "cannot open", dir, name);
 	for (unsigned i = 0; i < LOCK_TRIES; i++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			if (!is_named(fd, dir, name))
+				break; /* somebody made a new one meanwhile */
 			*fdp = fd;
 			return 0;
 		}
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			break;
+		if (i == 4)
+			jt_log(JT_LOG_NOTICE, "waiting for %s/%s", dir, name);
 		nanosleep(&step, NULL);
 	}
 	close(fd);
@@ -77,6 +102,7 @@ static int listen_at(const char *dir, const char *name, mode_t mode, int type,
 		     int *fdp, struct jt_fault *faultp)
 {
 	struct sockaddr_un address;
+	const int off = 0;
 	mode_t old;
 	int fd, rc;
 
@@ -87,6 +113,10 @@ static int listen_at(const char *dir, const char *name, mode_t mode, int type,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | type, 0);
 	if (fd < 0)
 		return fault(faultp, errno, "cannot make socket", dir, name);
+	/* descriptors that a client attaches would be closed by our receive,
+	 * and closing one can take as long as its owner likes; older kernels
+	 * do not know the option */
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 	old = umask(~mode & 0777);
 	rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(old);
@@ -104,8 +134,15 @@ static int make_run(const char *run, struct jt_fault *faultp)
 	struct stat st;
 	int rc;
 
-	if (stat(run, &st) == 0)
-		return 0;
+	if (stat(run, &st) == 0) {
+		if (!(st.st_mode & (S_IWGRP | S_IWOTH)))
+			return 0;
+		snprintf(faultp->line, sizeof(faultp->line),
+			 "%s: others may write there and put up a socket of "
+			 "their own; run `chmod go-w` on it",
+			 run);
+		return 1;
+	}
 	rc = jt_paths_make(run);
 	if (rc)
 		return fault(faultp, -rc, "cannot make", run, "");

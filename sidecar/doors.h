@@ -26,6 +26,9 @@ struct jt_doors {
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 		  struct jt_fault *faultp);
 
+/* Does the serving lock's path still name the file that we hold? */
+bool jt_doors_ours(const struct jt_doors *doors);
+
 /* Remove the sockets, leave the locks. */
 void jt_doors_close(struct jt_doors *doors);
 

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #define CHUNK 4096u
+#define AHEAD 16u /* puts whose memory is on its way */
 
 static void turn(struct jt_feed *feed, enum jt_health health, const char *why)
 {
@@ -89,6 +90,7 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 	feed->journal = *journal;
 	feed->maps = maps;
 	feed->applied = journal->base;
+	feed->flushed = journal->committed.number;
 	jt_reader_init(&feed->reader, &feed->journal);
 	feed->chunk = malloc(CHUNK * sizeof(*feed->chunk));
 	feed->plans = calloc(JT_PLANS_MAX, sizeof(*feed->plans));
@@ -228,8 +230,13 @@ static void cannot_apply(struct jt_feed *feed, uint64_t number, int rc)
 static void apply_chunk(struct jt_feed *feed, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int rc = apply(feed, &feed->chunk[i]);
+		int rc;
 
+		if (i + AHEAD < n)
+			jt_table_prefetch(
+				feed->maps,
+				(uint8_t *)feed->chunk[i + AHEAD].token.id);
+		rc = apply(feed, &feed->chunk[i]);
 		if (rc) {
 			/* a later revoke must still be put in force */
 			cannot_apply(feed, feed->chunk[i].number, rc);
@@ -292,6 +299,11 @@ static bool look(struct jt_feed *feed)
 	}
 	if (!feed->denies_only)
 		turn(feed, JT_HEALTH_OK, "");
+	if (feed->journal.adopted && !feed->alarmed)
+		jt_log(JT_LOG_ALERT,
+		       "a commit slot of the journal is damaged; the records "
+		       "were taken from their chain; run `jeton journal check`");
+	feed->alarmed = feed->journal.adopted;
 	if (feed->journal.committed.number <= feed->flushed)
 		return true;
 	rc = jt_journal_sync(&feed->journal);

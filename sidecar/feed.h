@@ -43,6 +43,7 @@ struct jt_feed {
 	struct jt_record *chunk;
 	uint16_t n_plans;
 	bool denies_only; /* a flush failed: apply revokes alone */
+	bool alarmed;	  /* that a commit slot is damaged was told */
 	uint64_t flushed; /* commits up to here are durable */
 	uint64_t applied;
 	enum jt_health health;
@@ -54,8 +55,9 @@ int jt_feed_measure(const struct jt_journal *journal, uint64_t *tokensp,
 		    uint64_t *owner_bytesp, struct jt_fault *faultp);
 
 /*
- * Take over an open journal. MAPS: made for at least what was measured.
- * 0 or -ENOMEM; the journal then belongs to the feed.
+ * Take over an open journal that was flushed on its descriptor. MAPS: made for
+ * at least what was measured. 0 or -ENOMEM; the journal then belongs to the
+ * feed.
  */
 int jt_feed_init(struct jt_feed *feed, const char *data,
 		 const struct jt_journal *journal, struct jt_maps *maps);

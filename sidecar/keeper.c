@@ -37,6 +37,7 @@
 #define TICK_MS	       100u
 #define STOP_MS	       3000u
 #define ANCHOR_NS      (NS_PER_S / 2) /* well within the promised second */
+#define ANCHOR_RETRY_NS (5 * NS_PER_S)
 #define HEADROOM(n)    ((n) + (n) / 4)
 
 struct keeper {
@@ -50,6 +51,7 @@ struct keeper {
 	uint64_t now_ns, started_ns;
 	struct jt_anchor anchor;
 	uint64_t anchor_due_ns; /* 0: it says what is so */
+	bool anchor_failed;
 	bool stopping;
 };
 
@@ -61,29 +63,44 @@ static uint64_t boot_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+static bool is_serving(const struct keeper *k)
+{
+	/* relaxed: the keeper's own word */
+	return jt_load_relaxed(&k->maps.identity->state) ==
+	       JT_IDENTITY_SERVING;
+}
+
 /* ---- the anchor ---- */
+
+static const char anchor_trouble[] =
+	"the anchor cannot be written, so an older journal put back might go "
+	"unnoticed; check the disk and the data directory's permissions";
 
 static void write_anchor(struct keeper *k)
 {
 	uint64_t now_s = k->feed.journal.io->wall_ns() / NS_PER_S;
+	struct jt_anchor next = {.number = k->feed.applied};
+	bool failed;
 
-	memcpy(k->anchor.journal_id, k->feed.journal.id,
-	       sizeof(k->anchor.journal_id));
-	memcpy(k->anchor.tag, k->feed.reader.tag, sizeof(k->anchor.tag));
-	k->anchor.number = k->feed.applied;
-	if (now_s > k->anchor.clock_s)
-		k->anchor.clock_s = now_s;
-	if (jt_anchor_write(k->feed.journal.io, k->feed.journal.dir_fd,
-			    &k->anchor))
-		jt_log(JT_LOG_ERROR, "the anchor cannot be written; an older "
-				     "journal put back might go unnoticed");
-	k->anchor_due_ns = 0;
+	memcpy(next.journal_id, k->feed.journal.id, sizeof(next.journal_id));
+	memcpy(next.tag, k->feed.reader.tag, sizeof(next.tag));
+	next.clock_s = now_s > k->anchor.clock_s ? now_s : k->anchor.clock_s;
+	failed = jt_anchor_write(k->feed.journal.io, k->feed.journal.dir_fd,
+				 &next) != 0;
+	if (failed && !k->anchor_failed)
+		jt_log(JT_LOG_ERROR, "%s", anchor_trouble);
+	k->anchor_failed = failed;
+	k->anchor_due_ns = failed ? k->now_ns + ANCHOR_RETRY_NS : 0;
+	if (!failed)
+		k->anchor = next;
 }
 
 static void keep_anchor(struct keeper *k, bool at_once)
 {
-	/* reader and `applied` part company once something was skipped */
-	if (k->feed.denies_only || k->anchor.number == k->feed.applied)
+	/* Never back: while loading, `applied` is behind what it says. Reader
+	 * and `applied` part company once something was skipped. */
+	if (!is_serving(k) || k->feed.denies_only ||
+	    k->feed.applied <= k->anchor.number)
 		return;
 	if (!k->anchor_due_ns)
 		k->anchor_due_ns = k->now_ns + ANCHOR_NS;
@@ -97,6 +114,12 @@ static const char *trouble(const struct keeper *k)
 {
 	if (k->feed.health != JT_HEALTH_OK)
 		return k->feed.why;
+	if (k->feed.journal.adopted)
+		return "a commit slot of the journal is damaged; what it names "
+		       "was taken from the chain and the next change repairs "
+		       "it; check the disk";
+	if (k->anchor_failed)
+		return anchor_trouble;
 	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
 		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
 			return NULL;
@@ -161,12 +184,22 @@ static void add_table(const struct keeper *k, json_t *o,
 				    json_integer((json_int_t)numbers[i].value));
 }
 
+/* JSON takes only UTF-8; a path may be anything, a line may be cut. */
+static const char *printable(const char *text, char *buf, size_t max)
+{
+	size_t i;
+
+	for (i = 0; text[i] && i < max - 1; i++)
+		buf[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+	buf[i] = '\0';
+	return buf;
+}
+
 static void status_json(void *ctx, char *buf, size_t max)
 {
 	const struct keeper *k = ctx;
 	const char *why = trouble(k);
-	uint64_t state = jt_load_relaxed(&k->maps.identity->state);
-	char id[33];
+	char id[33], data[PATH_MAX], run[PATH_MAX], line[512];
 	struct jt_stats s;
 	json_t *o;
 	size_t n;
@@ -176,9 +209,11 @@ static void status_json(void *ctx, char *buf, size_t max)
 		       sizeof(k->feed.journal.id));
 	o = json_pack("{ss sI ss ss ss ss ss ss ss}", "version", JT_VERSION,
 		      "pid", (json_int_t)getpid(), "state",
-		      state == JT_IDENTITY_SERVING ? "serving" : "loading",
-		      "health", why ? "red" : "ok", "why", why ? why : "",
-		      "data", k->doors.paths.data, "run", k->doors.paths.run,
+		      is_serving(k) ? "serving" : "loading", "health",
+		      why ? "red" : "ok", "why",
+		      printable(why ? why : "", line, sizeof(line)), "data",
+		      printable(k->doors.paths.data, data, sizeof(data)), "run",
+		      printable(k->doors.paths.run, run, sizeof(run)),
 		      "backend", "io_uring", "journal_id", id);
 	add_table(k, o, &s);
 	json_object_set_new(o, "workers", workers_json(k));
@@ -231,6 +266,21 @@ static int check_anchor(struct keeper *k, const struct jt_journal *j,
 	return rc ? rc : jt_anchor_check(j, &k->anchor, faultp);
 }
 
+/* Bytes that the machine could give, as it says; without a word, all. */
+static uint64_t memory_left(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kb = UINT64_MAX >> 10;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb << 10;
+}
+
 /* Segments for at least 1.25 x what is stored. */
 static int make_segments(struct keeper *k, const struct jt_journal *j,
 			 struct jt_segment_fds *fdsp, struct jt_fault *faultp)
@@ -247,7 +297,9 @@ static int make_segments(struct keeper *k, const struct jt_journal *j,
 	size.pool_bytes = jt_segment_pool(size.capacity);
 	if (size.pool_bytes < HEADROOM(owner_bytes))
 		size.pool_bytes = HEADROOM(owner_bytes);
-	rc = jt_segment_create(&size, j->id, fdsp, &k->maps);
+	rc = memory_left() < jt_segment_bytes(&size)
+		     ? JT_SEGMENT_E_MEMORY
+		     : jt_segment_create(&size, j->id, fdsp, &k->maps);
 	if (rc)
 		snprintf(faultp->line, sizeof(faultp->line),
 			 "no shared memory for %llu tokens (%llu MB): %s; "
@@ -266,9 +318,11 @@ static int block_signals(struct keeper *k)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file limit is an error, not an end */
 	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return k->signals < 0 ? -errno : 0;
 }
@@ -314,6 +368,10 @@ static int begin(struct keeper *k)
 	rc = check_anchor(k, &journal, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_IO);
+	/* what the slots name may be in the page cache only */
+	rc = jt_journal_sync(&journal);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_IO);
 	rc = make_segments(k, &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
@@ -328,10 +386,6 @@ static int begin(struct keeper *k)
 				  &k->maps);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
-	if (journal.adopted)
-		jt_log(JT_LOG_ALERT,
-		       "a commit slot of the journal is damaged; the records "
-		       "were taken from their chain; run `jeton journal check`");
 	watch_changes(k);
 	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
 			 k);
@@ -345,7 +399,7 @@ static void read_signals(struct keeper *k)
 	struct signalfd_siginfo info;
 
 	while (read(k->signals, &info, sizeof(info)) == sizeof(info))
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			k->stopping = true;
 }
 
@@ -373,8 +427,7 @@ static void sleep_until_needed(struct keeper *k, unsigned ms)
 /* True once, when the replay has reached what was committed at start. */
 static bool replayed(struct keeper *k)
 {
-	if (jt_load_relaxed(&k->maps.identity->state) == JT_IDENTITY_SERVING ||
-	    k->feed.health != JT_HEALTH_OK)
+	if (is_serving(k) || k->feed.health != JT_HEALTH_OK)
 		return false;
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
@@ -385,12 +438,18 @@ static int turn(struct keeper *k)
 {
 	bool more = jt_feed_step(&k->feed);
 	unsigned due_ms = jt_crew_tend(&k->crew, k->now_ns);
-	uint64_t state = jt_load_relaxed(&k->maps.identity->state);
 
 	if (k->crew.hopeless)
 		return JT_EXIT_OS;
-	if (state == JT_IDENTITY_LOADING && k->feed.health == JT_HEALTH_LOST)
+	if (!is_serving(k) && k->feed.health == JT_HEALTH_LOST)
 		return JT_EXIT_IO; /* the feed said why */
+	if (!jt_doors_ours(&k->doors)) {
+		jt_log(JT_LOG_ALERT,
+		       "%s/%s was removed or replaced, so another jetond could "
+		       "serve the same journal; stopping",
+		       k->doors.paths.data, JT_SERVING_NAME);
+		return JT_EXIT_OS;
+	}
 	if (!more && replayed(k))
 		jt_log(JT_LOG_NOTICE,
 		       "serving %llu tokens at journal number %llu with %u "

@@ -1,6 +1,7 @@
 /* log: see log.h. One write(2) a line, so that processes do not mix. */
 #include "sidecar/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 void jt_log(enum jt_log_level level, const char *format, ...)
 {
+	struct pollfd err = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[LINE];
 	int at = 0, n;
 	va_list args;
@@ -24,7 +26,8 @@ void jt_log(enum jt_log_level level, const char *format, ...)
 		return;
 	at += n < LINE - at - 1 ? n : LINE - at - 2;
 	line[at++] = '\n';
-	/* nobody is left to tell when standard error fails */
-	if (write(STDERR_FILENO, line, (size_t)at) < 0)
+	/* a full pipe must not stop the daemon; nobody is left to tell */
+	if (poll(&err, 1, 0) < 1 ||
+	    write(STDERR_FILENO, line, (size_t)at) < 0)
 		return;
 }

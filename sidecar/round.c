@@ -179,7 +179,8 @@ static bool queue(struct jt_round *r, size_t n_args, struct share *s)
 	case JT_COMMAND_ERROR:
 		break;
 	}
-	s->commands++;
+	/* nothing behind a QUIT is looked at, so nothing is spent for it */
+	s->commands += jt_command_is(args[0], "quit") ? JT_ROUND_COMMANDS : 1;
 	s->bytes += run_bytes(args, n_args);
 	add(r, OP_RUN, r->n_args, n_args);
 	r->n_args += (uint32_t)n_args;

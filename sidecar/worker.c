@@ -12,7 +12,11 @@
  * go on. `connections` and `paused` are stored and loaded sequentially
  * consistent, so that of two workers each sees the other's store or is seen;
  * a tick looks again anyway. A cancelled accept may still deliver a client:
- * it is served.
+ * it is served. The kernel wakes one accept a client: when the one that was
+ * woken is cancelled at that moment nobody else hears of the client, so who
+ * cancels looks whether somebody waits, and then accepts once all the same.
+ * A worker that has not finished a drain for STALE_NS (stopped, stuck) is not
+ * waited for.
  *
  * Descriptors: connections are capped below the limit of open files, so
  * EMFILE should not occur; when it does, accepting rests for a tick instead
@@ -28,6 +32,7 @@
 #include "sidecar/stats.h"
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +44,7 @@
 
 #define EVENTS	       256u
 #define TICK_MS	       250u
+#define STALE_NS       1000000000ull
 #define RESERVED_FDS   32u
 #define STOP_NS	       2000000000ull
 #define TRIM_BYTES     (64u * 1024u)
@@ -63,6 +69,8 @@ struct worker {
 	uint64_t next_sweep_ns, rest_until_ns, stop_at_ns;
 	uint64_t wake_count;
 	bool accepting, cancelling_accept;
+	bool owes_accept; /* a wake-up for a client died with our accept */
+	bool woken;	  /* the wake-up read is under way */
 };
 
 /* the one word that C lets a signal handler write */
@@ -100,7 +108,8 @@ static bool others_have_fewer(const struct worker *w)
 		const struct jt_desk *d = &w->maps.board[i];
 
 		if (d != w->desk && jt_load_seq(&d->state) == JT_DESK_SERVING &&
-		    jt_load_seq(&d->connections) < w->n_open)
+		    jt_load_seq(&d->connections) < w->n_open &&
+		    jt_load_seq(&d->beat_ns) + STALE_NS > w->now.boot_ns)
 			return true;
 	}
 	return false;
@@ -130,7 +139,7 @@ static void count_connections(struct worker *w)
 
 static void start_accept(struct worker *w)
 {
-	bool pause = others_have_fewer(w);
+	bool pause = !w->owes_accept && others_have_fewer(w);
 
 	if (pause) {
 		jt_store_seq(&w->desk->paused, 1);
@@ -190,13 +199,23 @@ static void open_conn(struct worker *w, int fd)
 	wake_others(w);
 }
 
+static bool is_waiting(int listener)
+{
+	struct pollfd fd = {.fd = listener, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
 static void on_accept(struct worker *w, int result)
 {
-	w->accepting = false;
+	w->accepting = w->owes_accept = false;
 	if (result >= 0)
 		open_conn(w, result);
-	else if (result == -EMFILE || result == -ENFILE ||
-		 result == -ENOBUFS || result == -ENOMEM)
+	else if (result == -ECANCELED)
+		w->owes_accept = is_waiting(w->args->listener);
+	else if (result != -ECONNABORTED && result != -EINTR)
+		/* no descriptor, no memory, whatever: asking again at once
+		 * would only spin */
 		w->rest_until_ns = w->now.boot_ns + TICK_MS * 1000000ull;
 }
 
@@ -230,6 +249,13 @@ static void start_wants(struct worker *w, uint32_t slot)
 	struct jt_conn *c = &w->conns[slot];
 	unsigned wants = jt_conn_wants(c);
 	uint32_t gen = c->generation;
+
+	/* a rare large request gives its memory back once it is answered */
+	if (c->bulky && c->in_len == 0) {
+		madvise(c->in + TRIM_BYTES, JT_CONN_IN_BYTES - TRIM_BYTES,
+			MADV_DONTNEED);
+		c->bulky = false;
+	}
 
 	if (wants & JT_WANT_CANCEL) {
 		shutdown(c->fd, SHUT_RDWR);
@@ -276,6 +302,7 @@ static void on_conn_event(struct worker *w, const struct jt_event *e)
 		if (e->result > 0)
 			jt_count(&w->desk->bytes_in, (uint64_t)e->result);
 		jt_conn_received(c, e->result, w->now.boot_ns);
+		c->bulky |= c->in_len > TRIM_BYTES;
 		break;
 	case JT_OP_SEND:
 		on_sent(w, c, e->result);
@@ -292,6 +319,9 @@ static void on_conn_event(struct worker *w, const struct jt_event *e)
 
 static void start_wake(struct worker *w)
 {
+	if (w->woken)
+		return;
+	w->woken = true;
 	jt_loop_read(&w->loop, w->args->wakes[w->args->number], &w->wake_count,
 		     sizeof(w->wake_count),
 		     jt_user(SLOT_WORKER, 0, JT_OP_READ));
@@ -303,12 +333,15 @@ static void on_event(struct worker *w, const struct jt_event *e)
 		on_conn_event(w, e);
 		return;
 	}
-	if (e->op == JT_OP_ACCEPT)
+	if (e->op == JT_OP_ACCEPT) {
 		on_accept(w, e->result);
-	else if (e->op == JT_OP_CANCEL)
+	} else if (e->op == JT_OP_CANCEL) {
 		w->cancelling_accept = false;
-	else if (e->op == JT_OP_READ)
-		start_wake(w);
+	} else if (e->op == JT_OP_READ) {
+		w->woken = false;
+		if (e->result > 0)
+			start_wake(w);
+	}
 }
 
 /* ---- the drain ---- */
@@ -335,6 +368,7 @@ static void sweep(struct worker *w)
 	if (w->now.boot_ns < w->next_sweep_ns)
 		return;
 	w->next_sweep_ns = w->now.boot_ns + TICK_MS * 1000000ull;
+	start_wake(w); /* if it ended with an error, no sooner than now */
 	for (uint32_t i = 0; i < w->connections_max; i++)
 		if (w->conns[i].fd >= 0 &&
 		    jt_conn_expire(&w->conns[i], w->now.boot_ns))
@@ -373,7 +407,6 @@ static int serve(struct worker *w)
 	unsigned n;
 	int rc;
 
-	start_wake(w);
 	while (!stopped(w)) {
 		start_accept(w);
 		rc = jt_loop_wait(&w->loop, TICK_MS);
@@ -388,6 +421,7 @@ static int serve(struct worker *w)
 			begin_stop(w);
 		answer(w);
 		jt_count(&w->desk->rounds, 1);
+		jt_store_seq(&w->desk->beat_ns, w->now.boot_ns);
 	}
 	return 0;
 }
@@ -434,22 +468,24 @@ static size_t list_clients(void *ctx, char *buf, size_t max)
 /* ---- set-up ---- */
 
 /* So many connections as the limit of open files allows, at most asked. */
-static unsigned cap_connections(unsigned asked)
+static unsigned cap_connections(unsigned asked, unsigned n_workers)
 {
+	unsigned reserved = RESERVED_FDS;
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		return asked;
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_cur >= asked + RESERVED_FDS)
+	if (files.rlim_cur >= asked + RESERVED_FDS + JT_WORKERS_MAX)
 		return asked;
 	jt_log(JT_LOG_WARNING,
 	       "the limit of %llu open files allows fewer connections than "
 	       "--connections %u",
 	       (unsigned long long)files.rlim_cur, asked);
-	return files.rlim_cur > 2 * RESERVED_FDS
-		       ? (unsigned)files.rlim_cur - RESERVED_FDS
+	reserved += n_workers;
+	return files.rlim_cur > 2 * reserved
+		       ? (unsigned)files.rlim_cur - reserved
 		       : RESERVED_FDS / 2;
 }
 
@@ -491,7 +527,8 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	int rc;
 
 	w->args = args;
-	w->connections_max = cap_connections(args->connections_max);
+	w->connections_max = cap_connections(args->connections_max,
+					     args->n_workers);
 	rc = jt_segment_map(&args->segments, &w->maps);
 	if (rc)
 		return rc;
@@ -527,7 +564,8 @@ int jt_worker_run(const struct jt_worker_args *args)
 	/* receive, send and cancel of each connection; accept, wake, cancels */
 	rc = jt_loop_init(&w.loop, w.connections_max * 3 + 8);
 	if (rc) {
-		if (args->number == 0) /* the others would say the same */
+		/* at first the others would only say the same */
+		if (args->number == 0 || !args->first_crew)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
