@@ -56,7 +56,8 @@ $(O)/jeton: $(call obj,admin/main.c $(wildcard admin/cmd_*.c)) $(ADMIN)
 	$(call link,$(LIBS_admin))
 $(O)/jeton-bench: $(O)/bench/main.o $(call lib,bench) $(SIDECAR)
 	$(call link,$(LIBS_all))
-$(O)/tests/unit: $(call obj,$(wildcard tests/test_*.c tests/help_*.c)) $(SIDECAR)
+$(O)/tests/unit: $(call obj,$(wildcard tests/test_*.c tests/help_*.c)) \
+		$(call lib,bench) $(SIDECAR)
 	$(call link,$(LIBS_all) -lcriterion)
 $(call program,stress): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,$(LIBS_all))
@@ -91,7 +92,7 @@ plants: deps ## planted bugs: each must be caught by its test
 	$(Q)tests/plants/run.sh
 bench: deps-test ## measure beside Redis and a bare echo, in one run
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(O)/jeton-bench run
+	$(Q)$(O)/jeton-bench run --json $(O)/bench.json
 check-layers: ## rooms include only to the left: shm < admin < sidecar < bench < tests
 	$(Q)tests/layers.sh
 lint: ## formatting, and what static analysis sees
@@ -104,6 +105,8 @@ clean: ## remove build/
 	rm -rf build
 help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 18
+
+$(O)/bench/redis.o: bench/verify.lua # .incbin
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \

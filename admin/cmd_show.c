@@ -94,8 +94,7 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 	if (e)
 		return jt_journal_refusal(e, &fault);
 	/* without a keeper the journal answers, only the use is unknown */
-	(void)jt_control_connect(&control, cmd->paths.data,
-				 JT_CONTROL_WAIT_MS);
+	(void)jt_control_connect(&control, cmd->paths.data, JT_CONTROL_WAIT_MS);
 	e = jt_lookup(&j, &control, id, &f, &fault);
 	jt_control_close(&control);
 	jt_journal_close(&j);

@@ -145,8 +145,7 @@ static int put_report(const struct jt_cmd *cmd, const char *text)
 int jt_cmd_status(const struct jt_cmd *cmd)
 {
 	struct jt_control c;
-	int e = jt_control_connect(&c, cmd->paths.data,
-				   JT_CONTROL_WAIT_MS);
+	int e = jt_control_connect(&c, cmd->paths.data, JT_CONTROL_WAIT_MS);
 
 	if (e == JT_CONTROL_E_NOT_SERVING)
 		return put_idle(cmd);

@@ -17,12 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JT_ID_BYTES	24
+#define JT_ID_BYTES 24
 #define JT_DIGEST_BYTES 32
-#define JT_NAME_MAX	64
-#define JT_OWNER_MAX	48
-#define JT_ENV_MAX	6
-#define JT_TAG_BYTES	16
+#define JT_NAME_MAX 64
+#define JT_OWNER_MAX 48
+#define JT_ENV_MAX 6
+#define JT_TAG_BYTES 16
 
 enum jt_record_type {
 	JT_REC_CREATE = 1, /* body.token: a new token */

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #define ANSWER_MAX 4096u
-#define TRIES	   6000
-#define PAUSE_NS   10000000
+#define TRIES 6000
+#define PAUSE_NS 10000000
 #define PATIENCE_S 10
 
 int jt_ask_connect(const char *path)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd, r;
 
 	if (strlen(path) >= sizeof(to.sun_path))
@@ -56,7 +56,7 @@ static ssize_t read_reply(int fd, uint8_t *buffer, struct jt_scan *scan)
 static ssize_t ask(const char *path, const void *request, size_t bytes,
 		   uint8_t *buffer, struct jt_scan *scan)
 {
-	struct timeval patience = { .tv_sec = PATIENCE_S };
+	struct timeval patience = {.tv_sec = PATIENCE_S};
 	int fd = jt_ask_connect(path);
 	ssize_t r;
 
@@ -93,7 +93,7 @@ int jt_ask_once(const char *path, const void *request, size_t bytes, char *text,
 int jt_ask_until(struct jt_process *server, const char *path,
 		 const void *request, size_t bytes, const char *want)
 {
-	struct timespec pause = { 0, PAUSE_NS };
+	struct timespec pause = {0, PAUSE_NS};
 	uint8_t buffer[ANSWER_MAX];
 	struct jt_scan scan;
 

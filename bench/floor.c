@@ -19,14 +19,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONNECTIONS  4096u
-#define ENTRIES	     4096u
-#define BUFFERS	     64u
+#define CONNECTIONS 4096u
+#define ENTRIES 4096u
+#define BUFFERS 64u
 #define BUFFER_BYTES 65536u
-#define GROUP	     0
-#define BACKLOG	     1024
+#define GROUP 0
+#define BACKLOG 1024
 
-enum op { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CLOSE };
+enum op {
+	OP_ACCEPT,
+	OP_RECEIVE,
+	OP_SEND,
+	OP_CLOSE
+};
 
 /* What jeton answers to VERIFY of a valid token with a rate limit. */
 static const char reply[] = "*11\r\n$5\r\nVALID\r\n:200\r\n"
@@ -34,7 +39,7 @@ static const char reply[] = "*11\r\n$5\r\nVALID\r\n:200\r\n"
 			    ":7775999\r\n:1000\r\n:999\r\n:1\r\n:0\r\n"
 			    "$5\r\nbench\r\n:1000000\r\n$0\r\n\r\n";
 #define REPLY_BYTES (sizeof(reply) - 1)
-#define REPLIES	    (BUFFER_BYTES / 64u)
+#define REPLIES (BUFFER_BYTES / 64u)
 
 struct state {
 	struct io_uring ring;
@@ -48,7 +53,7 @@ struct state {
 
 int jt_floor_listen(const char *path)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd, r;
 
 	if (strlen(path) >= sizeof(at.sun_path))
@@ -65,6 +70,7 @@ int jt_floor_listen(const char *path)
 	return r;
 }
 
+/* Tagged already: the prep functions leave user_data alone. */
 static struct io_uring_sqe *get_sqe(struct state *s, enum op op, uint32_t i)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&s->ring);
@@ -82,43 +88,36 @@ static struct io_uring_sqe *get_sqe(struct state *s, enum op op, uint32_t i)
 static void queue_accept(struct state *s)
 {
 	struct io_uring_sqe *sqe = get_sqe(s, OP_ACCEPT, 0);
-	uint64_t data = sqe->user_data;
 
 	io_uring_prep_multishot_accept_direct(sqe, s->listener, NULL, NULL, 0);
-	sqe->user_data = data;
 }
 
 static void queue_receive(struct state *s, uint32_t i)
 {
 	struct io_uring_sqe *sqe = get_sqe(s, OP_RECEIVE, i);
-	uint64_t data = sqe->user_data;
 
 	io_uring_prep_recv_multishot(sqe, (int)i, NULL, 0, 0);
 	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
 	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	sqe->buf_group = GROUP;
-	sqe->user_data = data;
 }
 
 static void queue_send(struct state *s, uint32_t i, size_t n)
 {
 	struct io_uring_sqe *sqe = get_sqe(s, OP_SEND, i);
-	uint64_t data = sqe->user_data;
 
 	io_uring_prep_send(sqe, (int)i, s->replies, n * REPLY_BYTES,
 			   MSG_WAITALL | MSG_NOSIGNAL);
 	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-	sqe->user_data = data;
 }
 
 static void queue_close(struct state *s, uint32_t i)
 {
 	struct io_uring_sqe *sqe = get_sqe(s, OP_CLOSE, i);
-	uint64_t data = sqe->user_data;
 
 	io_uring_prep_close_direct(sqe, i);
-	sqe->user_data = data;
 }
+
 static void give_back(struct state *s, unsigned id)
 {
 	io_uring_buf_ring_add(s->buffers, s->memory + id * BUFFER_BYTES,
@@ -172,10 +171,9 @@ static void handle(struct state *s, const struct io_uring_cqe *cqe)
 
 static int set_up_buffers(struct state *s)
 {
-	struct io_uring_buf_reg reg = { .ring_entries = BUFFERS,
-					.bgid = GROUP };
-	size_t bytes = (size_t)(BUFFERS + 2) * BUFFER_BYTES +
-		       REPLIES * REPLY_BYTES;
+	struct io_uring_buf_reg reg = {.ring_entries = BUFFERS, .bgid = GROUP};
+	size_t bytes =
+		(size_t)(BUFFERS + 2) * BUFFER_BYTES + REPLIES * REPLY_BYTES;
 	uint8_t *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int r;
@@ -230,7 +228,8 @@ int jt_floor_serve(void *arg)
 	queue_accept(&s);
 	while ((r = io_uring_submit_and_wait(&s.ring, 1)) >= 0 || r == -EINTR) {
 		n = 0;
-		io_uring_for_each_cqe(&s.ring, head, cqe) {
+		io_uring_for_each_cqe(&s.ring, head, cqe)
+		{
 			handle(&s, cqe);
 			n++;
 		}

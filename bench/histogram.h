@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-#define JT_HISTOGRAM_SUB     128u
-#define JT_HISTOGRAM_MAX_NS  60000000000ull
+#define JT_HISTOGRAM_SUB 128u
+#define JT_HISTOGRAM_MAX_NS 60000000000ull
 #define JT_HISTOGRAM_BUCKETS (30u * JT_HISTOGRAM_SUB)
 
 struct jt_histogram {

@@ -58,7 +58,7 @@ static int say(const char *what, int r, const struct jt_process *p)
 int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens)
 {
-	struct jt_process p = { 0 };
+	struct jt_process p = {0};
 	struct places at;
 	const char *const argv[] = {
 		at.program, "create", "--from", at.from, "--out", at.out,
@@ -93,8 +93,8 @@ int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 	char capacity[24], first[128];
 	struct places at;
 	const char *const argv[] = {
-		at.program, "--data", at.data,	    "--run",  at.run,
-		"--workers", "1",     "--capacity", capacity, NULL,
+		at.program,  "--data", at.data,	     "--run",  at.run,
+		"--workers", "1",      "--capacity", capacity, NULL,
 	};
 	int n, r;
 

@@ -11,7 +11,7 @@
 #include "bench/tokens.h"
 
 /* The limit of every token: high enough that nothing is refused. */
-#define JT_JETON_RATE  1000u
+#define JT_JETON_RATE 1000u
 #define JT_JETON_BURST 1000u
 
 /* `jeton create --from` of N tokens in the journal DIR/data. */

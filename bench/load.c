@@ -22,7 +22,8 @@ struct flags {
 
 static const char usage[] =
 	"usage: jeton-bench load --socket PATH --tokens FILE [FLAGS]\n"
-	"Ask for the tokens in FILE, at random and without pause, and count the\n"
+	"Ask for the tokens in FILE, at random and without pause, and count "
+	"the\n"
 	"verdicts. FILE may be what `jeton create --out` wrote.\n\n"
 	"  --connections N   (50)\n"
 	"  --pipeline N      requests under way per connection (1)\n"
@@ -31,14 +32,14 @@ static const char usage[] =
 	"\nExit: 0 every request got a verdict, 1 not so, 2 usage.\n";
 
 static const struct option options[] = {
-	{ "socket", required_argument, NULL, 's' },
-	{ "tokens", required_argument, NULL, 't' },
-	{ "connections", required_argument, NULL, 'c' },
-	{ "pipeline", required_argument, NULL, 'p' },
-	{ "seconds", required_argument, NULL, 'n' },
-	{ "seed", required_argument, NULL, 'S' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"socket", required_argument, NULL, 's'},
+	{"tokens", required_argument, NULL, 't'},
+	{"connections", required_argument, NULL, 'c'},
+	{"pipeline", required_argument, NULL, 'p'},
+	{"seconds", required_argument, NULL, 'n'},
+	{"seed", required_argument, NULL, 'S'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool take_flag(struct flags *f, int c)
@@ -118,14 +119,14 @@ static int drive(const struct flags *f, const struct jt_requests *q,
 static int load(const struct flags *f)
 {
 	struct jt_loadgen_result *got = calloc(1, sizeof(*got));
-	struct jt_requests q = { 0 };
+	struct jt_requests q = {0};
 	struct jt_tokens tokens;
 	int r = got ? jt_tokens_read(&tokens, f->tokens) : -ENOMEM;
 
 	if (!r) {
 		jt_tokens_shuffle(&tokens, f->seed);
-		r = jt_tokens_render(&tokens, JT_VERIFY_BEFORE,
-				     JT_VERIFY_AFTER, &q);
+		r = jt_tokens_render(&tokens, JT_VERIFY_BEFORE, JT_VERIFY_AFTER,
+				     &q);
 		jt_tokens_free(&tokens);
 	}
 	if (r) {

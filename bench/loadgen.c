@@ -26,8 +26,9 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 65536u
-#define BUFFER_STEP  (BUFFER_BYTES + 128u) /* so that fronts differ in cache set */
-#define SEND_MARK    (1ull << 32)
+#define BUFFER_STEP                                                            \
+	(BUFFER_BYTES + 128u) /* so that fronts differ in cache set */
+#define SEND_MARK (1ull << 32)
 
 struct connection {
 	uint64_t sent_ns;
@@ -226,7 +227,8 @@ static int take_completions(struct jt_loadgen *lg, uint64_t now_ns,
 	unsigned head, n = 0;
 	int r = 0;
 
-	io_uring_for_each_cqe(&lg->ring, head, cqe) {
+	io_uring_for_each_cqe(&lg->ring, head, cqe)
+	{
 		n++;
 		if (cqe->user_data & SEND_MARK)
 			r = cqe->res < 0 ? cqe->res : -EPIPE;
@@ -242,7 +244,7 @@ static int take_completions(struct jt_loadgen *lg, uint64_t now_ns,
 
 static int run_round(struct jt_loadgen *lg, struct jt_loadgen_result *result)
 {
-	struct __kernel_timespec patience = { JT_LOADGEN_PATIENCE_S, 0 };
+	struct __kernel_timespec patience = {JT_LOADGEN_PATIENCE_S, 0};
 	uint64_t now_ns = jt_machine_now_ns();
 	struct io_uring_cqe *cqe;
 	int r;

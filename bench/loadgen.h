@@ -22,8 +22,8 @@
 #include "bench/scan.h"
 
 #define JT_LOADGEN_CONNECTIONS_MAX 4096u
-#define JT_LOADGEN_PIPELINE_MAX	   512u
-#define JT_LOADGEN_PATIENCE_S	   10
+#define JT_LOADGEN_PIPELINE_MAX 512u
+#define JT_LOADGEN_PATIENCE_S 10
 
 /* N requests of one length, and the first PIPELINE_MAX once more behind. */
 struct jt_requests {

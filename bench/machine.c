@@ -89,9 +89,8 @@ void jt_machine_times(const struct jt_machine *m, struct jt_machine_times *t)
 	memset(t, 0, sizeof(*t));
 	while (f && fgets(line, sizeof(line), f)) {
 		/* user nice system idle iowait irq softirq steal */
-		if (sscanf(line,
-			   "cpu%d %*u %*u %*u %llu %llu %*u %*u %llu", &cpu,
-			   &idle, &wait, &stolen) != 4)
+		if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu %*u %*u %llu",
+			   &cpu, &idle, &wait, &stolen) != 4)
 			continue;
 		if (cpu != m->server_cpu && cpu != m->client_cpu)
 			continue;

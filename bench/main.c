@@ -9,10 +9,10 @@ static const struct verb {
 	const char *what;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{ "run", "compare jetond with Redis and with the bare socket",
-	  jt_verb_run },
-	{ "load", "put one server under load and count its verdicts",
-	  jt_verb_load },
+	{"run", "compare jetond with Redis and with the bare socket",
+	 jt_verb_run},
+	{"load", "put one server under load and count its verdicts",
+	 jt_verb_load},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -31,8 +31,10 @@ bool jt_options_list(const char *name, const char *text, unsigned max,
 	uint64_t value;
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	for (*np = 0; (one = strsep(&rest, ",")); out[(*np)++] = (unsigned)value)
-		if (*np == max || !jt_options_number(name, one, 1, high, &value))
+	for (*np = 0; (one = strsep(&rest, ","));
+	     out[(*np)++] = (unsigned)value)
+		if (*np == max ||
+		    !jt_options_number(name, one, 1, high, &value))
 			return false;
 	return true;
 }

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JT_EXIT_OK     0
+#define JT_EXIT_OK 0
 #define JT_EXIT_FAILED 1
-#define JT_EXIT_USAGE  2
+#define JT_EXIT_USAGE 2
 
 /* TEXT, the value of --NAME, as a whole number between LOW and HIGH. */
 bool jt_options_number(const char *name, const char *text, uint64_t low,

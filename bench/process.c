@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #define FAMILY_MAX 256u
-#define STOP_MS	   5000
-#define SHOWN_LOG  2048
+#define STOP_MS 5000
+#define SHOWN_LOG 2048
 
 static sigset_t stop_signals(void)
 {
@@ -55,7 +55,7 @@ bool jt_process_interrupted(void)
 
 static void sleep_ms(long ms)
 {
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 
 	nanosleep(&t, NULL);
 }
@@ -120,7 +120,8 @@ int jt_process_exec(struct jt_process *p, int cpu, const char *log,
 	const void *arg = argv;
 
 	/* exec's prototype lacks two const that it honours */
-	return jt_process_fork(p, cpu, log, run_program, (void *)(uintptr_t)arg);
+	return jt_process_fork(p, cpu, log, run_program,
+			       (void *)(uintptr_t)arg);
 }
 
 static int exit_status(int status)
@@ -200,7 +201,7 @@ static uint64_t cpu_ns_of(pid_t pid)
 
 uint64_t jt_process_cpu_ns(const struct jt_process *p)
 {
-	pid_t family[FAMILY_MAX] = { p->pid };
+	pid_t family[FAMILY_MAX] = {p->pid};
 	uint64_t sum_ns = 0;
 	unsigned n = 1;
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #define FILL_CONNECTIONS 8
-#define FILL_PIPELINE	 128
-#define PING		 "*1\r\n$4\r\nPING\r\n"
-#define INFO		 "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n"
+#define FILL_PIPELINE 128
+#define PING "*1\r\n$4\r\nPING\r\n"
+#define INFO "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n"
 
 /* The script stays a file of its own; the linker carries it along. */
 __asm__(".pushsection .rodata\n"
@@ -25,10 +25,22 @@ int jt_redis_start(struct jt_process *p, int cpu, const char *dir,
 {
 	char log[160];
 	const char *const argv[] = {
-		"redis-server", "--port",   "0",	 "--unixsocket",
-		socket,		"--dir",    dir,	 "--save",
-		"",		"--appendonly", "no",	 "--daemonize",
-		"no",		"--loglevel",	"notice", NULL,
+		"redis-server",
+		"--port",
+		"0",
+		"--unixsocket",
+		socket,
+		"--dir",
+		dir,
+		"--save",
+		"",
+		"--appendonly",
+		"no",
+		"--daemonize",
+		"no",
+		"--loglevel",
+		"notice",
+		NULL,
 	};
 	int r;
 
@@ -65,7 +77,7 @@ int jt_redis_fill(const char *socket, const struct jt_tokens *tokens,
 		  const char *before, const char *after, const char *want)
 {
 	struct jt_loadgen_result *result = calloc(1, sizeof(*result));
-	struct jt_requests q = { 0 };
+	struct jt_requests q = {0};
 	int r = result ? 0 : -ENOMEM;
 
 	if (!r)

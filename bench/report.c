@@ -25,24 +25,24 @@ static const struct ratio {
 	enum jt_metric metric;
 	const char *over, *under;
 } ratios[] = {
-	{ "throughput_jeton_get", "throughput, jeton / Redis GET",
-	  JT_METRIC_RATE, "jeton", "get" },
-	{ "throughput_jeton_eval", "throughput, jeton / Redis EVALSHA",
-	  JT_METRIC_RATE, "jeton", "eval" },
-	{ "throughput_jeton_floor", "throughput, jeton / floor",
-	  JT_METRIC_RATE, "jeton", "floor" },
-	{ "cpu_jeton_floor", "server CPU per request, jeton / floor",
-	  JT_METRIC_CPU_NS, "jeton", "floor" },
-	{ "cpu_get_jeton", "server CPU per request, Redis GET / jeton",
-	  JT_METRIC_CPU_NS, "get", "jeton" },
-	{ "cpu_eval_jeton", "server CPU per request, EVALSHA / jeton",
-	  JT_METRIC_CPU_NS, "eval", "jeton" },
-	{ "p99_jeton_get", "99th percentile, jeton / Redis GET",
-	  JT_METRIC_P99_US, "jeton", "get" },
-	{ "noise_throughput", "noise: throughput, twin / itself",
-	  JT_METRIC_RATE, "twin", NULL },
-	{ "noise_cpu", "noise: server CPU per request, twin / itself",
-	  JT_METRIC_CPU_NS, "twin", NULL },
+	{"throughput_jeton_get", "throughput, jeton / Redis GET",
+	 JT_METRIC_RATE, "jeton", "get"},
+	{"throughput_jeton_eval", "throughput, jeton / Redis EVALSHA",
+	 JT_METRIC_RATE, "jeton", "eval"},
+	{"throughput_jeton_floor", "throughput, jeton / floor", JT_METRIC_RATE,
+	 "jeton", "floor"},
+	{"cpu_jeton_floor", "server CPU per request, jeton / floor",
+	 JT_METRIC_CPU_NS, "jeton", "floor"},
+	{"cpu_get_jeton", "server CPU per request, Redis GET / jeton",
+	 JT_METRIC_CPU_NS, "get", "jeton"},
+	{"cpu_eval_jeton", "server CPU per request, EVALSHA / jeton",
+	 JT_METRIC_CPU_NS, "eval", "jeton"},
+	{"p99_jeton_get", "99th percentile, jeton / Redis GET",
+	 JT_METRIC_P99_US, "jeton", "get"},
+	{"noise_throughput", "noise: throughput, twin / itself", JT_METRIC_RATE,
+	 "twin", NULL},
+	{"noise_cpu", "noise: server CPU per request, twin / itself",
+	 JT_METRIC_CPU_NS, "twin", NULL},
 };
 #define RATIOS (sizeof(ratios) / sizeof(ratios[0]))
 
@@ -86,8 +86,8 @@ static bool summarise_ratio(const struct jt_rounds *r, unsigned p,
 		a = jt_rounds_sample(r, round, p, (unsigned)over);
 		b = jt_rounds_sample(r, round, p, (unsigned)under);
 		if (a->kept && b->kept && b->values[q->metric] > 0)
-			values[n++] = a->values[q->metric] /
-				      b->values[q->metric];
+			values[n++] =
+				a->values[q->metric] / b->values[q->metric];
 	}
 	jt_summary_make(values, n, r->seed, out);
 	return n > 0;
@@ -122,12 +122,16 @@ static void print_machine(const struct jt_rounds *r, FILE *to)
 	fprintf(to, "tokens    %s, drawn evenly at random, seed %llu\n",
 		grouped((double)r->subjects->n_tokens, n),
 		(unsigned long long)r->subjects->seed);
-	fprintf(to, "load      %u connections over a Unix socket, closed loop\n",
+	fprintf(to,
+		"load      %u connections over a Unix socket, closed loop\n",
 		r->subjects->connections);
-	fprintf(to, "slices    %u rounds of %u ms each after %u ms unmeasured; "
-		"dropped:\n",
-		r->n_rounds, r->slice_ms, r->warm_ms);
-	fprintf(to, "          %u with over %.0f %% of a core stolen by the "
+	fprintf(to,
+		"slices    %u rounds of %u ms each after %u ms unmeasured; "
+		"%s:\n",
+		r->n_rounds, r->slice_ms, r->warm_ms,
+		r->keep_all ? "disturbed but kept" : "dropped");
+	fprintf(to,
+		"          %u with over %.0f %% of a core stolen by the "
 		"host,\n          %u with over %.0f %% of a core taken by "
 		"other processes\n",
 		r->n_stolen, 100 * JT_ROUNDS_STOLEN_MAX, r->n_foreign,
@@ -135,6 +139,17 @@ static void print_machine(const struct jt_rounds *r, FILE *to)
 	if (r->subjects->redis_version[0])
 		fprintf(to, "rivals    redis %s %s\n",
 			r->subjects->redis_version, JT_REDIS_FLAGS);
+}
+
+/* " floor 0.1 s, jeton 2.0 s": one of the times of every subject. */
+static void print_times(const struct jt_subjects *s, bool touch, FILE *to)
+{
+	const struct jt_subject *one = s->list;
+
+	for (unsigned i = 0; i < s->n; i++, one++)
+		fprintf(to, " %s %.1f s%s", one->name,
+			touch ? one->touch_s : one->setup_s,
+			i + 1 < s->n ? "," : "\n");
 }
 
 static void print_subjects(const struct jt_rounds *r, FILE *to)
@@ -149,9 +164,9 @@ static void print_subjects(const struct jt_rounds *r, FILE *to)
 	fprintf(to, "set-up   ");
 	if (s->create_s > 0)
 		fprintf(to, " jeton create %.1f s;", s->create_s);
-	for (unsigned i = 0; i < s->n; i++)
-		fprintf(to, " %s %.1f s%s", s->list[i].name,
-			s->list[i].setup_s, i + 1 < s->n ? "," : "\n");
+	print_times(s, false, to);
+	fprintf(to, "          then every token once:");
+	print_times(s, true, to);
 }
 
 static void print_series(const struct jt_rounds *r, unsigned p, unsigned i,
@@ -199,7 +214,8 @@ void jt_report_print(const struct jt_rounds *r, FILE *to)
 	print_subjects(r, to);
 	for (unsigned p = 0; p < r->n_pipelines; p++)
 		print_pipeline(r, p, to);
-	fprintf(to, "\nA server that is busy less than 95 %% waited for the "
+	fprintf(to,
+		"\nA server that is busy less than 95 %% waited for the "
 		"client: its rate is what\nthe client can do, and its CPU per "
 		"request says more. p50 and p99 are those\nof a closed loop: "
 		"at these rates they mostly say how many requests wait.\n");
@@ -269,12 +285,13 @@ static json_t *flags_json(const struct jt_rounds *r)
 {
 	const struct jt_subjects *s = r->subjects;
 
-	return json_pack("{s:I,s:I,s:i,s:i,s:i,s:i,s:s,s:s}", "tokens",
+	return json_pack("{s:I,s:I,s:i,s:i,s:i,s:i,s:b,s:s,s:s}", "tokens",
 			 (json_int_t)s->n_tokens, "seed", (json_int_t)s->seed,
 			 "connections", (int)s->connections, "rounds",
 			 (int)r->n_rounds, "slice_ms", (int)r->slice_ms,
-			 "warm_ms", (int)r->warm_ms, "redis_flags",
-			 JT_REDIS_FLAGS, "redis_version", s->redis_version);
+			 "warm_ms", (int)r->warm_ms, "keep_all",
+			 (int)r->keep_all, "redis_flags", JT_REDIS_FLAGS,
+			 "redis_version", s->redis_version);
 }
 
 static json_t *setup_json(const struct jt_subjects *s)
@@ -285,6 +302,8 @@ static json_t *setup_json(const struct jt_subjects *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		snprintf(key, sizeof(key), "%s_s", s->list[i].name);
 		json_object_set_new(o, key, json_real(s->list[i].setup_s));
+		snprintf(key, sizeof(key), "%s_touch_s", s->list[i].name);
+		json_object_set_new(o, key, json_real(s->list[i].touch_s));
 	}
 	return o;
 }
@@ -295,8 +314,7 @@ int jt_report_write_json(const struct jt_rounds *r, const char *path)
 	int e;
 
 	json_object_set_new(all, "version", json_string(JT_VERSION));
-	json_object_set_new(all, "machine",
-			    machine_json(r->subjects->machine));
+	json_object_set_new(all, "machine", machine_json(r->subjects->machine));
 	json_object_set_new(all, "flags", flags_json(r));
 	json_object_set_new(all, "setup", setup_json(r->subjects));
 	json_object_set_new(all, "dropped",

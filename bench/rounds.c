@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TOUCH_PIPELINE 64
+
 struct jt_sample *jt_rounds_sample(const struct jt_rounds *r, unsigned round,
 				   unsigned p, unsigned i)
 {
@@ -22,9 +24,8 @@ static int set_up(struct jt_rounds *r)
 
 	r->n_series = s->n + 1;
 	for (unsigned i = 0; i < s->n; i++)
-		r->series[i] = (struct jt_series){ s->list[i].name,
-						   s->list[i].what,
-						   &s->list[i] };
+		r->series[i] = (struct jt_series){s->list[i].name,
+						  s->list[i].what, &s->list[i]};
 	r->twin_of = jeton < 0 ? 0 : (unsigned)jeton;
 	r->series[s->n] = r->series[r->twin_of];
 	r->series[s->n].name = "twin";
@@ -48,13 +49,13 @@ static void say_progress(const struct jt_rounds *r, unsigned round, unsigned p,
 			 const char *name)
 {
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\rround %u of %u, pipeline %3u, %-8s", round + 1,
-			r->n_rounds, r->pipelines[p], name);
+		fprintf(stderr, "\rround %u of %u, pipeline %3u, %-8s",
+			round + 1, r->n_rounds, r->pipelines[p], name);
 	else if (p == 0 && strcmp(name, r->series[0].name) == 0)
 		fprintf(stderr, "round %u of %u\n", round + 1, r->n_rounds);
 }
 
-static void say_failure(const struct jt_subject *s, unsigned pipeline, int e,
+static void say_failure(struct jt_subject *s, unsigned pipeline, int e,
 			const struct jt_scan *scan)
 {
 	fprintf(stderr, "\njeton-bench: FAILED: %s at pipeline %u: ", s->name,
@@ -69,7 +70,8 @@ static void say_failure(const struct jt_subject *s, unsigned pipeline, int e,
 		fprintf(stderr, "  %10llu x %s\n",
 			(unsigned long long)scan->others[i].n,
 			scan->others[i].text);
-	jt_process_show_log(&s->process);
+	if (!jt_process_alive(&s->process))
+		jt_process_show_log(&s->process);
 }
 
 /* What the clocks say at one moment. */
@@ -100,12 +102,16 @@ static void judge(struct jt_rounds *r, const struct moment *from,
 			    to->client_ns - from->client_ns + to->server_ns -
 			    from->server_ns);
 	out->foreign = cores - known_ns / wall_ns;
-	out->stolen = (double)(to->machine.stolen_ns -
-			       from->machine.stolen_ns) / wall_ns;
-	out->kept = out->stolen <= JT_ROUNDS_STOLEN_MAX &&
-		    out->foreign <= JT_ROUNDS_FOREIGN_MAX;
-	r->n_stolen += out->stolen > JT_ROUNDS_STOLEN_MAX;
-	r->n_foreign += !out->kept && out->stolen <= JT_ROUNDS_STOLEN_MAX;
+	out->stolen =
+		(double)(to->machine.stolen_ns - from->machine.stolen_ns) /
+		wall_ns;
+	if (out->stolen > JT_ROUNDS_STOLEN_MAX)
+		r->n_stolen++;
+	else if (out->foreign > JT_ROUNDS_FOREIGN_MAX)
+		r->n_foreign++;
+	else
+		out->kept = true;
+	out->kept |= r->keep_all;
 }
 
 static void fill_sample(struct jt_sample *out,
@@ -174,11 +180,59 @@ static int run_slice(struct jt_rounds *r, unsigned round, unsigned p,
 	return e;
 }
 
+/* Every token once; its time tells what the first touch costs. */
+static int touch(struct jt_subject *s, struct jt_loadgen_result *got)
+{
+	int e;
+
+	if (jt_process_interrupted())
+		return -EINTR;
+	fprintf(stderr, "asking %s for every token once ...\n", s->name);
+	memset(got, 0, sizeof(*got));
+	jt_scan_init(&got->scan, '$', s->want);
+	jt_loadgen_start(s->loadgen, &s->requests, TOUCH_PIPELINE,
+			 JT_ORDER_ONCE, 0);
+	e = jt_loadgen_spin(s->loadgen, UINT64_MAX, got);
+	if (!e && got->scan.expected != s->requests.n)
+		e = -EPROTO;
+	if (e)
+		say_failure(s, TOUCH_PIPELINE, e, &got->scan);
+	s->touch_s = (double)got->wall_ns / 1e9;
+	return e;
+}
+
+static int check_kept(const struct jt_rounds *r)
+{
+	unsigned kept;
+
+	for (unsigned p = 0; p < r->n_pipelines; p++) {
+		for (unsigned i = 0; i < r->n_series; i++) {
+			kept = 0;
+			for (unsigned k = 0; k < r->n_rounds; k++)
+				kept += jt_rounds_sample(r, k, p, i)->kept;
+			if (kept)
+				continue;
+			fprintf(stderr,
+				"jeton-bench: NOT MEASURED: the machine was "
+				"too busy (%u slices disturbed)\n",
+				r->n_stolen + r->n_foreign);
+			return -ENODATA;
+		}
+	}
+	return 0;
+}
+
 int jt_rounds_run(struct jt_rounds *r)
 {
+	struct jt_subjects *s = r->subjects;
 	struct jt_loadgen_result *got = calloc(2, sizeof(*got));
 	int e = got ? set_up(r) : -ENOMEM;
 
+	for (unsigned i = 0; !e && i < s->n; i++) {
+		e = jt_subjects_connect(s, &s->list[i]);
+		if (!e)
+			e = touch(&s->list[i], got);
+	}
 	for (unsigned round = 0; !e && round < r->n_rounds; round++)
 		for (unsigned p = 0; !e && p < r->n_pipelines; p++)
 			for (unsigned k = 0; !e && k < r->n_series; k++)
@@ -187,7 +241,7 @@ int jt_rounds_run(struct jt_rounds *r)
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r%60s\r", "");
 	free(got);
-	return e;
+	return e ? e : check_kept(r);
 }
 
 void jt_rounds_free(struct jt_rounds *r)

@@ -11,6 +11,9 @@
  * in which processes that are neither this one nor the server took more than
  * 10 % (undisturbed, 2 to 4 % are interrupts and rounding). A single wrong
  * answer ends the run.
+ *
+ * Before the first round every subject is asked for every token once, so that
+ * no first touch of memory is measured.
  */
 #ifndef JT_BENCH_ROUNDS_H
 #define JT_BENCH_ROUNDS_H
@@ -19,10 +22,10 @@
 
 #include <stdbool.h>
 
-#define JT_ROUNDS_SERIES_MAX	(JT_SUBJECTS_MAX + 1)
+#define JT_ROUNDS_SERIES_MAX (JT_SUBJECTS_MAX + 1)
 #define JT_ROUNDS_PIPELINES_MAX 8u
-#define JT_ROUNDS_STOLEN_MAX	0.01
-#define JT_ROUNDS_FOREIGN_MAX	0.10
+#define JT_ROUNDS_STOLEN_MAX 0.01
+#define JT_ROUNDS_FOREIGN_MAX 0.10
 
 enum jt_metric {
 	JT_METRIC_RATE,	       /* replies per second */
@@ -36,7 +39,7 @@ enum jt_metric {
 
 struct jt_sample {
 	bool kept;
-	double stolen;	/* of one core's time, from both cores */
+	double stolen; /* of one core's time, from both cores */
 	double foreign;
 	double values[JT_METRICS];
 };
@@ -55,6 +58,7 @@ struct jt_rounds {
 	unsigned n_rounds;
 	unsigned slice_ms;
 	unsigned warm_ms; /* before each slice, not counted */
+	bool keep_all;	  /* disturbed slices too */
 	uint64_t seed;
 	/* results; the last series is the twin */
 	unsigned n_series;
@@ -66,8 +70,8 @@ struct jt_rounds {
 };
 
 /*
- * 0; -EPROTO after a wrong answer, -EINTR when the user wants to stop, other
- * negative errno; said on stderr.
+ * 0; -EPROTO after a wrong answer, -ENODATA if no slice of a series was kept,
+ * -EINTR when the user wants to stop, other negative errno; said on stderr.
  */
 int jt_rounds_run(struct jt_rounds *r);
 void jt_rounds_free(struct jt_rounds *r);

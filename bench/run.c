@@ -16,6 +16,7 @@
 struct flags {
 	uint64_t rounds, slice_ms, warm_ms, tokens, connections, seed;
 	unsigned n_pipelines, pipelines[JT_ROUNDS_PIPELINES_MAX];
+	bool keep_all;
 	const char *subjects;
 	const char *json;
 	const char *tmp;
@@ -25,30 +26,33 @@ static const char usage[] =
 	"usage: jeton-bench run [FLAGS]\n"
 	"Compare jetond with Redis and with the bare socket, in one run.\n\n"
 	"  --subjects LIST   of floor,get,eval,jeton (all)\n"
-	"  --rounds N        slices of each subject (12)\n"
-	"  --slice-ms N      length of a slice (1000)\n"
-	"  --warm-ms N       before each slice, unmeasured (100)\n"
+	"  --rounds N        slices of each subject (24)\n"
+	"  --slice-ms N      length of a slice (500)\n"
+	"  --warm-ms N       before each slice, unmeasured (60)\n"
 	"  --pipelines LIST  requests under way per connection (1,64)\n"
 	"  --connections N   (50)\n"
 	"  --tokens N        (1000000)\n"
 	"  --seed N          of the order of requests (1)\n"
+	"  --keep-all        count disturbed slices too (for smoke tests)\n"
 	"  --json FILE       write everything measured\n"
-	"  --tmp DIR         journal, sockets, logs; deleted at the end (/tmp)\n"
+	"  --tmp DIR         journal, sockets, logs; deleted at the end "
+	"(/tmp)\n"
 	"\nExit: 0 measured, 1 failed, 2 usage.\n";
 
 static const struct option options[] = {
-	{ "subjects", required_argument, NULL, 's' },
-	{ "rounds", required_argument, NULL, 'r' },
-	{ "slice-ms", required_argument, NULL, 'm' },
-	{ "warm-ms", required_argument, NULL, 'w' },
-	{ "pipelines", required_argument, NULL, 'p' },
-	{ "connections", required_argument, NULL, 'c' },
-	{ "tokens", required_argument, NULL, 'n' },
-	{ "seed", required_argument, NULL, 'S' },
-	{ "json", required_argument, NULL, 'j' },
-	{ "tmp", required_argument, NULL, 't' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"subjects", required_argument, NULL, 's'},
+	{"rounds", required_argument, NULL, 'r'},
+	{"slice-ms", required_argument, NULL, 'm'},
+	{"warm-ms", required_argument, NULL, 'w'},
+	{"pipelines", required_argument, NULL, 'p'},
+	{"connections", required_argument, NULL, 'c'},
+	{"tokens", required_argument, NULL, 'n'},
+	{"seed", required_argument, NULL, 'S'},
+	{"keep-all", no_argument, NULL, 'k'},
+	{"json", required_argument, NULL, 'j'},
+	{"tmp", required_argument, NULL, 't'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool take_flag(struct flags *f, int c)
@@ -67,10 +71,9 @@ static bool take_flag(struct flags *f, int c)
 		return jt_options_number("warm-ms", optarg, 0, 60000,
 					 &f->warm_ms);
 	case 'p':
-		return jt_options_list("pipelines", optarg,
-				       JT_ROUNDS_PIPELINES_MAX,
-				       JT_LOADGEN_PIPELINE_MAX, f->pipelines,
-				       &f->n_pipelines);
+		return jt_options_list(
+			"pipelines", optarg, JT_ROUNDS_PIPELINES_MAX,
+			JT_LOADGEN_PIPELINE_MAX, f->pipelines, &f->n_pipelines);
 	case 'c':
 		return jt_options_number("connections", optarg, 1,
 					 JT_LOADGEN_CONNECTIONS_MAX,
@@ -81,6 +84,8 @@ static bool take_flag(struct flags *f, int c)
 	case 'S':
 		return jt_options_number("seed", optarg, 0, UINT64_MAX >> 1,
 					 &f->seed);
+	case 'k':
+		return f->keep_all = true;
 	case 'j':
 		f->json = optarg;
 		return true;
@@ -126,6 +131,7 @@ static int measure(struct jt_subjects *s, const struct flags *f)
 		.n_rounds = (unsigned)f->rounds,
 		.slice_ms = (unsigned)f->slice_ms,
 		.warm_ms = (unsigned)f->warm_ms,
+		.keep_all = f->keep_all,
 		.seed = f->seed,
 	};
 	int r;
@@ -134,7 +140,7 @@ static int measure(struct jt_subjects *s, const struct flags *f)
 	r = jt_subjects_start(s, f->subjects);
 	if (!r)
 		r = jt_rounds_run(&rounds);
-	if (!r)
+	if (!r || r == -ENODATA)
 		jt_report_print(&rounds, stdout);
 	if (!r && f->json) {
 		r = jt_report_write_json(&rounds, f->json);
@@ -142,6 +148,8 @@ static int measure(struct jt_subjects *s, const struct flags *f)
 			fprintf(stderr, "jeton-bench: %s: %s\n", f->json,
 				strerror(-r));
 	}
+	if (r == -EINTR)
+		fprintf(stderr, "\njeton-bench: interrupted\n");
 	jt_rounds_free(&rounds);
 	jt_subjects_stop(s);
 	return r;
@@ -187,18 +195,18 @@ static int run(const struct flags *f)
 int jt_verb_run(int argc, char **argv)
 {
 	struct flags f = {
-		.rounds = 12,
-		.slice_ms = 1000,
-		.warm_ms = 100,
+		.rounds = 24,
+		.slice_ms = 500,
+		.warm_ms = 60,
 		.tokens = 1000000,
 		.connections = 50,
 		.seed = 1,
 		.n_pipelines = 2,
-		.pipelines = { 1, 64 },
+		.pipelines = {1, 64},
 		.subjects = "floor,get,eval,jeton",
 		.tmp = "/tmp",
 	};
-	int c;
+	int c, r;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		if (c == 'h') {
@@ -212,5 +220,8 @@ int jt_verb_run(int argc, char **argv)
 		fputs(usage, stderr);
 		return JT_EXIT_USAGE;
 	}
-	return run(&f) ? JT_EXIT_FAILED : JT_EXIT_OK;
+	r = run(&f);
+	if (r == JT_SUBJECTS_E_NAME)
+		return JT_EXIT_USAGE;
+	return r ? JT_EXIT_FAILED : JT_EXIT_OK;
 }

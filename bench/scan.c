@@ -18,8 +18,8 @@
 #include <string.h>
 
 #define ELEMENTS_MAX 1000000
-#define LENGTH_MAX   (512l << 20)
-#define CUT	     1 /* the buffer ends inside the element */
+#define LENGTH_MAX (512l << 20)
+#define CUT 1 /* the buffer ends inside the element */
 
 struct element {
 	char type;
@@ -88,7 +88,7 @@ static inline int take(const uint8_t **atp, const uint8_t *end,
 static inline int take_reply(const uint8_t **atp, const uint8_t *end,
 			     struct element *first)
 {
-	struct element e = { 0 };
+	struct element e = {0};
 	long due = 1;
 	int r;
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JT_SCAN_TEXT   48u
+#define JT_SCAN_TEXT 48u
 #define JT_SCAN_OTHERS 24u
 
 struct jt_scan_other {
@@ -30,7 +30,8 @@ struct jt_scan {
 	uint64_t errors;   /* of them RESP errors */
 	uint64_t bytes;
 	unsigned n_others;
-	struct jt_scan_other others[JT_SCAN_OTHERS]; /* the last: all the rest */
+	struct jt_scan_other
+		others[JT_SCAN_OTHERS]; /* the last: all the rest */
 };
 
 void jt_scan_init(struct jt_scan *scan, char want_type, const char *want);

@@ -16,10 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VALUE	    "0123456789abcdef0123456789abcdef"
-#define GET_BEFORE  "*2\r\n$3\r\nGET\r\n$64\r\n"
-#define SET_BEFORE  "*3\r\n$3\r\nSET\r\n$64\r\n"
-#define SET_AFTER   "\r\n$32\r\n" VALUE "\r\n"
+#define VALUE "0123456789abcdef0123456789abcdef"
+#define GET_BEFORE "*2\r\n$3\r\nGET\r\n$64\r\n"
+#define SET_BEFORE "*3\r\n$3\r\nSET\r\n$64\r\n"
+#define SET_AFTER "\r\n$32\r\n" VALUE "\r\n"
 #define HSET_BEFORE "*14\r\n$4\r\nHSET\r\n$64\r\n"
 
 struct kind {
@@ -99,15 +99,15 @@ static int start_eval(struct jt_subjects *s, struct jt_subject *one)
 
 static int start_jeton(struct jt_subjects *s, struct jt_subject *one)
 {
-	return jt_jeton_start(&one->process, s->machine->server_cpu,
-			      s->bin_dir, s->dir, &s->tokens, one->socket);
+	return jt_jeton_start(&one->process, s->machine->server_cpu, s->bin_dir,
+			      s->dir, &s->tokens, one->socket);
 }
 
 static const struct kind kinds[JT_SUBJECTS_MAX] = {
-	{ "floor", "bare io_uring loop, same lengths", "VALID", start_floor },
-	{ "get", "Redis GET, 64-byte keys", VALUE, start_get },
-	{ "eval", "Redis EVALSHA of the same checks", "VALID", start_eval },
-	{ "jeton", "jetond VERIFY, rate limit spent", "VALID", start_jeton },
+	{"floor", "bare io_uring loop, same lengths", "VALID", start_floor},
+	{"get", "Redis GET, 64-byte keys", VALUE, start_get},
+	{"eval", "Redis EVALSHA of the same checks", "VALID", start_eval},
+	{"jeton", "jetond VERIFY, rate limit spent", "VALID", start_jeton},
 };
 
 static bool is_wished(const char *wishes, const char *name)
@@ -139,9 +139,11 @@ static int choose(struct jt_subjects *s, const char *wishes)
 	}
 	if (s->n == wished)
 		return 0;
-	fprintf(stderr, "jeton-bench: subjects are floor, get, eval, jeton; "
-			"not '%s'\n", wishes);
-	return -EINVAL;
+	fprintf(stderr,
+		"jeton-bench: subjects are floor, get, eval, jeton; "
+		"not '%s'\n",
+		wishes);
+	return JT_SUBJECTS_E_NAME;
 }
 
 static int make_tokens(struct jt_subjects *s)
@@ -188,13 +190,12 @@ static int render(struct jt_subjects *s, struct jt_subject *one)
 	return jt_tokens_render(&s->tokens, eval, "\r\n", &one->requests);
 }
 
-static int connect_one(struct jt_subjects *s, struct jt_subject *one)
+int jt_subjects_connect(struct jt_subjects *s, struct jt_subject *one)
 {
 	int r = render(s, one);
 
 	if (!r)
-		r = jt_loadgen_open(one->socket, s->connections,
-				    &one->loadgen);
+		r = jt_loadgen_open(one->socket, s->connections, &one->loadgen);
 	if (r)
 		fprintf(stderr, "jeton-bench: connecting to %s: %s\n",
 			one->name, strerror(-r));
@@ -212,9 +213,7 @@ int jt_subjects_start(struct jt_subjects *s, const char *wishes)
 	if (r)
 		return r;
 	jt_tokens_shuffle(&s->tokens, s->seed);
-	for (unsigned i = 0; !r && i < s->n; i++)
-		r = connect_one(s, &s->list[i]);
-	return r;
+	return 0;
 }
 
 void jt_subjects_stop(struct jt_subjects *s)

@@ -21,6 +21,10 @@
 
 #define JT_SUBJECTS_MAX 4u
 
+enum {
+	JT_SUBJECTS_E_NAME = 1, /* a subject that there is not */
+};
+
 struct jt_subject {
 	const char *name;
 	const char *what; /* in plain words */
@@ -30,7 +34,8 @@ struct jt_subject {
 	char script[41]; /* eval: the script's digest */
 	struct jt_requests requests;
 	struct jt_loadgen *loadgen;
-	double setup_s;
+	double setup_s; /* server up and filled */
+	double touch_s; /* every token asked once */
 };
 
 struct jt_subjects {
@@ -49,8 +54,14 @@ struct jt_subjects {
 	char redis_version[32];
 };
 
-/* Start those named in WISHES ("floor,jeton"); -EINVAL: an unknown name. */
+/* Start those named in WISHES ("floor,jeton"). */
 int jt_subjects_start(struct jt_subjects *s, const char *wishes);
+
+/*
+ * Render the requests of one and open its connections. To be used at once:
+ * jetond closes a connection that sends nothing in its first 30 s.
+ */
+int jt_subjects_connect(struct jt_subjects *s, struct jt_subject *one);
 void jt_subjects_stop(struct jt_subjects *s);
 
 /* The place of NAME in the list, or -1. */

@@ -34,7 +34,7 @@ void jt_summary_make(double *values, size_t n, uint64_t seed,
 	static double drawn[JT_SUMMARY_MAX], medians[DRAWS];
 
 	assert(n <= JT_SUMMARY_MAX);
-	*out = (struct jt_summary){ .n = n };
+	*out = (struct jt_summary){.n = n};
 	if (!n)
 		return;
 	out->median = median_of(values, n);

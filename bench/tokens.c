@@ -129,7 +129,8 @@ int jt_tokens_render(const struct jt_tokens *t, const char *before,
 
 	q->n = t->n;
 	q->each_bytes = b + JT_TOKEN_BYTES + a;
-	bytes = (rendered * q->each_bytes + HUGE_BYTES - 1) & -(size_t)HUGE_BYTES;
+	bytes = (rendered * q->each_bytes + HUGE_BYTES - 1) &
+		-(size_t)HUGE_BYTES;
 	q->bytes = at = aligned_alloc(HUGE_BYTES, bytes);
 	if (!at)
 		return -ENOMEM;

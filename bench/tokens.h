@@ -34,6 +34,6 @@ void jt_tokens_free_requests(struct jt_requests *q);
 
 /* What stands around the token in `VERIFY token`. */
 #define JT_VERIFY_BEFORE "*2\r\n$6\r\nVERIFY\r\n$64\r\n"
-#define JT_VERIFY_AFTER	 "\r\n"
+#define JT_VERIFY_AFTER "\r\n"
 
 #endif

@@ -1,7 +1,9 @@
 -- The work of `VERIFY token` as a Redis script: what a service would write that
 -- keeps its tokens in Redis hashes. One HMGET, the checks in jeton's order, one
 -- HSET; the reply has the fields of jeton's. Microseconds; GCRA as in
--- shm/meter.h: `tat` is the theoretical arrival time.
+-- shm/meter.h: `tat` is the theoretical arrival time. The server's own clock is
+-- asked (TIME, some 12 % of the whole), because a caller whose clock counted
+-- could set his own limit.
 local f = redis.call('HMGET', KEYS[1], 'state', 'expires', 'interval', 'burst',
 	'tat', 'owner')
 if not f[1] then

@@ -30,16 +30,16 @@
 
 #define JT_LAYOUT_VERSION 1u
 #define JT_IDENTITY_MAGIC 0x31444e45444a544aull
-#define JT_METERS_MAGIC	  0x315254454d4e544aull
+#define JT_METERS_MAGIC 0x315254454d4e544aull
 
-#define JT_LINE	       64u
-#define JT_PAGE	       4096u
-#define JT_PLANS_MAX   65536u /* numbers 1..65535; 0 = no limit */
-#define JT_ENVS_MAX    256u   /* numbers 1..254; 0 = none */
-#define JT_ENV_OTHER   255u   /* one of more than that: its word stays 0 */
+#define JT_LINE 64u
+#define JT_PAGE 4096u
+#define JT_PLANS_MAX 65536u /* numbers 1..65535; 0 = no limit */
+#define JT_ENVS_MAX 256u    /* numbers 1..254; 0 = none */
+#define JT_ENV_OTHER 255u   /* one of more than that: its word stays 0 */
 #define JT_WORKERS_MAX 63u
-#define JT_WORDS_MAX   16u /* verdict words, see verify.h */
-#define JT_REACH_MAX   4096u
+#define JT_WORDS_MAX 16u /* verdict words, see verify.h */
+#define JT_REACH_MAX 4096u
 
 /* Word A of a slot: generation 16 | state 8 | flags 8 | expires_s 32. */
 enum jt_slot_state {
@@ -104,11 +104,11 @@ struct jt_slot {
 	_Atomic uint64_t digest[4]; /*  8 BLAKE2b-256 of the value */
 	_Atomic uint64_t a;	    /* 40 */
 	_Atomic uint64_t b;	    /* 48 */
-	_Atomic uint32_t owner;	    /* 56 pool offset of {length, bytes}; 0 none */
-	_Atomic uint8_t env;	    /* 60 number in jt_identity.envs */
-	_Atomic uint8_t scheme;	    /* 61 0 = native */
-	_Atomic uint16_t reach;	    /* 62 of the *home* that stands here: how far
-				     * its keys went, in slots; only grows */
+	_Atomic uint32_t owner; /* 56 pool offset of {length, bytes}; 0 none */
+	_Atomic uint8_t env;	/* 60 number in jt_identity.envs */
+	_Atomic uint8_t scheme; /* 61 0 = native */
+	_Atomic uint16_t reach; /* 62 of the *home* that stands here: how far
+				 * its keys went, in slots; only grows */
 };
 static_assert(sizeof(struct jt_slot) == JT_LINE, "slot is one line");
 static_assert(offsetof(struct jt_slot, digest) == 8, "slot digest");
@@ -128,17 +128,18 @@ struct jt_plan {
 static_assert(sizeof(struct jt_plan) == 32, "two plans a line");
 
 enum jt_identity_state {
-	JT_IDENTITY_LOADING = 1, /* the journal is being replayed: no verdicts */
+	JT_IDENTITY_LOADING =
+		1, /* the journal is being replayed: no verdicts */
 	JT_IDENTITY_SERVING,
 	JT_IDENTITY_RETIRED, /* a newer segment serves: attach again */
 };
 
 struct jt_identity {
-	uint64_t magic;	      /*   0 */
-	uint32_t version;     /*   8 */
-	uint32_t zero;	      /*  12 */
-	uint64_t fingerprint; /*  16 of this header's text, see segment.c */
-	uint64_t size_bytes;  /*  24 of the whole segment */
+	uint64_t magic;		/*   0 */
+	uint32_t version;	/*   8 */
+	uint32_t zero;		/*  12 */
+	uint64_t fingerprint;	/*  16 of this header's text, see segment.c */
+	uint64_t size_bytes;	/*  24 of the whole segment */
 	uint8_t journal_id[16]; /* 32 */
 	uint64_t seed;		/* 48 of the index hash */
 	uint64_t slots;		/* 56 */
@@ -149,14 +150,14 @@ struct jt_identity {
 	uint64_t pool_bytes;	/* 96 */
 	uint8_t zeros0[24];	/* 104 */
 	/* the keeper's moving words, on a line of their own */
-	_Atomic uint64_t state;	  /* 128 enum jt_identity_state */
-	_Atomic uint64_t applied; /* 136 journal number in force */
-	_Atomic uint64_t used;	  /* 144 slots in use */
-	_Atomic uint64_t tokens;  /* 152 ids, = meter lines in use */
-	_Atomic uint64_t plans;	  /* 160 highest plan number */
-	_Atomic uint64_t pool_used; /* 168 bytes */
-	_Atomic uint64_t envs_used; /* 176 highest number */
-	uint8_t zeros1[8];	    /* 184 */
+	_Atomic uint64_t state;		    /* 128 enum jt_identity_state */
+	_Atomic uint64_t applied;	    /* 136 journal number in force */
+	_Atomic uint64_t used;		    /* 144 slots in use */
+	_Atomic uint64_t tokens;	    /* 152 ids, = meter lines in use */
+	_Atomic uint64_t plans;		    /* 160 highest plan number */
+	_Atomic uint64_t pool_used;	    /* 168 bytes */
+	_Atomic uint64_t envs_used;	    /* 176 highest number */
+	uint8_t zeros1[8];		    /* 184 */
 	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 192 names, zero-padded words */
 	uint8_t zeros2[4096 - 192 - 8 * JT_ENVS_MAX];
 };
@@ -187,25 +188,25 @@ enum jt_desk_state {
  * it is dead), read by all.
  */
 struct jt_desk {
-	_Atomic uint64_t state;	       /*   0 enum jt_desk_state */
-	_Atomic uint64_t pid;	       /*   8 */
-	_Atomic uint64_t rounds;       /*  16 drains, each counted at its end */
-	_Atomic uint64_t connections;  /*  24 open now */
-	_Atomic uint64_t paused;       /*  32 not accepting, others have fewer */
-	_Atomic uint64_t beat_ns;      /*  40 when its last drain began */
-	uint8_t zeros0[16];	       /*  48 */
-	_Atomic uint64_t accepted;     /*  64 */
-	_Atomic uint64_t busy;	       /*  72 refused: too many connections */
-	_Atomic uint64_t commands;     /*  80 */
-	_Atomic uint64_t errors;       /*  88 RESP errors answered */
-	_Atomic uint64_t broken;       /*  96 closed for a protocol error */
-	_Atomic uint64_t slow;	       /* 104 closed at a deadline */
-	_Atomic uint64_t bytes_in;     /* 112 */
-	_Atomic uint64_t bytes_out;    /* 120 */
-	_Atomic uint64_t memo_hits;    /* 128 */
-	_Atomic uint64_t memo_misses;  /* 136 */
-	_Atomic uint64_t torn;	       /* 144 slots denied as inconsistent */
-	uint8_t zeros1[104];	       /* 152 */
+	_Atomic uint64_t state;	      /*   0 enum jt_desk_state */
+	_Atomic uint64_t pid;	      /*   8 */
+	_Atomic uint64_t rounds;      /*  16 drains, each counted at its end */
+	_Atomic uint64_t connections; /*  24 open now */
+	_Atomic uint64_t paused;      /*  32 not accepting, others have fewer */
+	_Atomic uint64_t beat_ns;     /*  40 when its last drain began */
+	uint8_t zeros0[16];	      /*  48 */
+	_Atomic uint64_t accepted;    /*  64 */
+	_Atomic uint64_t busy;	      /*  72 refused: too many connections */
+	_Atomic uint64_t commands;    /*  80 */
+	_Atomic uint64_t errors;      /*  88 RESP errors answered */
+	_Atomic uint64_t broken;      /*  96 closed for a protocol error */
+	_Atomic uint64_t slow;	      /* 104 closed at a deadline */
+	_Atomic uint64_t bytes_in;    /* 112 */
+	_Atomic uint64_t bytes_out;   /* 120 */
+	_Atomic uint64_t memo_hits;   /* 128 */
+	_Atomic uint64_t memo_misses; /* 136 */
+	_Atomic uint64_t torn;	      /* 144 slots denied as inconsistent */
+	uint8_t zeros1[104];	      /* 152 */
 	_Atomic uint64_t words[JT_WORDS_MAX]; /* 256 verdicts by word */
 	uint8_t zeros2[1024 - 256 - 8 * JT_WORDS_MAX];
 };

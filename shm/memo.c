@@ -40,8 +40,7 @@ void jt_memo_deinit(struct jt_memo *memo)
 
 struct jt_memo_line *jt_memo_line(const struct jt_memo *memo, uint64_t key)
 {
-	return &memo->lines[(uint64_t)((unsigned __int128)key *
-					       memo->n_lines >>
+	return &memo->lines[(uint64_t)((unsigned __int128)key * memo->n_lines >>
 				       64)];
 }
 
@@ -54,8 +53,7 @@ void jt_memo_tag(const struct jt_memo *memo,
 
 	memcpy(text, value, JT_TOKEN_BYTES);
 	memcpy(text + JT_TOKEN_BYTES, digest, 16);
-	crypto_shorthash_siphashx24(tagp->bytes, text, sizeof(text),
-				    memo->key);
+	crypto_shorthash_siphashx24(tagp->bytes, text, sizeof(text), memo->key);
 }
 
 bool jt_memo_knows(const struct jt_memo_line *line,
@@ -64,8 +62,7 @@ bool jt_memo_knows(const struct jt_memo_line *line,
 	int known = 0;
 
 	for (unsigned i = 0; i < TAGS; i++)
-		known |= crypto_verify_16(line->tags[i].bytes, tag->bytes) ==
-			 0;
+		known |= crypto_verify_16(line->tags[i].bytes, tag->bytes) == 0;
 	return known;
 }
 

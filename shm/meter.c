@@ -16,7 +16,7 @@
  */
 #include "shm/meter.h"
 
-#define TRIES	  1000u
+#define TRIES 1000u
 #define NS_PER_MS 1000000ull
 
 bool jt_meter_limits_ok(uint64_t interval_ns, uint64_t burst)
@@ -54,9 +54,9 @@ static enum jt_meter_answer answer(uint64_t interval_ns, uint64_t full,
 	return how;
 }
 
-enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
-				   uint64_t interval_ns, uint64_t burst,
-				   uint64_t cost, uint64_t now_ns,
+enum jt_meter_answer jt_meter_take(struct jt_meter *meter, uint64_t interval_ns,
+				   uint64_t burst, uint64_t cost,
+				   uint64_t now_ns,
 				   struct jt_meter_state *statep)
 {
 	uint64_t full = interval_ns * burst;

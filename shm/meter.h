@@ -42,9 +42,9 @@ uint64_t jt_meter_interval_ns(uint64_t rate, uint64_t period_ns);
  * Take COST requests at NOW_NS, or look only with COST 0. INTERVAL_NS >= 1 and
  * limits as checked above.
  */
-enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
-				   uint64_t interval_ns, uint64_t burst,
-				   uint64_t cost, uint64_t now_ns,
+enum jt_meter_answer jt_meter_take(struct jt_meter *meter, uint64_t interval_ns,
+				   uint64_t burst, uint64_t cost,
+				   uint64_t now_ns,
 				   struct jt_meter_state *statep);
 
 /* Count an admitted request of COST, or a refusal. */

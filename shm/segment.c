@@ -17,9 +17,9 @@
 #include <xxhash.h>
 
 #define POOL_PER_TOKEN 16u
-#define POOL_MIN       65536u
-#define POOL_MAX       0xfffff000u /* offsets are 32 bits */
-#define SEALS	       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define POOL_MIN 65536u
+#define POOL_MAX 0xfffff000u /* offsets are 32 bits */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static uint64_t fingerprint(void)
 {
@@ -147,8 +147,7 @@ static void fill_identity(struct jt_identity *id,
 	id->slots = jt_segment_slots(capacity);
 	id->capacity = capacity;
 	id->slots_off = JT_PAGE;
-	id->plans_off = JT_PAGE +
-			page_up(id->slots * sizeof(struct jt_slot));
+	id->plans_off = JT_PAGE + page_up(id->slots * sizeof(struct jt_slot));
 	id->pool_off = id->plans_off + JT_PLANS_MAX * sizeof(struct jt_plan);
 	id->pool_bytes = page_up(size->pool_bytes);
 	/* relaxed: nobody else has mapped it yet */
@@ -178,8 +177,8 @@ static int seal(const struct jt_segment_fds *fds, struct jt_maps *maps)
 }
 
 int jt_segment_create(const struct jt_segment_size *size,
-		      const uint8_t journal_id[16],
-		      struct jt_segment_fds *fdsp, struct jt_maps *mapsp)
+		      const uint8_t journal_id[16], struct jt_segment_fds *fdsp,
+		      struct jt_maps *mapsp)
 {
 	void *map;
 	int rc;
@@ -189,8 +188,8 @@ int jt_segment_create(const struct jt_segment_size *size,
 	if (!size->capacity || size->capacity > UINT32_MAX ||
 	    size->pool_bytes > POOL_MAX)
 		return -EINVAL;
-	mapsp->identity_bytes = identity_bytes(size->capacity,
-					       size->pool_bytes);
+	mapsp->identity_bytes =
+		identity_bytes(size->capacity, size->pool_bytes);
 	mapsp->meters_bytes = meters_bytes(size->capacity);
 	rc = make("jeton-identity", mapsp->identity_bytes, &fdsp->identity,
 		  &map);
@@ -251,8 +250,7 @@ static bool is_identity(const struct jt_identity *id, size_t bytes)
 static bool is_meters(const struct jt_meters *m, size_t bytes,
 		      uint64_t capacity)
 {
-	return m->magic == JT_METERS_MAGIC &&
-	       m->version == JT_LAYOUT_VERSION &&
+	return m->magic == JT_METERS_MAGIC && m->version == JT_LAYOUT_VERSION &&
 	       m->fingerprint == fingerprint() && m->size_bytes == bytes &&
 	       bytes == meters_bytes(capacity) && m->lines == capacity &&
 	       m->board_off == JT_PAGE &&

@@ -13,9 +13,10 @@
 #include "shm/layout.h"
 
 enum {
-	JT_SEGMENT_E_MISMATCH = 1, /* another build's or another kind's memory */
-	JT_SEGMENT_E_SEAL,	   /* its size or contents could be changed */
-	JT_SEGMENT_E_MEMORY,	   /* not enough shared memory */
+	JT_SEGMENT_E_MISMATCH =
+		1,	     /* another build's or another kind's memory */
+	JT_SEGMENT_E_SEAL,   /* its size or contents could be changed */
+	JT_SEGMENT_E_MEMORY, /* not enough shared memory */
 };
 
 /* What a process has mapped. `identity_rw` is NULL but in the keeper. */
@@ -51,8 +52,8 @@ uint64_t jt_segment_bytes(const struct jt_segment_size *size);
 
 /* Create both, map them writable into *MAPSP, seal. Keeper only. */
 int jt_segment_create(const struct jt_segment_size *size,
-		      const uint8_t journal_id[16],
-		      struct jt_segment_fds *fdsp, struct jt_maps *mapsp);
+		      const uint8_t journal_id[16], struct jt_segment_fds *fdsp,
+		      struct jt_maps *mapsp);
 
 /* Map what another process created: identity read-only. Checks everything. */
 int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp);

@@ -58,8 +58,7 @@
 
 uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key)
 {
-	return (uint64_t)((unsigned __int128)key * maps->identity->slots >>
-			  64);
+	return (uint64_t)((unsigned __int128)key * maps->identity->slots >> 64);
 }
 
 static uint64_t wrap(const struct jt_maps *maps, uint64_t slot)
@@ -96,8 +95,8 @@ static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
 	return false;
 }
 
-bool jt_table_next(const struct jt_maps *maps, uint64_t key,
-		   uint32_t *cursorp, struct jt_view *viewp)
+bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,
+		   struct jt_view *viewp)
 {
 	uint64_t home = jt_table_home(maps, key);
 	/* pairs with W4 in raise_reach() */
@@ -181,8 +180,8 @@ static void fill(struct jt_slot *slot, uint64_t key, const struct jt_entry *e)
 	jt_store_release(&slot->env, e->env);
 	jt_store_release(&slot->scheme, 0);
 	jt_store_release(&slot->key, key);
-	jt_store_release(&slot->a, jt_word_a(generation, e->state, 0,
-					     e->expires_s));
+	jt_store_release(&slot->a,
+			 jt_word_a(generation, e->state, 0, e->expires_s));
 }
 
 void jt_table_prefetch(const struct jt_maps *maps,

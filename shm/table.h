@@ -35,8 +35,8 @@ uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key);
  * Next slot bearing KEY. Start with *CURSORP = 0; false: no more. A torn slot
  * gives true with viewp->a == 0 (no state): the caller denies.
  */
-bool jt_table_next(const struct jt_maps *maps, uint64_t key,
-		   uint32_t *cursorp, struct jt_view *viewp);
+bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,
+		   struct jt_view *viewp);
 
 /* Meter line, plan, owner of a view; out of range reads as NULL / none. */
 struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b);

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define ENV_MAX	 6u
-#define ID_MIN	 12u
-#define BODY	 (JT_TOKEN_BYTES - JT_CHECK_BYTES)
+#define ENV_MAX 6u
+#define ID_MIN 12u
+#define BODY (JT_TOKEN_BYTES - JT_CHECK_BYTES)
 #define ACCEPTED 248u /* 4 x 62: a random byte below it is unbiased mod 62 */
 
 static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -169,8 +169,9 @@ enum jt_token_shape jt_token_shape(const uint8_t *bytes, size_t n)
 void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 		     uint8_t out[JT_VALUE_DIGEST])
 {
-	static const uint8_t personal[crypto_generichash_blake2b_PERSONALBYTES] =
-		"jeton-token-v1";
+	static const uint8_t
+		personal[crypto_generichash_blake2b_PERSONALBYTES] =
+			"jeton-token-v1";
 
 	crypto_generichash_blake2b_salt_personal(out, JT_VALUE_DIGEST, value,
 						 JT_TOKEN_BYTES, NULL, 0, NULL,

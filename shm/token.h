@@ -19,9 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JT_TOKEN_BYTES	64u
+#define JT_TOKEN_BYTES 64u
 #define JT_PUBLIC_BYTES 24u
-#define JT_CHECK_BYTES	6u
+#define JT_CHECK_BYTES 6u
 #define JT_VALUE_DIGEST 32u
 
 /* "never" and the furthest date that a token may have. */

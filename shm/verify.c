@@ -160,8 +160,8 @@ static enum jt_word standing(const struct jt_maps *maps,
 }
 
 static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
-			  const struct jt_ask *ask, uint64_t b,
-			  uint64_t now_ns, struct jt_verdict *v)
+			  const struct jt_ask *ask, uint64_t b, uint64_t now_ns,
+			  struct jt_verdict *v)
 {
 	const struct jt_plan *plan = jt_table_plan(maps, b);
 	struct jt_meter_state state;
@@ -211,8 +211,7 @@ static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
 }
 
 static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
-		   const struct aim *t, struct jt_now now,
-		   struct jt_verdict *v)
+		   const struct aim *t, struct jt_now now, struct jt_verdict *v)
 {
 	struct jt_meter *meter;
 
@@ -241,9 +240,8 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 }
 
 static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,
-			 const struct jt_ask *asks,
-			 struct jt_verdict *verdicts, size_t n,
-			 struct jt_now now, struct jt_tally *tally)
+			 const struct jt_ask *asks, struct jt_verdict *verdicts,
+			 size_t n, struct jt_now now, struct jt_tally *tally)
 {
 	struct aim aims[GROUP];
 
@@ -267,8 +265,8 @@ static void all_loading(struct jt_verdict *verdicts, size_t n,
 }
 
 void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
-	       const struct jt_ask *asks, struct jt_verdict *verdicts,
-	       size_t n, struct jt_now now, struct jt_tally *tally)
+	       const struct jt_ask *asks, struct jt_verdict *verdicts, size_t n,
+	       struct jt_now now, struct jt_tally *tally)
 {
 	/* pairs with the keeper's store once the journal is replayed */
 	if (jt_load_acquire(&maps->identity->state) != JT_IDENTITY_SERVING) {

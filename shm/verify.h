@@ -19,20 +19,20 @@
  * Verdict words, stable everywhere, in the order in which they are decided:
  * X(NAME, HTTP status). The enum's value is the counter's place in jt_desk.
  */
-#define JT_WORDS(X)                 \
-	X(LOADING, 503)             \
-	X(MISSING, 401)             \
-	X(WHITESPACE, 401)          \
-	X(MALFORMED, 401)           \
-	X(MISTYPED, 401)            \
-	X(UNKNOWN, 401)             \
-	X(WRONG_ENVIRONMENT, 401)   \
-	X(REVOKED, 401)             \
-	X(SUSPENDED, 401)           \
-	X(EXPIRED, 401)             \
-	X(INSUFFICIENT_SCOPE, 403)  \
-	X(QUOTA_EXCEEDED, 429)      \
-	X(RATE_LIMITED, 429)        \
+#define JT_WORDS(X)                                                            \
+	X(LOADING, 503)                                                        \
+	X(MISSING, 401)                                                        \
+	X(WHITESPACE, 401)                                                     \
+	X(MALFORMED, 401)                                                      \
+	X(MISTYPED, 401)                                                       \
+	X(UNKNOWN, 401)                                                        \
+	X(WRONG_ENVIRONMENT, 401)                                              \
+	X(REVOKED, 401)                                                        \
+	X(SUSPENDED, 401)                                                      \
+	X(EXPIRED, 401)                                                        \
+	X(INSUFFICIENT_SCOPE, 403)                                             \
+	X(QUOTA_EXCEEDED, 429)                                                 \
+	X(RATE_LIMITED, 429)                                                   \
 	X(VALID, 200)
 
 enum jt_word {
@@ -48,9 +48,9 @@ unsigned jt_word_status(enum jt_word word);
 
 /* Notes: bits, written out as words with commas between. */
 #define JT_NOTE_OLD_VALUE 0x01u
-#define JT_NOTE_EXPIRING  0x02u /* within 7 days */
-#define JT_NOTE_NEVER	  0x04u /* cost above burst or quota */
-#define JT_NOTE_SCOPE	  0x08u /* `scope` names the missing one */
+#define JT_NOTE_EXPIRING 0x02u /* within 7 days */
+#define JT_NOTE_NEVER 0x04u    /* cost above burst or quota */
+#define JT_NOTE_SCOPE 0x08u    /* `scope` names the missing one */
 
 #define JT_EXPIRING_S (7u * 86400u)
 
@@ -61,11 +61,11 @@ struct jt_bytes {
 
 struct jt_ask {
 	struct jt_bytes token;
-	uint64_t env;		       /* jt_env_word(); 0: any */
-	bool env_unknown;	       /* ENV was given and is no name at all */
-	uint32_t n_scopes;	       /* scopes that the token must have */
+	uint64_t env;	   /* jt_env_word(); 0: any */
+	bool env_unknown;  /* ENV was given and is no name at all */
+	uint32_t n_scopes; /* scopes that the token must have */
 	const struct jt_bytes *scopes;
-	uint64_t cost;		       /* 0: look without spending */
+	uint64_t cost; /* 0: look without spending */
 };
 
 struct jt_now {
@@ -77,10 +77,10 @@ struct jt_verdict {
 	enum jt_word word;
 	uint32_t notes;
 	const uint8_t *id; /* 24 characters inside the request; NULL: unknown */
-	uint64_t expires_in_s; /* 0: expired or unknown */
-	int64_t limit;	       /* -1: none */
-	int64_t remaining;     /* -1: none */
-	uint64_t reset_ms;     /* until the whole limit is there again */
+	uint64_t expires_in_s;	/* 0: expired or unknown */
+	int64_t limit;		/* -1: none */
+	int64_t remaining;	/* -1: none */
+	uint64_t reset_ms;	/* until the whole limit is there again */
 	int64_t retry_after_ms; /* -1: waiting will not help (NEVER) */
 	struct jt_bytes owner;	/* in the pool */
 	struct jt_bytes scope;	/* the missing one, with JT_NOTE_SCOPE */
@@ -97,7 +97,7 @@ struct jt_tally {
  * verdicts live as long as the request bytes and the maps. MEMO may be NULL.
  */
 void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
-	       const struct jt_ask *asks, struct jt_verdict *verdicts,
-	       size_t n, struct jt_now now, struct jt_tally *tally);
+	       const struct jt_ask *asks, struct jt_verdict *verdicts, size_t n,
+	       struct jt_now now, struct jt_tally *tally);
 
 #endif

@@ -97,6 +97,11 @@ static bool is_http(const struct jt_bytes *args, size_t n_args)
 	       memcmp(args[2].at, "HTTP/1.", 7) == 0;
 }
 
+bool jt_command_ends(const struct jt_bytes *args, size_t n_args)
+{
+	return is_http(args, n_args) || jt_command_is(args[0], "quit");
+}
+
 static void reply_unknown(struct jt_client *client, const struct jt_bytes *args,
 			  size_t n_args, struct jt_out *out)
 {

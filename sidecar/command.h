@@ -95,6 +95,9 @@ enum jt_command_class {
 enum jt_command_class jt_command_classify(const struct jt_bytes *args,
 					  size_t n_args);
 
+/* A LOCAL or ERROR command behind which nothing is to be looked at? */
+bool jt_command_ends(const struct jt_bytes *args, size_t n_args);
+
 /*
  * Answer a LOCAL or ERROR command: exactly one reply. May change CLIENT;
  * client->proto rules how it is written, out->proto is set from it.

@@ -22,7 +22,12 @@ static const struct setting settings[] = {
 };
 #define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-enum { FLAG_DATA = 1000, FLAG_RUN, FLAG_HELP, FLAG_VERSION };
+enum {
+	FLAG_DATA = 1000,
+	FLAG_RUN,
+	FLAG_HELP,
+	FLAG_VERSION
+};
 
 static void help(void)
 {
@@ -51,9 +56,8 @@ static int set(struct jt_config *config, const struct setting *s,
 	value = strtoull(text, &end, 10);
 	if (errno || *end || end == text || text[0] == '-' ||
 	    value < s->least || value > s->most) {
-		fprintf(stderr,
-			"jetond: %s takes a number from %llu to %llu\n", where,
-			(unsigned long long)s->least,
+		fprintf(stderr, "jetond: %s takes a number from %llu to %llu\n",
+			where, (unsigned long long)s->least,
 			(unsigned long long)s->most);
 		return JT_CONFIG_E_BAD;
 	}

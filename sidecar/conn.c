@@ -85,8 +85,7 @@ bool jt_conn_ready(const struct jt_conn *c)
 	return c->fed && !c->receiving && c->out_len == 0 && !c->end;
 }
 
-void jt_conn_consumed(struct jt_conn *c, uint32_t n, bool more,
-		      uint64_t now_ns)
+void jt_conn_consumed(struct jt_conn *c, uint32_t n, bool more, uint64_t now_ns)
 {
 	assert(n <= c->in_len && !c->receiving);
 	c->in_len -= n;

@@ -18,13 +18,13 @@
 #include "sidecar/command.h"
 #include "sidecar/resp.h"
 
-#define JT_CONN_IN_BYTES  (132u * 1024u) /* a command of 128 KiB, and more */
+#define JT_CONN_IN_BYTES (132u * 1024u)	 /* a command of 128 KiB, and more */
 #define JT_CONN_OUT_BYTES (512u * 1024u) /* the largest MVERIFY, and more */
 
 /* Deadlines. */
-#define JT_CONN_FIRST_NS   30000000000ull /* for a first byte */
-#define JT_CONN_REQUEST_NS 5000000000ull  /* for the rest of a command */
-#define JT_CONN_DRAIN_NS   10000000000ull /* for taking replies */
+#define JT_CONN_FIRST_NS 30000000000ull	 /* for a first byte */
+#define JT_CONN_REQUEST_NS 5000000000ull /* for the rest of a command */
+#define JT_CONN_DRAIN_NS 10000000000ull	 /* for taking replies */
 
 enum jt_conn_want {
 	JT_WANT_RECV = 1,   /* receive at jt_conn_room() */
@@ -49,13 +49,13 @@ struct jt_conn {
 	uint32_t in_len;
 	uint32_t out_len, out_sent;
 	bool receiving, sending, cancelling, cancelled, closed;
-	bool fed;	 /* bytes in `in` that were not parsed yet */
-	bool eof;	 /* the client will send nothing more */
-	bool greeted;	 /* a first byte came */
-	bool bulky;	 /* the worker's mark: much of `in` was used */
+	bool fed;		 /* bytes in `in` that were not parsed yet */
+	bool eof;		 /* the client will send nothing more */
+	bool greeted;		 /* a first byte came */
+	bool bulky;		 /* the worker's mark: much of `in` was used */
 	enum jt_conn_end finish; /* != NONE: close so once replies are out */
 	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
-	uint64_t since_ns;    /* when the present waiting began */
+	uint64_t since_ns;	 /* when the present waiting began */
 	struct jt_resp_parser parser;
 	struct jt_client client;
 };

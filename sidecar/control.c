@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURNS	64u	      /* requests of one admin in a row */
+#define TURNS 64u		 /* requests of one admin in a row */
 #define CROWDED_NS 1000000000ull /* so long may one idle when all are taken */
 
 enum done {
@@ -24,8 +24,7 @@ enum done {
 	HANG_UP,
 };
 
-void jt_controls_init(struct jt_controls *c, int listener,
-		      struct jt_feed *feed,
+void jt_controls_init(struct jt_controls *c, int listener, struct jt_feed *feed,
 		      void (*status)(void *ctx, char *buf, size_t max),
 		      void *ctx)
 {
@@ -65,8 +64,7 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
 				.events = c->clients[i].waiting ? 0 : POLLIN};
 	/* with all places taken a newcomer waits until one is given up */
 	if (n < JT_CONTROLS_MAX)
-		fds[n++] = (struct pollfd){.fd = c->listener,
-					   .events = POLLIN};
+		fds[n++] = (struct pollfd){.fd = c->listener, .events = POLLIN};
 	return n;
 }
 
@@ -87,8 +85,8 @@ static enum done say(const struct jt_control_client *cl, const char *line)
 	return n == (ssize_t)len ? ANSWERED : HANG_UP;
 }
 
-static enum done say_error(const struct jt_control_client *cl,
-			   const char *word, const char *sentence)
+static enum done say_error(const struct jt_control_client *cl, const char *word,
+			   const char *sentence)
 {
 	char line[JT_CONTROL_LINE];
 
@@ -184,8 +182,7 @@ static enum done status(struct jt_controls *c, struct jt_control_client *cl)
 }
 
 /* VERB and exactly N numbers? */
-static bool numbers(const char *line, const char *verb, uint64_t *v,
-		    unsigned n)
+static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 {
 	size_t len = strlen(verb);
 	char *end;
@@ -228,9 +225,9 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 /* Read up to the end of one line; nothing is read while a request waits. */
 static bool read_line(struct jt_control_client *cl, uint64_t now_ns)
 {
-	ssize_t n = recv(cl->fd, cl->line + cl->len,
-			 sizeof(cl->line) - 1 - cl->len,
-			 MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n =
+		recv(cl->fd, cl->line + cl->len, sizeof(cl->line) - 1 - cl->len,
+		     MSG_PEEK | MSG_DONTWAIT);
 	char *end;
 	size_t take;
 
@@ -332,8 +329,8 @@ static void accept_all(struct jt_controls *c, uint64_t now_ns)
 			close(fd);
 			continue;
 		}
-		c->clients[i] = (struct jt_control_client){
-			.fd = fd, .since_ns = now_ns};
+		c->clients[i] = (struct jt_control_client){.fd = fd,
+							   .since_ns = now_ns};
 	}
 }
 

@@ -11,12 +11,12 @@
 #include "sidecar/feed.h"
 #include <poll.h>
 
-#define JT_CONTROLS_MAX	     16u
-#define JT_CONTROL_WAIT_NS   10000000000ull /* for a number to come in force */
+#define JT_CONTROLS_MAX 16u
+#define JT_CONTROL_WAIT_NS 10000000000ull   /* for a number to come in force */
 #define JT_CONTROL_SILENT_NS 60000000000ull /* an idle admin is closed */
 
 struct jt_control_client {
-	int fd; /* -1: free */
+	int fd;	      /* -1: free */
 	bool waiting; /* a whole line stands in `line`, its number not yet */
 	uint32_t len;
 	uint64_t since_ns;
@@ -32,8 +32,7 @@ struct jt_controls {
 	void *ctx;
 };
 
-void jt_controls_init(struct jt_controls *c, int listener,
-		      struct jt_feed *feed,
+void jt_controls_init(struct jt_controls *c, int listener, struct jt_feed *feed,
 		      void (*status)(void *ctx, char *buf, size_t max),
 		      void *ctx);
 void jt_controls_deinit(struct jt_controls *c);

@@ -20,12 +20,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_MS     1000000ull
-#define LONG_LIFE_NS  (1000 * NS_PER_MS)
-#define DELAY_MIN_NS  (50 * NS_PER_MS)
-#define DELAY_MAX_NS  (5000 * NS_PER_MS)
-#define IDLE_MS	      60000u
-#define N_KEPT	      (4u + JT_WORKERS_MAX)
+#define NS_PER_MS 1000000ull
+#define LONG_LIFE_NS (1000 * NS_PER_MS)
+#define DELAY_MIN_NS (50 * NS_PER_MS)
+#define DELAY_MAX_NS (5000 * NS_PER_MS)
+#define IDLE_MS 60000u
+#define N_KEPT (4u + JT_WORKERS_MAX)
 
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps)
@@ -135,9 +135,8 @@ static void ended(struct jt_crew *crew, unsigned number, int status,
 	if (now_ns - hand->started_ns >= LONG_LIFE_NS)
 		hand->failures = 0;
 	else if (hand->failures++)
-		delay_ns = DELAY_MIN_NS << (hand->failures < 8
-						    ? hand->failures
-						    : 8);
+		delay_ns = DELAY_MIN_NS
+			   << (hand->failures < 8 ? hand->failures : 8);
 	if (delay_ns > DELAY_MAX_NS)
 		delay_ns = DELAY_MAX_NS;
 	hand->pid = 0;

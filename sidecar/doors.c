@@ -23,9 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_TRIES   100u
+#define LOCK_TRIES 100u
 #define LOCK_STEP_MS 50
-#define BACKLOG	     4096
+#define BACKLOG 4096
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux 6.16 */
 #endif
@@ -160,8 +160,8 @@ static int open_all(struct jt_doors *d, struct jt_fault *faultp)
 		return fault(faultp, -rc, "cannot make", d->paths.data, "");
 	rc = make_run(d->paths.run, faultp);
 	if (!rc)
-		rc = take_lock(d->paths.data, JT_SERVING_NAME,
-			       &d->serving_lock, faultp);
+		rc = take_lock(d->paths.data, JT_SERVING_NAME, &d->serving_lock,
+			       faultp);
 	if (!rc)
 		rc = take_lock(d->paths.run, JT_RUN_LOCK_NAME, &d->run_lock,
 			       faultp);

@@ -94,8 +94,8 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 	jt_reader_init(&feed->reader, &feed->journal);
 	feed->chunk = malloc(CHUNK * sizeof(*feed->chunk));
 	feed->plans = calloc(JT_PLANS_MAX, sizeof(*feed->plans));
-	feed->history = calloc(maps->identity->capacity,
-			       sizeof(*feed->history));
+	feed->history =
+		calloc(maps->identity->capacity, sizeof(*feed->history));
 	if (feed->chunk && feed->plans && feed->history &&
 	    !jt_intern_init(&feed->owners))
 		return 0;
@@ -123,8 +123,8 @@ static bool slot_of(const struct jt_feed *feed, const struct jt_record *r,
 	uint32_t cursor = 0;
 
 	while (jt_table_next(feed->maps, key, &cursor, viewp))
-		if (memcmp(viewp->digest, r->token.digest,
-			   JT_DIGEST_BYTES) == 0)
+		if (memcmp(viewp->digest, r->token.digest, JT_DIGEST_BYTES) ==
+		    0)
 			return true;
 	return false;
 }
@@ -138,9 +138,8 @@ static int apply_create(struct jt_feed *feed, const struct jt_record *r)
 		.state = JT_SLOT_ACTIVE,
 		.plan = t->plan,
 		.scope_set = t->scope_set,
-		.expires_s = t->expires_s < UINT32_MAX
-				     ? (uint32_t)t->expires_s
-				     : UINT32_MAX,
+		.expires_s = t->expires_s < UINT32_MAX ? (uint32_t)t->expires_s
+						       : UINT32_MAX,
 		.meter = (uint32_t)line,
 	};
 	uint64_t slot;
@@ -302,7 +301,8 @@ static bool look(struct jt_feed *feed)
 	if (feed->journal.adopted && !feed->alarmed)
 		jt_log(JT_LOG_ALERT,
 		       "a commit slot of the journal is damaged; the records "
-		       "were taken from their chain; run `jeton journal check`");
+		       "were taken from their chain; run `jeton journal "
+		       "check`");
 	feed->alarmed = feed->journal.adopted;
 	if (feed->journal.committed.number <= feed->flushed)
 		return true;
@@ -384,8 +384,8 @@ uint16_t jt_feed_plan(const struct jt_feed *feed, uint64_t rate,
 bool jt_feed_look(const struct jt_feed *feed, const char id[JT_ID_BYTES],
 		  struct jt_look *lookp)
 {
-	uint64_t key = jt_token_key((const uint8_t *)id,
-				    feed->maps->identity->seed);
+	uint64_t key =
+		jt_token_key((const uint8_t *)id, feed->maps->identity->seed);
 	const struct jt_feed_history *h;
 	const struct jt_meter *m;
 	struct jt_view view;

@@ -19,7 +19,7 @@
 
 enum jt_health {
 	JT_HEALTH_OK = 0,
-	JT_HEALTH_RED, /* as long as the cause lasts: looked at again */
+	JT_HEALTH_RED,	/* as long as the cause lasts: looked at again */
 	JT_HEALTH_LOST, /* for this life of the process */
 };
 

@@ -35,8 +35,7 @@ static uint32_t *place(const struct jt_intern *in, const struct jt_maps *maps,
 
 	for (; in->offsets[i]; i = (i + 1) & (in->n_places - 1)) {
 		uint32_t have;
-		const uint8_t *at = jt_table_owner(maps, in->offsets[i],
-						   &have);
+		const uint8_t *at = jt_table_owner(maps, in->offsets[i], &have);
 
 		if (have == bytes && memcmp(at, name, bytes) == 0)
 			break;
@@ -79,8 +78,7 @@ int jt_intern(struct jt_intern *in, struct jt_maps *maps, const char *name,
 		return 0;
 	at = place(in, maps, name, bytes);
 	if (!*at) {
-		rc = jt_table_put_owner(maps, (const uint8_t *)name, bytes,
-					at);
+		rc = jt_table_put_owner(maps, (const uint8_t *)name, bytes, at);
 		if (rc)
 			return rc;
 		in->used++;

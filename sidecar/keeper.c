@@ -33,12 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S       1000000000ull
-#define TICK_MS	       100u
-#define STOP_MS	       3000u
-#define ANCHOR_NS      (NS_PER_S / 2) /* well within the promised second */
+#define NS_PER_S 1000000000ull
+#define TICK_MS 100u
+#define STOP_MS 3000u
+#define ANCHOR_NS (NS_PER_S / 2) /* well within the promised second */
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
-#define HEADROOM(n)    ((n) + (n) / 4)
+#define HEADROOM(n) ((n) + (n) / 4)
 
 struct keeper {
 	const struct jt_config *config;
@@ -66,8 +66,7 @@ static uint64_t boot_ns(void)
 static bool is_serving(const struct keeper *k)
 {
 	/* relaxed: the keeper's own word */
-	return jt_load_relaxed(&k->maps.identity->state) ==
-	       JT_IDENTITY_SERVING;
+	return jt_load_relaxed(&k->maps.identity->state) == JT_IDENTITY_SERVING;
 }
 
 /* ---- the anchor ---- */
@@ -174,8 +173,7 @@ static void add_table(const struct keeper *k, json_t *o,
 		{"slots", s->slots},
 		{"slots_used", s->slots_used},
 		{"plans", k->feed.n_plans},
-		{"shared_bytes",
-		 k->maps.identity_bytes + k->maps.meters_bytes},
+		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
 		{"uptime_s", s->uptime_s},
 	};
 
@@ -407,8 +405,7 @@ static void read_changes(struct keeper *k)
 {
 	char events[4096];
 
-	while (k->changes >= 0 &&
-	       read(k->changes, events, sizeof(events)) > 0)
+	while (k->changes >= 0 && read(k->changes, events, sizeof(events)) > 0)
 		;
 }
 

@@ -11,9 +11,9 @@
 #include "sidecar/config.h"
 
 /* sysexits of jetond */
-#define JT_EXIT_USAGE  64
-#define JT_EXIT_OS     71
-#define JT_EXIT_IO     74
+#define JT_EXIT_USAGE 64
+#define JT_EXIT_OS 71
+#define JT_EXIT_IO 74
 #define JT_EXIT_CONFIG 78
 
 /* Serve until SIGTERM or SIGINT. Returns the exit status. */

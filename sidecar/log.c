@@ -27,7 +27,6 @@ void jt_log(enum jt_log_level level, const char *format, ...)
 	at += n < LINE - at - 1 ? n : LINE - at - 2;
 	line[at++] = '\n';
 	/* a full pipe must not stop the daemon; nobody is left to tell */
-	if (poll(&err, 1, 0) < 1 ||
-	    write(STDERR_FILENO, line, (size_t)at) < 0)
+	if (poll(&err, 1, 0) < 1 || write(STDERR_FILENO, line, (size_t)at) < 0)
 		return;
 }

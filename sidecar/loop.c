@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 
 #define SQ_ENTRIES 512u
-#define CQ_MAX	   65536u
+#define CQ_MAX 65536u
 
 static int setup(struct jt_loop *loop, unsigned cq, unsigned flags)
 {
@@ -44,8 +44,8 @@ static int setup(struct jt_loop *loop, unsigned cq, unsigned flags)
 
 int jt_loop_init(struct jt_loop *loop, unsigned inflight_max)
 {
-	unsigned cq = inflight_max < 2 * SQ_ENTRIES ? 2 * SQ_ENTRIES
-						    : inflight_max;
+	unsigned cq =
+		inflight_max < 2 * SQ_ENTRIES ? 2 * SQ_ENTRIES : inflight_max;
 	int rc;
 
 	if (cq > CQ_MAX)
@@ -175,7 +175,8 @@ unsigned jt_loop_take(struct jt_loop *loop, struct jt_event *events,
 	struct io_uring_cqe *cqe;
 	unsigned head, n = 0;
 
-	io_uring_for_each_cqe(&loop->ring, head, cqe) {
+	io_uring_for_each_cqe(&loop->ring, head, cqe)
+	{
 		if (n == max)
 			break;
 		/* single-shot only: "more to come" would be our own bug */

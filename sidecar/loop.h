@@ -41,8 +41,8 @@ struct jt_loop {
 static inline uint64_t jt_user(uint32_t slot, uint32_t generation,
 			       enum jt_op op)
 {
-	return (uint64_t)(slot & 0xffffffu) << 40 |
-	       (uint64_t)generation << 8 | (uint64_t)op;
+	return (uint64_t)(slot & 0xffffffu) << 40 | (uint64_t)generation << 8 |
+	       (uint64_t)op;
 }
 
 /*

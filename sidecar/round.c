@@ -20,15 +20,15 @@
 #include <string.h>
 
 #define ASKS_MARK 512u
-#define ASKS_MAX  (ASKS_MARK + JT_ASK_TOKENS_MAX + JT_ROUND_COMMANDS)
-#define OPS_MARK  1024u
-#define OPS_MAX	  (OPS_MARK + JT_ROUND_COMMANDS + 1u)
+#define ASKS_MAX (ASKS_MARK + JT_ASK_TOKENS_MAX + JT_ROUND_COMMANDS)
+#define OPS_MARK 1024u
+#define OPS_MAX (OPS_MARK + JT_ROUND_COMMANDS + 1u)
 #define ARGS_MAX                                                               \
 	(OPS_MARK * 4u + JT_ROUND_COMMANDS * JT_RESP_ARGS_MAX +                \
 	 JT_RESP_BATCH_MAX)
-#define ARGS_MARK   (OPS_MARK * 4u)
-#define SCOPES_MAX  (ARGS_MARK + (JT_ROUND_COMMANDS + 1) * JT_ASK_SCOPES_MAX)
-#define TAKEN_MAX   OPS_MAX
+#define ARGS_MARK (OPS_MARK * 4u)
+#define SCOPES_MAX (ARGS_MARK + (JT_ROUND_COMMANDS + 1) * JT_ASK_SCOPES_MAX)
+#define TAKEN_MAX OPS_MAX
 #define ARRAY_BYTES 16u /* header of MVERIFY's reply */
 
 static_assert(ARRAY_BYTES + JT_ASK_TOKENS_MAX * JT_VERDICT_MAX <=
@@ -179,8 +179,8 @@ static bool queue(struct jt_round *r, size_t n_args, struct share *s)
 	case JT_COMMAND_ERROR:
 		break;
 	}
-	/* nothing behind a QUIT is looked at, so nothing is spent for it */
-	s->commands += jt_command_is(args[0], "quit") ? JT_ROUND_COMMANDS : 1;
+	/* what is not looked at spends nothing */
+	s->commands += jt_command_ends(args, n_args) ? JT_ROUND_COMMANDS : 1;
 	s->bytes += run_bytes(args, n_args);
 	add(r, OP_RUN, r->n_args, n_args);
 	r->n_args += (uint32_t)n_args;

@@ -13,14 +13,14 @@
 
 #include "sidecar/conn.h"
 
-#define JT_ROUND_COMMANDS 256u /* of one connection; a token of MVERIFY is one */
+#define JT_ROUND_COMMANDS                                                      \
+	256u /* of one connection; a token of MVERIFY is one */
 
 struct jt_round;
 
 /* NULL: no memory. MAPS, MEMO, DESK and SERVICE outlive it. */
 struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
-			      struct jt_desk *desk,
-			      struct jt_service *service);
+			      struct jt_desk *desk, struct jt_service *service);
 void jt_round_free(struct jt_round *round);
 
 /* A new drain; time is read once, by the caller, after it received. */

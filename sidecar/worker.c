@@ -42,14 +42,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS	       256u
-#define TICK_MS	       250u
-#define STALE_NS       1000000000ull
-#define RESERVED_FDS   32u
-#define STOP_NS	       2000000000ull
-#define TRIM_BYTES     (64u * 1024u)
-#define SLOT_WORKER    0xffffffu /* operations of the worker itself */
-#define NS_PER_S       1000000000ull
+#define EVENTS 256u
+#define TICK_MS 250u
+#define STALE_NS 1000000000ull
+#define RESERVED_FDS 32u
+#define STOP_NS 2000000000ull
+#define TRIM_BYTES (64u * 1024u)
+#define SLOT_WORKER 0xffffffu /* operations of the worker itself */
+#define NS_PER_S 1000000000ull
 
 struct worker {
 	const struct jt_worker_args *args;
@@ -88,8 +88,8 @@ static void read_clock(struct worker *w)
 	clock_gettime(CLOCK_REALTIME, &wall);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	w->now.wall_s = (uint64_t)wall.tv_sec;
-	w->now.boot_ns = (uint64_t)boot.tv_sec * NS_PER_S +
-			 (uint64_t)boot.tv_nsec;
+	w->now.boot_ns =
+		(uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec;
 }
 
 static void touch(struct worker *w, uint32_t slot)
@@ -433,8 +433,7 @@ static bool is_loading(void *ctx)
 	const struct worker *w = ctx;
 
 	/* pairs with the keeper's store when the journal is replayed */
-	return jt_load_acquire(&w->maps.identity->state) !=
-	       JT_IDENTITY_SERVING;
+	return jt_load_acquire(&w->maps.identity->state) != JT_IDENTITY_SERVING;
 }
 
 static void sum_stats(void *ctx, struct jt_stats *stats)
@@ -527,8 +526,8 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	int rc;
 
 	w->args = args;
-	w->connections_max = cap_connections(args->connections_max,
-					     args->n_workers);
+	w->connections_max =
+		cap_connections(args->connections_max, args->n_workers);
 	rc = jt_segment_map(&args->segments, &w->maps);
 	if (rc)
 		return rc;
@@ -556,8 +555,8 @@ int jt_worker_run(const struct jt_worker_args *args)
 	int rc = init(&w, args);
 
 	if (rc) {
-		jt_log(JT_LOG_ERROR, "worker %u cannot start: %s",
-		       args->number, strerror(rc < 0 ? -rc : EPROTO));
+		jt_log(JT_LOG_ERROR, "worker %u cannot start: %s", args->number,
+		       strerror(rc < 0 ? -rc : EPROTO));
 		return 1;
 	}
 	sigaction(SIGTERM, &term, NULL);
