@@ -30,43 +30,80 @@
 #define ROOM_RECORDS (JT_JOURNAL_RESERVE + 4096u)
 #define NS_PER_S UINT64_C(1000000000)
 
-/* As many of BYTES at AT as there are before SIZE; all of them aligned. */
-static int read_direct(const struct jt_io *io, int fd, uint8_t *buf,
-		       uint64_t at, uint64_t size, size_t *gotp)
+static uint64_t page_up(uint64_t bytes)
 {
-	size_t got = 0;
+	return (bytes + JT_PAGE_BYTES - 1) / JT_PAGE_BYTES * JT_PAGE_BYTES;
+}
+
+/*
+ * What stands at AT before END, as far as BUF goes; offset and length asked for
+ * are whole pages.
+ */
+static int read_direct(const struct jt_io *io, int fd, uint8_t *buf,
+		       uint64_t at, uint64_t end, size_t *gotp)
+{
+	uint64_t left = page_up(end - at);
+	size_t ask = left < COPY_BYTES ? left : COPY_BYTES;
 	unsigned tries = 0;
 
-	while (got < COPY_BYTES && at + got < size) {
-		ssize_t n = io->pread(fd, buf + got, COPY_BYTES - got,
-				      (off_t)(at + got));
+	*gotp = 0;
+	while (*gotp < ask && at + *gotp < end) {
+		ssize_t n = io->pread(fd, buf + *gotp, ask - *gotp,
+				      (off_t)(at + *gotp));
 
 		if (n < 0 && errno == EINTR && ++tries < 10000)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -ENODATA;
-		got += (size_t)n;
+		*gotp += (size_t)n;
 	}
-	*gotp = got;
 	return 0;
 }
 
-static int copy_bytes(const struct jt_io *io, int from, int to, uint64_t size,
+/* Copy from *ATP, a multiple of a page, until END. */
+static int copy_bytes(const struct jt_io *io, int from, int to, uint64_t end,
 		      uint64_t *atp)
 {
 	uint8_t *buf = aligned_alloc(JT_PAGE_BYTES, COPY_BYTES);
-	size_t n = 0;
 	int rc = buf == NULL ? -ENOMEM : 0;
 
-	for (*atp = 0; rc == 0 && *atp < size; *atp += n) {
-		rc = read_direct(io, from, buf, *atp, size, &n);
+	while (rc == 0 && *atp < end) {
+		size_t n;
+
+		rc = read_direct(io, from, buf, *atp, end, &n);
 		if (rc == 0)
 			rc = jt_io_write_at(io, to, buf, n, *atp);
-		if (rc != 0)
-			break;
+		if (rc == 0)
+			*atp += n;
 	}
 	free(buf);
 	return rc;
+}
+
+/*
+ * How much of a file of SIZE bytes, whose first pages are copied to FD, is
+ * wanted: up to the commit, for what failed to be written behind it may not be
+ * readable either; everything, if a slot is bad and the commit to be found.
+ */
+static uint64_t wanted(const struct jt_io *io, int fd, uint64_t size)
+{
+	struct jt_header_page h;
+	struct jt_slot_page page[2];
+	struct jt_commit c[2];
+	uint64_t number, end;
+	const char *why;
+
+	if (jt_io_read_at(io, fd, &h, sizeof(h), 0) != 0 ||
+	    jt_io_read_at(io, fd, page, sizeof(page), JT_PAGE_BYTES) != 0 ||
+	    jt_header_check(&h, &why) != 0 ||
+	    !jt_slot_check(&page[0], h.id, 0, &c[0]) ||
+	    !jt_slot_check(&page[1], h.id, 1, &c[1]))
+		return size;
+	number = c[c[1].number > c[0].number].number;
+	if (number < h.base)
+		return size;
+	end = page_up(jt_record_offset(h.base, number + 1));
+	return end < size ? end : size;
 }
 
 static int open_direct(const struct jt_place *p, int *fdp,
@@ -84,14 +121,19 @@ static int copy_journal(const struct jt_place *p, int to,
 			struct jt_fault *faultp)
 {
 	struct stat st;
-	uint64_t at = 0;
+	uint64_t size, at = 0;
 	int from, rc = open_direct(p, &from, faultp);
 
 	if (rc != 0)
 		return rc;
 	rc = jt_io_stat(p->io, from, &st);
+	size = rc == 0 ? (uint64_t)st.st_size : 0;
 	if (rc == 0)
-		rc = copy_bytes(p->io, from, to, (uint64_t)st.st_size, &at);
+		rc = copy_bytes(p->io, from, to,
+				size < JT_JOURNAL_DATA ? size : JT_JOURNAL_DATA,
+				&at);
+	if (rc == 0)
+		rc = copy_bytes(p->io, from, to, wanted(p->io, to, size), &at);
 	p->io->close(from);
 	if (rc == 0)
 		return 0;

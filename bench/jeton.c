@@ -59,7 +59,7 @@ int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens)
 {
 	struct jt_process p = {0};
-	struct places at;
+	struct places at = {0};
 	const char *const argv[] = {
 		at.program, "create", "--from", at.from, "--out", at.out,
 		"--data",   at.data,  "--run",	at.run,	 NULL,
@@ -91,7 +91,7 @@ int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 		   char socket[108])
 {
 	char capacity[24], first[128];
-	struct places at;
+	struct places at = {0};
 	const char *const argv[] = {
 		at.program,  "--data", at.data,	     "--run",  at.run,
 		"--workers", "1",      "--capacity", capacity, NULL,

@@ -54,7 +54,7 @@ static int set(struct jt_config *config, const struct setting *s,
 
 	errno = 0;
 	value = strtoull(text, &end, 10);
-	if (errno || *end || end == text || text[0] == '-' ||
+	if (errno || *end || text[0] < '0' || text[0] > '9' ||
 	    value < s->least || value > s->most) {
 		fprintf(stderr, "jetond: %s takes a number from %llu to %llu\n",
 			where, (unsigned long long)s->least,

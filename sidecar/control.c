@@ -245,6 +245,8 @@ static bool read_line(struct jt_control_client *cl, uint64_t now_ns)
 	if (!end)
 		return cl->len < sizeof(cl->line) - 1;
 	cl->line[cl->len - 1] = '\0';
+	if (strlen(cl->line) != cl->len - 1)
+		cl->line[0] = '\0'; /* a zero byte is in no word of ours */
 	cl->waiting = true;
 	return true;
 }
@@ -252,9 +254,10 @@ static bool read_line(struct jt_control_client *cl, uint64_t now_ns)
 /* Has an admin who waits gone away? */
 static bool is_gone(const struct jt_control_client *cl)
 {
-	char byte;
+	struct pollfd fd = {.fd = cl->fd};
 
-	return recv(cl->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	/* not merely half-closed: that one still listens */
+	return poll(&fd, 1, 0) > 0 && fd.revents & (POLLHUP | POLLERR);
 }
 
 static void serve(struct jt_controls *c, struct jt_control_client *cl,

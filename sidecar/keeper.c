@@ -187,7 +187,7 @@ static const char *printable(const char *text, char *buf, size_t max)
 {
 	size_t i;
 
-	for (i = 0; text[i] && i < max - 1; i++)
+	for (i = 0; i < max - 1 && text[i]; i++)
 		buf[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
 	buf[i] = '\0';
 	return buf;

@@ -1,0 +1,155 @@
+/*
+ * fuzz_resp: the first bytes choose how the rest is cut into reads, the rest is
+ * one connection's input. It is fed whole and in pieces, each read from a
+ * buffer of just its size; both must be read the same, end the same, and get
+ * the same reply. Replies go into a bounded buffer and must fit their bounds.
+ */
+#include "sidecar/command.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CUTS 16u
+#define INPUT_MAX 8192u
+#define OUT_BYTES (4u * JT_REPLY_MAX)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* One connection; `out` holds all that it was answered. */
+struct session {
+	struct jt_client client;
+	struct jt_resp_parser parser;
+	size_t consumed, n_commands;
+	struct jt_out out;
+	uint8_t bytes[OUT_BYTES];
+};
+
+static struct session whole, pieces;
+static struct jt_bytes args[JT_RESP_BATCH_MAX];
+
+static bool loading(void *ctx)
+{
+	return false;
+}
+
+static void stats(void *ctx, struct jt_stats *s)
+{
+	s->commands = 1;
+}
+
+static size_t clients(void *ctx, char *buf, size_t max)
+{
+	struct session *s = ctx;
+
+	return jt_client_line(&s->client, "client|list", 0, buf, max);
+}
+
+static void start(struct session *s)
+{
+	memset(s, 0, offsetof(struct session, bytes));
+	jt_client_init(&s->client, 1, 0);
+	s->out = (struct jt_out){s->bytes, 0, OUT_BYTES, 2, false};
+}
+
+static void verify(struct session *s, enum jt_command_class class, size_t n)
+{
+	struct jt_bytes scopes[JT_ASK_SCOPES_MAX];
+	const struct jt_bytes *tokens;
+	struct jt_ask ask;
+	size_t n_tokens;
+	int error = jt_command_ask(class, args, n, scopes, &ask, &tokens,
+				   &n_tokens);
+
+	if (error) {
+		jt_out_error(&s->out, jt_command_ask_error(error));
+		return;
+	}
+	for (size_t i = 0; i < n_tokens; i++) {
+		struct jt_verdict v = {
+			.word = (enum jt_word)(tokens[i].bytes % JT_WORDS_N),
+			.notes = tokens[i].bytes & 7u,
+			.id = tokens[i].bytes >= 24 ? tokens[i].at : NULL,
+			.owner = tokens[i],
+		};
+		size_t before = s->out.len;
+
+		if (ask.n_scopes) {
+			v.notes |= JT_NOTE_SCOPE;
+			v.scope = ask.scopes[ask.n_scopes - 1];
+		}
+		jt_command_verdict(&s->out, &v, ask.cost);
+		assert(s->out.len - before <= JT_VERDICT_MAX);
+	}
+}
+
+static void run(struct session *s, size_t n)
+{
+	struct jt_service service = {s, loading, stats, clients, 0};
+	size_t before = s->out.len;
+
+	switch (jt_command_classify(args, n)) {
+	case JT_COMMAND_SKIP:
+		break;
+	case JT_COMMAND_VERIFY:
+		verify(s, JT_COMMAND_VERIFY, n);
+		break;
+	case JT_COMMAND_MVERIFY:
+		verify(s, JT_COMMAND_MVERIFY, n);
+		break;
+	case JT_COMMAND_LOCAL:
+	case JT_COMMAND_ERROR:
+		jt_command_run(&s->client, &service, args, n, &s->out);
+		assert(s->out.len - before <= JT_REPLY_MAX);
+		assert(s->out.len > before || s->out.overflow);
+	}
+}
+
+/* What is in DATA up to SIZE is there now. False: the connection has ended. */
+static bool feed(struct session *s, const uint8_t *data, size_t size)
+{
+	size_t len = size - s->consumed, at = 0, n, used;
+	enum jt_resp_result r = JT_RESP_MORE;
+	uint8_t *buf = malloc(len + 1);
+
+	memcpy(buf, data + s->consumed, len);
+	while (!s->client.quit && !s->out.overflow) {
+		r = jt_resp_parse(&s->parser, buf + at, len - at, args, &n,
+				  &used);
+		if (r != JT_RESP_COMMAND)
+			break;
+		assert(used > 0 && used <= len - at);
+		at += used;
+		s->n_commands++;
+		run(s, n);
+	}
+	free(buf);
+	s->consumed += at;
+	return r == JT_RESP_MORE;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *cuts = data;
+	size_t end = 0;
+
+	if (size < CUTS || size > INPUT_MAX)
+		return 0;
+	data += CUTS;
+	size -= CUTS;
+	start(&whole);
+	start(&pieces);
+	feed(&whole, data, size);
+	for (size_t i = 0; end < size; i++) {
+		end += cuts[i % CUTS] % 64u + 1u;
+		end = end < size ? end : size;
+		if (!feed(&pieces, data, end))
+			break;
+	}
+	assert(whole.n_commands == pieces.n_commands);
+	assert(whole.consumed == pieces.consumed);
+	assert(whole.parser.error == pieces.parser.error);
+	assert(whole.out.len == pieces.out.len);
+	assert(memcmp(whole.bytes, pieces.bytes, whole.out.len) == 0);
+	return 0;
+}

@@ -1,0 +1,874 @@
+/* feed: what the journal says is in force; what it cannot say is not. */
+#include "sidecar/feed.h"
+
+#include "admin/format.h"
+#include "tests/help_table.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define S 1000000000ull
+
+static struct help_table t;
+static struct jt_feed feed;
+static struct help_token token;
+
+static void open_feed(struct jt_feed *f, struct help_table *table)
+{
+	struct jt_journal j;
+
+	cr_assert_eq(jt_journal_open(&j, &help_io, HELP_DIR, &help_fault), 0,
+		     "%s", help_fault.line);
+	cr_assert_eq(jt_journal_sync(&j), 0);
+	cr_assert_eq(jt_feed_init(f, HELP_DIR, &j, &table->maps), 0);
+}
+
+static void start(void)
+{
+	help_quiet();
+	help_journal_new(0);
+	help_table_new(&t, 64);
+	open_feed(&feed, &t);
+	help_token_make(&token, "live");
+}
+
+TestSuite(feed, .init = start);
+
+static int append(struct jt_record *records, size_t n)
+{
+	struct jt_journal j;
+	int rc = jt_journal_open_write(&j, &help_io, HELP_DIR, 50, &help_fault);
+
+	cr_assert_eq(rc, 0, "%s", help_fault.line);
+	rc = jt_journal_append(&j, records, n, &help_fault);
+	jt_journal_close(&j);
+	return rc;
+}
+
+static void commit(struct jt_record *records, size_t n)
+{
+	cr_assert_eq(append(records, n), 0, "%s", help_fault.line);
+}
+
+static void step_all(struct jt_feed *f)
+{
+	unsigned n = 0;
+
+	while (jt_feed_step(f))
+		cr_assert_lt(++n, 1000);
+}
+
+/* One record more, looked for at once. */
+static void commit_one(struct jt_record record)
+{
+	commit(&record, 1);
+	step_all(&feed);
+}
+
+static struct jt_record record_of(const struct help_token *tk, uint8_t type)
+{
+	struct jt_record r = {.type = type};
+	const char *env;
+	size_t bytes;
+
+	cr_assert(jt_public_ok(tk->text, &env, &bytes));
+	memcpy(r.env, env, bytes);
+	memcpy(r.token.id, tk->text, JT_ID_BYTES);
+	jt_token_digest((const uint8_t *)tk->text, r.token.digest);
+	memcpy(r.token.name, "a name", 6);
+	r.token.expires_s = HELP_LATER_S;
+	return r;
+}
+
+static struct jt_record create(const struct help_token *tk, uint16_t plan,
+			       const char *owner)
+{
+	struct jt_record r = record_of(tk, JT_REC_CREATE);
+
+	r.token.plan = plan;
+	memcpy(r.token.owner, owner, strnlen(owner, JT_OWNER_MAX));
+	return r;
+}
+
+static struct jt_record revoke(const struct help_token *tk)
+{
+	return record_of(tk, JT_REC_REVOKE);
+}
+
+static struct jt_record plan(uint16_t number, uint64_t rate, uint64_t burst)
+{
+	return (struct jt_record){
+		.type = JT_REC_PLAN,
+		.plan = {number, {0}, rate, S, burst, {0}},
+	};
+}
+
+static void expect_health(enum jt_health health)
+{
+	cr_assert_eq(feed.health, health, "%d: %s", feed.health, feed.why);
+	cr_assert_eq(health == JT_HEALTH_OK, feed.why[0] == '\0');
+}
+
+static void expect_applied(uint64_t number)
+{
+	cr_assert_eq(feed.applied, number);
+	cr_assert_eq(jt_load_seq(&t.reader.identity->applied), number);
+}
+
+Test(feed, empty_journal_is_in_force_at_once)
+{
+	cr_expect_not(jt_feed_step(&feed));
+	expect_health(JT_HEALTH_OK);
+	expect_applied(0);
+}
+
+Test(feed, create_comes_in_force)
+{
+	cr_expect_eq(help_word(&t, &token), JT_UNKNOWN);
+	commit_one(create(&token, 0, ""));
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	expect_applied(1);
+	cr_expect_eq(t.reader.identity->tokens, 1);
+}
+
+Test(feed, revoke_comes_in_force_and_stays)
+{
+	struct help_token other;
+
+	help_token_make(&other, "live");
+	commit_one(create(&token, 0, ""));
+	commit_one(create(&other, 0, ""));
+	commit_one(revoke(&token));
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	cr_expect_eq(help_word(&t, &other), JT_VALID);
+	commit_one(revoke(&token));
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	expect_health(JT_HEALTH_OK);
+	expect_applied(4);
+}
+
+Test(feed, batch_comes_in_force_as_a_whole)
+{
+	struct jt_record records[3] = {plan(1, 5, 2), create(&token, 1, "bob"),
+				       revoke(&token)};
+
+	commit(records, 2);
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	commit(records + 2, 1);
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+}
+
+Test(feed, plan_limits_the_token_that_names_it)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_verdict v;
+
+	commit_one(plan(1, 100, 7));
+	commit_one(plan(2, 3, 2));
+	commit_one(create(&token, 2, ""));
+	v = help_verify(&t, &ask, help_now());
+	cr_expect_eq(v.limit, 2);
+	cr_expect_eq(v.remaining, 1);
+	cr_expect_eq(v.reset_ms, 334, "a third of a second, rounded up");
+}
+
+Test(feed, expiry_environment_and_owner_are_the_records)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_record r = create(&token, 0, "somebody");
+	struct jt_verdict v;
+
+	r.token.expires_s = HELP_NOW_S + 5;
+	commit_one(r);
+	ask.env = jt_env_word("test", 4);
+	v = help_verify(&t, &ask, help_now());
+	cr_expect_eq(v.word, JT_WRONG_ENVIRONMENT);
+	cr_expect_eq(v.expires_in_s, 5);
+	cr_assert_eq(v.owner.bytes, 8);
+	cr_expect_arr_eq(v.owner.at, "somebody", 8);
+}
+
+Test(feed, longest_owner_and_furthest_expiry_fit)
+{
+	static const char owner[JT_OWNER_MAX + 1] =
+		"123456789012345678901234567890123456789012345678";
+	struct jt_ask ask = help_ask(&token);
+	struct jt_record r = create(&token, 0, owner);
+	struct jt_verdict v;
+
+	r.token.expires_s = UINT64_MAX;
+	commit_one(r);
+	v = help_verify(&t, &ask, help_now());
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.expires_in_s, UINT32_MAX - HELP_NOW_S);
+	cr_assert_eq(v.owner.bytes, JT_OWNER_MAX);
+	cr_expect_arr_eq(v.owner.at, owner, JT_OWNER_MAX);
+}
+
+Test(feed, owner_of_many_tokens_is_stored_once)
+{
+	uint64_t used;
+
+	commit_one(create(&token, 0, "bob"));
+	used = t.maps.identity->pool_used;
+	cr_expect_eq(used, 1 + 1 + 3);
+	for (unsigned i = 0; i < 10; i++) {
+		help_token_make(&token, "live");
+		commit_one(create(&token, 0, "bob"));
+	}
+	cr_expect_eq(t.maps.identity->pool_used, used);
+	help_token_make(&token, "live");
+	commit_one(create(&token, 0, "bo"));
+	cr_expect_eq(t.maps.identity->pool_used, used + 3);
+}
+
+/* ---- replay ---- */
+
+#define HISTORY 6000u
+
+static struct jt_record history[HISTORY];
+static struct help_token made[HISTORY];
+static uint32_t n_made, n_plans;
+
+/* Creates, plans and revokes of what was created; owners recur. */
+static void invent(uint64_t *seed)
+{
+	char owner[24];
+
+	for (unsigned i = 0; i < HISTORY; i++) {
+		uint64_t r = help_random(seed);
+
+		if (r % 50 == 0) {
+			history[i] = plan((uint16_t)++n_plans, r % 999 + 1,
+					  r % 77 + 1);
+		} else if (n_made && r % 4 == 0) {
+			history[i] = revoke(&made[(r >> 8) % n_made]);
+		} else {
+			snprintf(owner, sizeof(owner), "owner %lu",
+				 (r >> 8) % 300);
+			help_token_make(&made[n_made], r % 3 ? "live" : "test");
+			history[i] = create(
+				&made[n_made++],
+				n_plans ? (uint16_t)((r >> 16) % (n_plans + 1))
+					: 0,
+				r % 5 ? owner : "");
+		}
+	}
+}
+
+static void new_world(struct help_table *table, struct jt_feed *f)
+{
+	help_table_new(table, HISTORY);
+	table->maps.identity_rw->seed = 4711;
+	jt_store_seq(&table->maps.identity_rw->state, JT_IDENTITY_LOADING);
+	open_feed(f, table);
+}
+
+Test(feed, replay_is_the_same_however_the_chunks_fell, .timeout = 60)
+{
+	struct help_table live, late;
+	struct jt_feed follower, replay;
+	uint64_t seed = 13, tokens, owner_bytes;
+
+	new_world(&live, &follower);
+	invent(&seed);
+	for (unsigned i = 0; i < HISTORY;) {
+		size_t n = help_random(&seed) % 60 + 1;
+
+		n = n < HISTORY - i ? n : HISTORY - i;
+		commit(&history[i], n);
+		i += (unsigned)n;
+		if (help_random(&seed) % 3 == 0)
+			step_all(&follower);
+	}
+	step_all(&follower);
+	new_world(&late, &replay);
+	step_all(&replay);
+	cr_expect_eq(follower.health, JT_HEALTH_OK, "%s", follower.why);
+	cr_expect_eq(replay.health, JT_HEALTH_OK, "%s", replay.why);
+	cr_expect_eq(follower.applied, HISTORY);
+	cr_expect_eq(replay.applied, HISTORY);
+	cr_expect_eq(live.maps.identity->tokens, n_made);
+	cr_expect(!memcmp(live.maps.identity, late.maps.identity,
+			  live.maps.identity_bytes));
+	cr_assert_eq(jt_feed_measure(&replay.journal, &tokens, &owner_bytes,
+				     &help_fault),
+		     0);
+	cr_expect_eq(tokens, n_made);
+	cr_expect_geq(owner_bytes, late.maps.identity->pool_used - 1);
+}
+
+/* What stands in the table is what the records say, last one first. */
+Test(feed, replay_of_many_chunks_holds_every_record)
+{
+	struct help_table table;
+	struct jt_feed f;
+	struct jt_view v;
+	uint64_t seed = 14;
+
+	invent(&seed);
+	commit(history, HISTORY);
+	new_world(&table, &f);
+	step_all(&f);
+	cr_expect_eq(f.applied, HISTORY);
+	for (unsigned i = 0; i < n_made; i++) {
+		cr_assert(help_find(&table.reader, &made[i], &v));
+		cr_assert_eq(jt_b_meter(v.b), i);
+	}
+	for (unsigned i = 0; i < HISTORY; i++) {
+		struct help_token tk = {0};
+
+		if (history[i].type != JT_REC_REVOKE)
+			continue;
+		for (unsigned k = 0; k < n_made; k++)
+			if (!memcmp(made[k].text, history[i].token.id, 24))
+				tk = made[k];
+		cr_assert(help_find(&table.reader, &tk, &v));
+		cr_assert_eq(jt_a_state(v.a), JT_SLOT_REVOKED);
+	}
+}
+
+/* ---- what is refused ---- */
+
+/* LOST, nothing promised; but a revoke of what is known still works. */
+static void expect_lost(uint64_t applied)
+{
+	struct help_token late;
+
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(applied);
+	help_token_make(&late, "live");
+	commit_one(create(&late, 0, ""));
+	cr_expect_eq(help_word(&t, &late), JT_UNKNOWN);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	commit_one(revoke(&token));
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(applied);
+}
+
+static void expect_record_lost(struct jt_record r)
+{
+	commit_one(create(&token, 0, ""));
+	commit_one(r);
+	expect_lost(1);
+}
+
+Test(feed, plan_number_out_of_turn_is_lost)
+{
+	expect_record_lost(plan(2, 5, 5));
+}
+
+Test(feed, plan_number_0_is_lost)
+{
+	expect_record_lost(plan(0, 5, 5));
+}
+
+Test(feed, plan_given_twice_is_lost)
+{
+	commit_one(create(&token, 0, ""));
+	commit_one(plan(1, 5, 5));
+	expect_health(JT_HEALTH_OK);
+	commit_one(plan(1, 6, 6));
+	expect_lost(2);
+}
+
+Test(feed, plan_without_a_rate_is_lost)
+{
+	expect_record_lost(plan(1, 0, 5));
+}
+
+Test(feed, plan_without_a_burst_is_lost)
+{
+	expect_record_lost(plan(1, 5, 0));
+}
+
+Test(feed, plan_beyond_the_arithmetic_is_lost)
+{
+	expect_record_lost(plan(1, 1, UINT64_MAX));
+}
+
+Test(feed, token_with_a_plan_that_is_not_there_is_lost)
+{
+	struct help_token other;
+
+	help_token_make(&other, "live");
+	expect_record_lost(create(&other, 1, ""));
+}
+
+Test(feed, revoke_of_nobody_is_lost)
+{
+	struct help_token other;
+
+	help_token_make(&other, "live");
+	expect_record_lost(revoke(&other));
+}
+
+Test(feed, token_without_an_environment_is_lost)
+{
+	struct help_token other;
+	struct jt_record r;
+
+	help_token_make(&other, "live");
+	r = create(&other, 0, "");
+	memset(r.env, 0, sizeof(r.env));
+	expect_record_lost(r);
+}
+
+Test(feed, table_that_is_full_is_lost)
+{
+	struct help_token other;
+
+	commit_one(create(&token, 0, ""));
+	for (unsigned i = 1; i < 64; i++) {
+		help_token_make(&other, "live");
+		commit_one(create(&other, 0, ""));
+	}
+	expect_health(JT_HEALTH_OK);
+	help_token_make(&other, "live");
+	commit_one(create(&other, 0, ""));
+	cr_expect(strstr(feed.why, "--capacity"), "%s", feed.why);
+	cr_expect(strstr(feed.why, "65"), "%s", feed.why);
+	expect_lost(64);
+}
+
+Test(feed, rest_of_a_batch_behind_a_refused_record_still_revokes)
+{
+	struct jt_record records[3] = {create(&token, 0, ""), plan(9, 1, 1),
+				       revoke(&token)};
+
+	commit(records, 3);
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	expect_applied(0);
+	expect_health(JT_HEALTH_LOST);
+}
+
+/* Give the last record another type, chain and slot made to fit. */
+static void forge_type(uint8_t type)
+{
+	struct jt_slot_page page;
+	struct jt_record record;
+	struct jt_commit c;
+	struct jt_journal j;
+	uint8_t tag[JT_TAG_BYTES];
+	uint64_t at;
+
+	cr_assert_eq(jt_journal_open(&j, &help_io, HELP_DIR, &help_fault), 0);
+	c = j.committed;
+	cr_assert_eq(c.number, 1);
+	cr_assert_eq(jt_journal_read(&j, 1, &record, 1, &help_fault), 0);
+	record.type = type;
+	memcpy(tag, j.base_tag, sizeof(tag));
+	jt_chain_seal(&record, 1, tag);
+	memcpy(c.tag, tag, sizeof(tag));
+	at = jt_record_offset(0, 1);
+	disk_poke(&help_disk, "journal", &record, sizeof(record), at);
+	for (unsigned i = 0; i < 2; i++) {
+		jt_slot_make(&page, j.id, i, &c);
+		disk_poke(&help_disk, "journal", &page, sizeof(page),
+			  4096u * (i + 1));
+	}
+	jt_journal_close(&j);
+}
+
+Test(feed, record_of_an_unknown_type_is_lost)
+{
+	struct jt_record r = create(&token, 0, "");
+
+	commit(&r, 1);
+	forge_type(4);
+	step_all(&feed);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(0);
+	cr_expect_eq(help_word(&t, &token), JT_UNKNOWN);
+}
+
+Test(feed, damaged_record_is_lost_with_its_number)
+{
+	struct jt_record records[2] = {create(&token, 0, ""), plan(1, 1, 1)};
+
+	commit(records, 2);
+	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	step_all(&feed);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(0);
+	cr_expect(strstr(feed.why, "record 1"), "%s", feed.why);
+	cr_expect_eq(help_word(&t, &token), JT_UNKNOWN);
+}
+
+/* ---- the disk ---- */
+
+static void fail_next_flush(void)
+{
+	help_io_plan((struct help_plan){
+		.fail_at = 1, .error = EIO, .kinds = 1u << CALL_DATASYNC});
+}
+
+Test(feed, commit_that_cannot_be_flushed_is_not_applied)
+{
+	struct help_token other;
+	struct jt_record r;
+
+	commit_one(create(&token, 0, ""));
+	help_token_make(&other, "live");
+	r = create(&other, 0, "");
+	commit(&r, 1);
+	fail_next_flush();
+	step_all(&feed);
+	help_io_plan((struct help_plan){0});
+	cr_expect_eq(help_word(&t, &other), JT_UNKNOWN);
+	expect_lost(1);
+}
+
+Test(feed, revoke_that_cannot_be_flushed_is_applied_all_the_same)
+{
+	struct jt_record r = revoke(&token);
+
+	commit_one(create(&token, 0, ""));
+	commit(&r, 1);
+	fail_next_flush();
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(1);
+}
+
+Test(feed, flush_that_failed_once_is_never_made_good)
+{
+	struct help_token other;
+	struct jt_record r;
+
+	commit_one(create(&token, 0, ""));
+	help_token_make(&other, "live");
+	r = create(&other, 0, "");
+	commit(&r, 1);
+	fail_next_flush();
+	for (unsigned i = 0; i < 5; i++)
+		step_all(&feed);
+	cr_expect_eq(help_word(&t, &other), JT_UNKNOWN);
+	expect_lost(1);
+}
+
+Test(feed, every_commit_is_flushed_before_it_is_applied)
+{
+	commit_one(create(&token, 0, ""));
+	for (unsigned i = 0; i < 5; i++) {
+		struct jt_record r = plan((uint16_t)(i + 1), i + 1, 1);
+		unsigned flushes = 0;
+
+		commit(&r, 1);
+		help_io_plan((struct help_plan){0});
+		step_all(&feed);
+		for (unsigned k = 0; k < help_n_trace; k++)
+			flushes += help_trace[k].call == CALL_DATASYNC;
+		cr_expect_eq(flushes, 1);
+		step_all(&feed);
+		expect_applied(i + 2);
+	}
+}
+
+Test(feed, nothing_new_costs_no_flush_and_no_write)
+{
+	commit_one(create(&token, 0, ""));
+	help_io_plan((struct help_plan){0});
+	for (unsigned i = 0; i < 100; i++)
+		cr_expect_not(jt_feed_step(&feed));
+	cr_expect_eq(help_n_trace, 0);
+}
+
+Test(feed, read_errors_are_red_or_lost_but_never_ok)
+{
+	struct jt_record r = plan(1, 1, 1);
+
+	commit_one(create(&token, 0, ""));
+	for (uint64_t k = 1; k < 4; k++) {
+		commit(&r, 1);
+		r.plan.number++;
+		help_io_plan((struct help_plan){.fail_at = k,
+						.forever = true,
+						.error = EIO,
+						.kinds = 1u << CALL_READ});
+		step_all(&feed);
+		help_io_plan((struct help_plan){0});
+		cr_expect_neq(feed.health, JT_HEALTH_OK);
+		cr_expect_lt(feed.applied, k + 1);
+		cr_expect_eq(help_word(&t, &token), JT_VALID);
+		if (feed.health == JT_HEALTH_RED)
+			step_all(&feed);
+	}
+}
+
+/* ---- the file under another name ---- */
+
+static int journal_file(void)
+{
+	return disk_find(&help_disk, "journal");
+}
+
+static void put(int file)
+{
+	disk_change(&help_disk, "", -1, "journal");
+	if (file >= 0)
+		disk_change(&help_disk, "journal", file, "");
+}
+
+static void expect_red_until(int right)
+{
+	struct help_token late;
+	struct jt_record r;
+
+	step_all(&feed);
+	expect_health(JT_HEALTH_RED);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	put(right);
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	help_token_make(&late, "live");
+	r = create(&late, 0, "");
+	commit(&r, 1);
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &late), JT_VALID);
+}
+
+Test(feed, journal_unlinked_is_red_until_it_is_back)
+{
+	int right = journal_file();
+
+	commit_one(create(&token, 0, ""));
+	put(-1);
+	expect_red_until(right);
+}
+
+Test(feed, another_journal_in_its_place_is_red)
+{
+	int right = journal_file();
+
+	commit_one(create(&token, 0, ""));
+	put(-1);
+	cr_assert_eq(jt_journal_create(&help_io, HELP_DIR, "jt", &help_fault),
+		     0, "%s", help_fault.line);
+	step_all(&feed);
+	expect_health(JT_HEALTH_RED);
+	cr_expect(strstr(feed.why, "another"), "%s", feed.why);
+	expect_red_until(right);
+}
+
+/* A new file with the journal's bytes. */
+static int copy_journal(void)
+{
+	static uint8_t bytes[8u << 20];
+	int from = journal_file(), to;
+	size_t n = disk_read(&help_disk, from, bytes, sizeof(bytes), 0, false);
+
+	to = disk_make(&help_disk, "copy", help_disk.file[from].mode, 0);
+	cr_assert_eq(disk_write(&help_disk, to, bytes, n, 0), n);
+	disk_change(&help_disk, "", -1, "copy");
+	return to;
+}
+
+Test(feed, older_copy_in_its_place_is_red)
+{
+	int right = journal_file(), old;
+	struct help_token other;
+
+	commit_one(create(&token, 0, ""));
+	old = copy_journal();
+	help_token_make(&other, "live");
+	commit_one(create(&other, 0, ""));
+	put(old);
+	expect_red_until(right);
+	cr_expect_eq(help_word(&t, &other), JT_VALID);
+}
+
+Test(feed, copy_that_went_another_way_is_red)
+{
+	int right = journal_file(), fork;
+	struct help_token other;
+	struct jt_record r;
+
+	commit_one(create(&token, 0, ""));
+	fork = copy_journal();
+	help_token_make(&other, "live");
+	commit_one(create(&other, 0, ""));
+	put(fork);
+	help_token_make(&other, "live");
+	r = create(&other, 0, "");
+	commit(&r, 1);
+	commit(&r, 1);
+	step_all(&feed);
+	cr_expect_eq(help_word(&t, &other), JT_UNKNOWN);
+	expect_red_until(right);
+}
+
+Test(feed, same_journal_in_a_new_file_is_followed)
+{
+	struct help_token other;
+
+	commit_one(create(&token, 0, ""));
+	put(copy_journal());
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	help_token_make(&other, "live");
+	commit_one(create(&other, 0, ""));
+	cr_expect_eq(help_word(&t, &other), JT_VALID);
+	expect_applied(2);
+}
+
+Test(feed, file_that_was_cut_is_red)
+{
+	commit_one(create(&token, 0, ""));
+	commit_one(plan(1, 1, 1));
+	disk_cut(&help_disk, "journal", 12288 + 256);
+	step_all(&feed);
+	expect_health(JT_HEALTH_RED);
+	expect_applied(2);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+}
+
+/* ---- what only the keeper can answer ---- */
+
+static bool fits(uint64_t tokens, uint64_t plans, uint64_t owner_bytes)
+{
+	struct jt_fault fault = {0};
+	int rc = jt_feed_fits(&feed, tokens, plans, owner_bytes, &fault);
+
+	cr_expect(rc == 0 || rc == JT_TABLE_E_FULL);
+	cr_expect_eq(rc != 0, fault.line[0] != '\0');
+	return rc == 0;
+}
+
+Test(feed, fits_says_exactly_what_fits)
+{
+	uint64_t left;
+
+	commit_one(create(&token, 0, "bob"));
+	left = t.maps.identity->pool_bytes - t.maps.identity->pool_used;
+	cr_expect(fits(0, 0, 0));
+	cr_expect(fits(63, 65535, left));
+	cr_expect_not(fits(64, 0, 0));
+	cr_expect_not(fits(UINT64_MAX, 0, 0));
+	cr_expect_not(fits(0, 65536, 0));
+	cr_expect_not(fits(0, UINT64_MAX, 0));
+	cr_expect_not(fits(0, 0, left + 1));
+	cr_expect_not(fits(0, 0, UINT64_MAX));
+	commit_one(plan(1, 1, 1));
+	cr_expect(fits(63, 65534, left));
+	cr_expect_not(fits(63, 65535, left));
+}
+
+Test(feed, what_fits_can_be_put)
+{
+	char owner[48];
+
+	for (unsigned i = 0; fits(1, 0, 48); i++) {
+		help_token_make(&token, "live");
+		snprintf(owner, sizeof(owner), "%047u", i);
+		commit_one(create(&token, 0, owner));
+		expect_health(JT_HEALTH_OK);
+	}
+	cr_expect_eq(t.maps.identity->tokens, 64);
+}
+
+Test(feed, plans_are_found_by_their_limits)
+{
+	uint16_t next;
+
+	cr_expect_eq(jt_feed_plan(&feed, 5, S, 7, &next), 0);
+	cr_expect_eq(next, 1);
+	commit_one(plan(1, 5, 7));
+	commit_one(plan(2, 6, 7));
+	cr_expect_eq(jt_feed_plan(&feed, 5, S, 7, &next), 1);
+	cr_expect_eq(next, 3);
+	cr_expect_eq(jt_feed_plan(&feed, 6, S, 7, &next), 2);
+	cr_expect_eq(jt_feed_plan(&feed, 5, S, 8, &next), 0);
+	cr_expect_eq(jt_feed_plan(&feed, 5, 2 * S, 7, &next), 0);
+	cr_expect_eq(jt_feed_plan(&feed, 0, 0, 0, &next), 0);
+}
+
+Test(feed, all_plan_numbers_are_used_and_then_none_is_left)
+{
+	static struct jt_record records[13107];
+	uint16_t next;
+
+	for (unsigned k = 0; k < 2; k++) {
+		for (unsigned i = 0; i < 13107; i++)
+			records[i] = plan((uint16_t)(k * 13107 + i + 1),
+					  k * 13107 + i + 1, 1);
+		commit(records, 13107);
+		step_all(&feed);
+		expect_health(JT_HEALTH_OK);
+	}
+	cr_expect_eq(feed.n_plans, 26214);
+	feed.n_plans = 65534; /* the rest would only take time */
+	cr_expect_eq(jt_feed_plan(&feed, UINT64_MAX, 1, 1, &next), 0);
+	cr_expect_eq(next, 65535);
+	feed.n_plans = 65535;
+	cr_expect_eq(jt_feed_plan(&feed, UINT64_MAX, 1, 1, &next), 0);
+	cr_expect_eq(next, 0);
+	cr_expect_not(fits(0, 1, 0));
+	cr_expect(fits(0, 0, 0));
+}
+
+Test(feed, look_tells_records_and_use)
+{
+	struct help_token other;
+	struct jt_look l;
+
+	help_token_make(&other, "live");
+	cr_expect_not(jt_feed_look(&feed, token.text, &l));
+	commit_one(plan(1, 5, 7));
+	commit_one(create(&other, 0, ""));
+	commit_one(create(&token, 1, ""));
+	help_word(&t, &token);
+	help_word(&t, &token);
+	cr_assert(jt_feed_look(&feed, token.text, &l));
+	cr_expect_eq(l.first, 3);
+	cr_expect_eq(l.last, 3);
+	cr_expect_eq(l.plan, 1);
+	cr_expect_eq(l.uses, 2);
+	cr_expect_eq(l.refusals, 0);
+	cr_expect_eq(l.last_use_s, HELP_NOW_S);
+	commit_one(revoke(&token));
+	help_word(&t, &token);
+	cr_assert(jt_feed_look(&feed, token.text, &l));
+	cr_expect_eq(l.first, 3);
+	cr_expect_eq(l.last, 4);
+	cr_expect_eq(l.refusals, 1);
+	cr_assert(jt_feed_look(&feed, other.text, &l));
+	cr_expect_eq(l.first, 2);
+	cr_expect_eq(l.plan, 0);
+}
+
+Test(feed, measure_of_an_empty_journal_is_nothing)
+{
+	uint64_t tokens = 9, owner_bytes = 9;
+
+	cr_expect_eq(jt_feed_measure(&feed.journal, &tokens, &owner_bytes,
+				     &help_fault),
+		     0);
+	cr_expect_eq(tokens, 0);
+	cr_expect_eq(owner_bytes, 0);
+}
+
+Test(feed, more_environments_than_numbers_are_no_trouble)
+{
+	struct help_token other;
+	char env[8];
+
+	help_table_new(&t, 400);
+	open_feed(&feed, &t);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(env, sizeof(env), "e%u", i);
+		help_token_make(&other, env);
+		commit_one(create(&other, 0, ""));
+		cr_expect_eq(help_word(&t, &other), JT_VALID);
+	}
+	expect_health(JT_HEALTH_OK);
+	commit_one(revoke(&other));
+	cr_expect_eq(help_word(&t, &other), JT_REVOKED);
+}

@@ -1,0 +1,547 @@
+/* keeper_control: the words of an admin tool, and when they are answered. */
+#include "sidecar/control.h"
+
+#include "tests/help_table.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define S 1000000000ull
+
+static struct help_table t;
+static struct jt_feed feed;
+static struct jt_controls controls;
+static struct help_token token;
+static struct sockaddr_un address;
+static uint64_t now = 1000 * S;
+static int listener;
+
+static void status(void *ctx, char *buf, size_t max)
+{
+	snprintf(buf, max, "{\"ctx\":\"%s\"}", (const char *)ctx);
+}
+
+static void commit(struct jt_record r)
+{
+	struct jt_journal j;
+
+	cr_assert_eq(
+		jt_journal_open_write(&j, &help_io, HELP_DIR, 50, &help_fault),
+		0);
+	cr_assert_eq(jt_journal_append(&j, &r, 1, &help_fault), 0);
+	jt_journal_close(&j);
+}
+
+static void commit_token(struct help_token *tk)
+{
+	struct jt_record r = {.type = JT_REC_CREATE, .env = "live"};
+
+	help_token_make(tk, "live");
+	memcpy(r.token.id, tk->text, JT_ID_BYTES);
+	jt_token_digest((const uint8_t *)tk->text, r.token.digest);
+	r.token.expires_s = HELP_LATER_S;
+	commit(r);
+}
+
+static void commit_plan(uint16_t number)
+{
+	commit((struct jt_record){.type = JT_REC_PLAN,
+				  .plan = {number, {0}, number, S, 5, {0}}});
+}
+
+static void listen_somewhere(void)
+{
+	address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(address.sun_path + 1, 100, "jeton-control-%d", getpid());
+	listener =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cr_assert(
+		!bind(listener, (struct sockaddr *)&address, sizeof(address)));
+	cr_assert(!listen(listener, 100));
+}
+
+static void start(void)
+{
+	static char ctx[] = "mine";
+	struct jt_journal j;
+
+	help_quiet();
+	help_journal_new(0);
+	help_table_new(&t, 64);
+	cr_assert_eq(jt_journal_open(&j, &help_io, HELP_DIR, &help_fault), 0);
+	cr_assert_eq(jt_feed_init(&feed, HELP_DIR, &j, &t.maps), 0);
+	listen_somewhere();
+	jt_controls_init(&controls, listener, &feed, status, ctx);
+}
+
+TestSuite(keeper_control, .init = start);
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert(!connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	return fd;
+}
+
+/* One turn of the keeper's loop. */
+static void turn(void)
+{
+	while (jt_feed_step(&feed))
+		;
+	jt_controls_run(&controls, now);
+}
+
+static void say(int fd, const char *text)
+{
+	ssize_t n = (ssize_t)strlen(text);
+
+	cr_assert_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+/* What was answered so far; "" nothing, "(closed)" the end. */
+static const char *heard(int fd)
+{
+	static char text[JT_CONTROL_LINE + 1];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return "(closed)";
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static const char *ask(int fd, const char *text)
+{
+	say(fd, text);
+	turn();
+	return heard(fd);
+}
+
+static void expect(int fd, const char *text, const char *want)
+{
+	const char *got = ask(fd, text);
+
+	cr_expect_str_eq(got, want, "%s -> %s", text, got);
+}
+
+static void expect_error(int fd, const char *text, const char *word)
+{
+	const char *got = ask(fd, text);
+	char want[32];
+
+	snprintf(want, sizeof(want), "ERR %s ", word);
+	cr_expect(!strncmp(got, want, strlen(want)), "%s -> %s", text, got);
+	cr_expect_eq(strcspn(got, "\n") + 1, strlen(got), "one line");
+}
+
+Test(keeper_control, sync_of_what_is_in_force_is_answered)
+{
+	int fd = dial();
+
+	expect(fd, "SYNC 0\n", "OK 0\n");
+	commit_token(&token);
+	expect(fd, "SYNC 1\n", "OK 1\n");
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	commit_plan(1);
+	expect(fd, "SYNC 1\n", "OK 2\n");
+	expect(fd, "SYNC 2\n", "OK 2\n");
+}
+
+Test(keeper_control, sync_waits_for_what_is_not_in_force)
+{
+	int fd = dial(), other = dial();
+
+	expect(fd, "SYNC 2\n", "");
+	cr_expect(jt_controls_waiting(&controls));
+	commit_token(&token);
+	turn();
+	cr_expect_str_eq(heard(fd), "");
+	expect(other, "SYNC 1\n", "OK 1\n");
+	commit_plan(1);
+	turn();
+	cr_expect_str_eq(heard(fd), "OK 2\n");
+	cr_expect_not(jt_controls_waiting(&controls));
+}
+
+Test(keeper_control, wait_ends_at_its_time)
+{
+	int fd = dial();
+
+	expect(fd, "SYNC 9\n", "");
+	now += JT_CONTROL_WAIT_NS;
+	turn();
+	cr_expect_str_eq(heard(fd), "");
+	now++;
+	expect_error(fd, "", "TIMEOUT");
+	cr_expect_not(jt_controls_waiting(&controls));
+	expect(fd, "SYNC 0\n", "OK 0\n");
+}
+
+Test(keeper_control, every_word_waits_for_its_number)
+{
+	static const char *const lines[] = {"SYNC 1\n", "FIT 1 1 1 1\n",
+					    "PLAN 1 5 5 5\n"};
+	int fds[3];
+
+	for (unsigned i = 0; i < 3; i++) {
+		fds[i] = dial();
+		expect(fds[i], lines[i], "");
+	}
+	commit_token(&token);
+	turn();
+	cr_expect_str_eq(heard(fds[0]), "OK 1\n");
+	cr_expect_str_eq(heard(fds[1]), "OK\n");
+	cr_expect_str_eq(heard(fds[2]), "OK 0 1\n");
+}
+
+Test(keeper_control, fit_is_refused_when_there_is_no_room)
+{
+	int fd = dial();
+
+	expect(fd, "FIT 0 64 65535 1000\n", "OK\n");
+	expect_error(fd, "FIT 0 65 0 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 65536 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 0 10000000\n", "FULL");
+	expect_error(fd, "FIT 0 18446744073709551615 0 0\n", "FULL");
+	commit_token(&token);
+	expect_error(fd, "FIT 1 64 0 0\n", "FULL");
+	expect(fd, "FIT 1 63 0 0\n", "OK\n");
+}
+
+Test(keeper_control, plan_gives_its_number_and_the_next)
+{
+	int fd = dial();
+
+	expect(fd, "PLAN 0 1 1000000000 5\n", "OK 0 1\n");
+	commit_plan(1);
+	commit_plan(2);
+	expect(fd, "PLAN 2 1 1000000000 5\n", "OK 1 3\n");
+	expect(fd, "PLAN 2 2 1000000000 5\n", "OK 2 3\n");
+	expect(fd, "PLAN 2 2 1000000000 6\n", "OK 0 3\n");
+	feed.n_plans = 65535;
+	expect_error(fd, "PLAN 2 7 7 7\n", "FULL");
+	expect(fd, "PLAN 2 2 1000000000 5\n", "OK 2 0\n");
+}
+
+Test(keeper_control, look_tells_what_is_known)
+{
+	struct help_token other;
+	char line[64];
+	int fd = dial();
+
+	help_token_make(&other, "live");
+	commit_plan(1);
+	commit_token(&token);
+	turn();
+	help_word(&t, &token);
+	snprintf(line, sizeof(line), "LOOK %.24s\n", token.text);
+	expect(fd, line, "OK 2 2 0 1 0 1800000000\n");
+	snprintf(line, sizeof(line), "LOOK %.24s\n", other.text);
+	expect_error(fd, line, "NOTFOUND");
+	expect_error(fd, "LOOK ________________________\n", "NOTFOUND");
+}
+
+Test(keeper_control, status_is_one_line)
+{
+	int fd = dial();
+
+	expect(fd, "STATUS\n", "OK {\"ctx\":\"mine\"}\n");
+	expect_error(fd, "STATUS please\n", "USAGE");
+}
+
+Test(keeper_control, rubbish_is_answered_with_the_words)
+{
+	static const char *const bad[] = {
+		"\n",
+		"HELLO\n",
+		"sync 1\n",
+		"SYNC\n",
+		"SYNC \n",
+		"SYNC x\n",
+		"SYNC -1\n",
+		"SYNC +1\n",
+		"SYNC  1\n",
+		"SYNC 1 \n",
+		"SYNC 1 2\n",
+		"SYNC 1x\n",
+		"SYNC 0x1\n",
+		"SYNC 1\r\n",
+		"SYNC\t1\n",
+		" SYNC 1\n",
+		"SYNCS 1\n",
+		"SYNC 18446744073709551616\n",
+		"SYNC 99999999999999999999999\n",
+		"FIT 1 2 3\n",
+		"FIT 0 1 2 3 4\n",
+		"FIT 0 1 2 -3\n",
+		"PLAN\n",
+		"PLAN 0 1 2\n",
+		"LOOK\n",
+		"LOOK \n",
+		"LOOK short\n",
+		"LOOK 0123456789012345678901234\n",
+		"LOOK0123456789012345678901234\n",
+		"GET / HTTP/1.1\n",
+	};
+	int fd = dial();
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_error(fd, bad[i], "USAGE");
+	expect(fd, "SYNC 0\n", "OK 0\n");
+}
+
+Test(keeper_control, byte_0_does_not_end_a_line)
+{
+	int fd = dial();
+
+	cr_assert_eq(send(fd, "SYNC 0\0junk\n", 12, 0), 12);
+	expect_error(fd, "", "USAGE");
+}
+
+Test(keeper_control, line_may_come_in_pieces)
+{
+	static const char line[] = "SYNC 0\n";
+	char piece[2] = "";
+	int fd = dial();
+
+	for (unsigned i = 0; i + 1 < sizeof(line) - 1; i++) {
+		piece[0] = line[i];
+		expect(fd, piece, "");
+	}
+	expect(fd, "\n", "OK 0\n");
+	say(fd, "SYNC 0\nSYN");
+	expect(fd, "", "OK 0\n");
+	expect(fd, "C 0\n", "OK 0\n");
+}
+
+Test(keeper_control, lines_at_once_are_answered_in_order)
+{
+	int fd = dial();
+
+	expect(fd, "SYNC 0\nFIT 0 1 1 1\nSTATUS\nPLAN 0 1 1 1\n",
+	       "OK 0\nOK\nOK {\"ctx\":\"mine\"}\nOK 0 1\n");
+}
+
+Test(keeper_control, line_behind_one_that_waits_waits, .timeout = 5)
+{
+	int fd = dial();
+
+	expect(fd, "SYNC 1\nSTATUS\n", "");
+	commit_token(&token);
+	turn();
+	cr_expect_str_eq(heard(fd), "OK 1\nOK {\"ctx\":\"mine\"}\n");
+}
+
+Test(keeper_control, many_lines_at_once_are_all_answered)
+{
+	char text[700 * 7 + 1];
+	unsigned n = 0;
+	int fd = dial();
+
+	for (unsigned i = 0; i < 700; i++)
+		memcpy(text + i * 7, "SYNC 0\n", 8);
+	say(fd, text);
+	for (unsigned i = 0; i < 700 && n < 700 * 5; i++) {
+		turn();
+		n += (unsigned)strlen(heard(fd));
+	}
+	cr_expect_eq(n, 700 * 5);
+}
+
+Test(keeper_control, endless_line_is_closed)
+{
+	char text[JT_CONTROL_LINE + 1];
+	const char *got;
+	int fd = dial();
+
+	memset(text, 'S', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	got = ask(fd, text);
+	cr_expect(!strcmp(got, "(closed)") || !strncmp(got, "ERR USAGE ", 10),
+		  "%s", got);
+	turn();
+	if (strcmp(got, "(closed)"))
+		cr_expect_str_eq(heard(fd), "(closed)");
+	expect(dial(), "SYNC 0\n", "OK 0\n");
+}
+
+Test(keeper_control, longest_fitting_line_is_answered)
+{
+	char text[257];
+	int fd = dial();
+
+	memset(text, 'S', sizeof(text));
+	text[254] = '\n';
+	text[255] = '\0';
+	expect_error(fd, text, "USAGE");
+	expect(fd, "SYNC 0\n", "OK 0\n");
+}
+
+/* ---- health ---- */
+
+Test(keeper_control, nothing_is_promised_while_health_is_red)
+{
+	static const char *const lines[] = {"SYNC 1\n", "SYNC 0\n",
+					    "FIT 0 0 0 0\n", "PLAN 0 1 1 1\n"};
+	int fd = dial(), waiting = dial(), right;
+
+	commit_token(&token);
+	expect(fd, "SYNC 1\n", "OK 1\n");
+	expect(waiting, "SYNC 5\n", "");
+	right = disk_find(&help_disk, "journal");
+	disk_change(&help_disk, "", -1, "journal");
+	for (unsigned i = 0; i < 4; i++)
+		expect_error(fd, lines[i], "RED");
+	expect_error(waiting, "", "RED");
+	expect(fd, "STATUS\n", "OK {\"ctx\":\"mine\"}\n");
+	disk_change(&help_disk, "journal", right, "");
+	expect(fd, "SYNC 1\n", "OK 1\n");
+}
+
+Test(keeper_control, change_that_was_not_flushed_is_not_acknowledged)
+{
+	int fd = dial();
+
+	commit_token(&token);
+	expect(fd, "SYNC 1\n", "OK 1\n");
+	commit_plan(1);
+	help_io_plan((struct help_plan){
+		.fail_at = 1, .error = EIO, .kinds = 1u << CALL_DATASYNC});
+	for (unsigned i = 0; i < 3; i++) {
+		expect_error(fd, "SYNC 2\n", "RED");
+		expect_error(fd, "SYNC 1\n", "RED");
+	}
+}
+
+/* ---- connections ---- */
+
+static unsigned n_open(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
+		n += controls.clients[i].fd >= 0;
+	return n;
+}
+
+Test(keeper_control, client_that_hangs_up_is_forgotten)
+{
+	int fd = dial(), waiting = dial();
+
+	expect(fd, "SYNC 0\n", "OK 0\n");
+	expect(waiting, "SYNC 9\n", "");
+	cr_expect_eq(n_open(), 2);
+	close(fd);
+	turn();
+	cr_expect_eq(n_open(), 1);
+	close(waiting);
+	turn();
+	cr_expect_eq(n_open(), 0);
+	cr_expect_not(jt_controls_waiting(&controls));
+}
+
+Test(keeper_control, silent_client_is_closed_at_its_time)
+{
+	int fd = dial();
+
+	turn();
+	now += JT_CONTROL_SILENT_NS;
+	turn();
+	cr_expect_str_eq(heard(fd), "");
+	now++;
+	turn();
+	cr_expect_str_eq(heard(fd), "(closed)");
+	cr_expect_eq(n_open(), 0);
+}
+
+/* Readable or gone descriptors of which poll() would tell without end. */
+static unsigned n_ready(void)
+{
+	struct pollfd fds[JT_CONTROLS_MAX + 1];
+	unsigned n = jt_controls_poll(&controls, fds);
+
+	cr_assert_leq(n, JT_CONTROLS_MAX + 1);
+	return (unsigned)poll(fds, n, 0);
+}
+
+Test(keeper_control, nothing_to_do_is_nothing_to_poll_for)
+{
+	int fd = dial();
+
+	cr_expect_eq(n_ready(), 1, "a newcomer");
+	turn();
+	cr_expect_eq(n_ready(), 0);
+	say(fd, "SYNC 1\n");
+	cr_expect_eq(n_ready(), 1);
+	turn();
+	say(fd, "STATUS\n");
+	cr_expect_eq(n_ready(), 0, "not read while the first one waits");
+	close(fd);
+	turn();
+	turn();
+	cr_expect_eq(n_ready(), 0, "the keeper would spin");
+}
+
+Test(keeper_control, newcomer_beyond_the_places_waits_quietly)
+{
+	int fds[JT_CONTROLS_MAX], late;
+
+	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++) {
+		fds[i] = dial();
+		expect(fds[i], "SYNC 9\n", "");
+	}
+	late = dial();
+	expect(late, "STATUS\n", "");
+	cr_expect_eq(n_open(), JT_CONTROLS_MAX);
+	cr_expect_eq(n_ready(), 0, "the keeper would spin");
+	close(fds[3]);
+	turn();
+	turn();
+	cr_expect_str_eq(heard(late), "OK {\"ctx\":\"mine\"}\n");
+}
+
+Test(keeper_control, many_come_and_go)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		int fd = dial();
+
+		expect(fd, "SYNC 0\n", "OK 0\n");
+		close(fd);
+	}
+	turn();
+	cr_expect_eq(n_open(), 0);
+}
+
+Test(keeper_control, client_that_does_not_read_is_dropped)
+{
+	char text[1001];
+	int fd = dial(), other = dial();
+
+	for (unsigned i = 0; i < 1000; i += 5)
+		memcpy(text + i, "SYNC\n", 6);
+	for (unsigned i = 0; i < 2000 && n_open() != 1; i++) {
+		if (send(fd, text, 1000, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		    errno == EPIPE)
+			break;
+		turn();
+	}
+	cr_expect_eq(n_open(), 1);
+	expect(other, "SYNC 0\n", "OK 0\n");
+}
+
+Test(keeper_control, deinit_closes_all)
+{
+	int fd = dial(), other = dial();
+
+	expect(fd, "SYNC 9\n", "");
+	turn();
+	jt_controls_deinit(&controls);
+	cr_expect_str_eq(heard(fd), "(closed)");
+	cr_expect_str_eq(heard(other), "(closed)");
+}

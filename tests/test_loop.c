@@ -1,0 +1,399 @@
+/* loop: a real ring; every operation ends exactly once, whatever happens. */
+#include "sidecar/loop.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct jt_loop loop;
+static int pair[2];
+static char buf[4096];
+
+static void start(void)
+{
+	int rc = jt_loop_init(&loop, 100);
+
+	if (rc == -EPERM || rc == -ENOSYS)
+		cr_skip_test("%s", jt_loop_why(rc));
+	cr_assert_eq(rc, 0, "%s", jt_loop_why(rc));
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+}
+
+static void stop(void)
+{
+	jt_loop_deinit(&loop);
+}
+
+TestSuite(loop, .init = start, .fini = stop);
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Wait until N operations have ended; more within a short time is a fault. */
+static void collect(struct jt_event *events, unsigned n)
+{
+	struct jt_event extra[8];
+	unsigned got = 0;
+
+	for (unsigned tries = 0; got < n && tries < 200; tries++) {
+		cr_assert_eq(jt_loop_wait(&loop, 50), 0);
+		got += jt_loop_take(&loop, events + got, n - got);
+	}
+	cr_assert_eq(got, n, "%u of %u ended", got, n);
+	cr_assert_eq(jt_loop_wait(&loop, 5), 0);
+	cr_assert_eq(jt_loop_take(&loop, extra, 8), 0, "one ended twice");
+}
+
+static struct jt_event collect_one(void)
+{
+	struct jt_event e;
+
+	collect(&e, 1);
+	return e;
+}
+
+static void expect_nothing(void)
+{
+	struct jt_event e;
+
+	cr_assert_eq(jt_loop_wait(&loop, 5), 0);
+	cr_assert_eq(jt_loop_take(&loop, &e, 1), 0);
+}
+
+Test(loop, user_data_goes_round)
+{
+	static const uint32_t slots[] = {0, 1, 0x7fffff, 0xffffff};
+	static const uint32_t generations[] = {0, 1, 0x80000000, UINT32_MAX};
+
+	for (unsigned s = 0; s < 4; s++) {
+		for (unsigned g = 0; g < 4; g++) {
+			struct jt_event e;
+
+			jt_loop_send(
+				&loop, pair[0], "x", 1,
+				jt_user(slots[s], generations[g], JT_OP_SEND));
+			e = collect_one();
+			cr_expect_eq(e.slot, slots[s]);
+			cr_expect_eq(e.generation, generations[g]);
+			cr_expect_eq(e.op, JT_OP_SEND);
+			cr_expect_eq(e.result, 1);
+		}
+	}
+}
+
+Test(loop, slot_generation_and_operation_do_not_mix)
+{
+	cr_expect_eq(jt_user(0xffffff, 0, 0), 0xffffff0000000000ull);
+	cr_expect_eq(jt_user(0, UINT32_MAX, 0), 0x000000ffffffff00ull);
+	cr_expect_eq(jt_user(0, 0, JT_OP_READ), (uint64_t)JT_OP_READ);
+	cr_expect_eq(jt_user(0x1000001, 0, JT_OP_RECV),
+		     jt_user(1, 0, JT_OP_RECV), "24 bits of slot");
+}
+
+Test(loop, receive_ends_when_bytes_come)
+{
+	struct jt_event e;
+
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), 1);
+	expect_nothing();
+	cr_assert_eq(write(pair[1], "hello", 5), 5);
+	e = collect_one();
+	cr_expect_eq(e.op, JT_OP_ACCEPT, "1, as was given");
+	cr_expect_eq(e.result, 5);
+	cr_expect_arr_eq(buf, "hello", 5);
+	cr_assert_eq(write(pair[1], "more", 4), 4);
+	expect_nothing(); /* not asked for */
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), 1);
+	cr_expect_eq(collect_one().result, 4);
+}
+
+Test(loop, wait_returns_at_its_timeout)
+{
+	double from = now_s();
+
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), 1);
+	cr_assert_eq(jt_loop_wait(&loop, 50), 0);
+	cr_expect_geq(now_s() - from, 0.045);
+	cr_expect_lt(now_s() - from, 1.0);
+	from = now_s();
+	cr_assert_eq(jt_loop_wait(&loop, 0), 0);
+	cr_expect_lt(now_s() - from, 0.5);
+}
+
+Test(loop, closed_peer_ends_receive_with_0_and_send_with_epipe)
+{
+	struct jt_event e[2];
+
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), 1);
+	expect_nothing();
+	close(pair[1]);
+	cr_expect_eq(collect_one().result, 0);
+	jt_loop_send(&loop, pair[0], "x", 1, 2);
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), 3);
+	collect(e, 2);
+	for (unsigned i = 0; i < 2; i++)
+		cr_expect_eq(e[i].result, e[i].op == 2 ? -EPIPE : 0,
+			     "and no SIGPIPE");
+}
+
+Test(loop, cancel_ends_itself_and_all_on_the_descriptor)
+{
+	static char big[4 << 20];
+	struct jt_event e[3];
+	unsigned seen = 0;
+
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf),
+		     jt_user(1, 1, JT_OP_RECV));
+	jt_loop_send(&loop, pair[0], big, sizeof(big),
+		     jt_user(1, 1, JT_OP_SEND));
+	cr_assert_eq(jt_loop_wait(&loop, 5), 0);
+	while (jt_loop_take(&loop, e, 1)) { /* a short send is an end, too */
+		cr_assert_eq(e[0].op, JT_OP_SEND);
+		jt_loop_send(&loop, pair[0], big, sizeof(big),
+			     jt_user(1, 1, JT_OP_SEND));
+		cr_assert_eq(jt_loop_wait(&loop, 5), 0);
+	}
+	jt_loop_cancel(&loop, pair[0], jt_user(1, 1, JT_OP_CANCEL));
+	collect(e, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		seen |= 1u << e[i].op;
+		cr_expect_eq(e[i].slot, 1);
+		if (e[i].op == JT_OP_CANCEL)
+			cr_expect_geq(e[i].result, 0);
+		else
+			cr_expect_lt(e[i].result, 1);
+	}
+	cr_expect_eq(seen,
+		     1u << JT_OP_RECV | 1u << JT_OP_SEND | 1u << JT_OP_CANCEL);
+}
+
+Test(loop, cancel_of_nothing_ends, .timeout = 5)
+{
+	struct jt_event e;
+
+	jt_loop_cancel(&loop, pair[0], 9);
+	e = collect_one();
+	cr_expect_leq(e.result, 0);
+}
+
+Test(loop, cancel_leaves_other_descriptors_alone)
+{
+	struct jt_event e;
+	int other[2];
+
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, other));
+	jt_loop_recv(&loop, other[0], buf, sizeof(buf), 7);
+	expect_nothing();
+	jt_loop_cancel(&loop, pair[0], 9);
+	e = collect_one();
+	cr_expect_eq((int)e.op, 9);
+	cr_assert_eq(write(other[1], "x", 1), 1);
+	e = collect_one();
+	cr_expect_eq((int)e.op, 7);
+	cr_expect_eq(e.result, 1);
+}
+
+Test(loop, shutdown_ends_a_receive)
+{
+	struct jt_event e[2];
+
+	jt_loop_recv(&loop, pair[0], buf, sizeof(buf), JT_OP_RECV);
+	expect_nothing();
+	shutdown(pair[0], SHUT_RDWR);
+	jt_loop_cancel(&loop, pair[0], JT_OP_CANCEL);
+	collect(e, 2);
+	cr_expect_neq((int)e[0].op, (int)e[1].op);
+}
+
+Test(loop, wake_up_counter_is_read)
+{
+	uint64_t count = 0, three = 3;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	jt_loop_read(&loop, fd, &count, sizeof(count), JT_OP_READ);
+	expect_nothing();
+	cr_assert_eq(write(fd, &three, 8), 8);
+	cr_expect_eq(collect_one().result, 8);
+	cr_expect_eq(count, 3);
+}
+
+Test(loop, bad_descriptor_is_an_event_and_not_a_failure)
+{
+	struct jt_event e[3];
+
+	jt_loop_recv(&loop, 4711, buf, 1, JT_OP_RECV);
+	jt_loop_send(&loop, 4711, buf, 1, JT_OP_SEND);
+	jt_loop_accept(&loop, 4711, JT_OP_ACCEPT);
+	collect(e, 3);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect_eq(e[i].result, -EBADF);
+}
+
+static int listener(struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(address->sun_path + 1, 100, "jeton-loop-%d", getpid());
+	cr_assert(!bind(fd, (struct sockaddr *)address, sizeof(*address)));
+	cr_assert(!listen(fd, 8));
+	return fd;
+}
+
+Test(loop, accept_gives_one_connection_each)
+{
+	struct sockaddr_un address;
+	int fd = listener(&address), client;
+	struct jt_event e;
+
+	for (unsigned i = 0; i < 3; i++) {
+		jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+		expect_nothing();
+		client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		cr_assert(!connect(client, (struct sockaddr *)&address,
+				   sizeof(address)));
+		e = collect_one();
+		cr_assert_gt(e.result, 2);
+		cr_assert_eq(write(client, "x", 1), 1);
+		cr_expect_eq(read(e.result, buf, 1), 1);
+	}
+}
+
+Test(loop, cancelled_accept_ends)
+{
+	struct sockaddr_un address;
+	int fd = listener(&address);
+	struct jt_event e[2];
+
+	jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+	expect_nothing();
+	jt_loop_cancel(&loop, fd, JT_OP_CANCEL);
+	collect(e, 2);
+	for (unsigned i = 0; i < 2; i++)
+		if (e[i].op == JT_OP_ACCEPT)
+			cr_expect_eq(e[i].result, -ECANCELED);
+}
+
+#define MANY 3000u
+
+/* Far more than the submission queue holds, asked for before any wait. */
+Test(loop, more_operations_than_entries_all_end_once, .timeout = 20)
+{
+	static struct jt_event events[MANY];
+	static uint8_t seen[MANY];
+	static uint64_t ones[MANY];
+	int fd = eventfd(MANY, EFD_CLOEXEC | EFD_SEMAPHORE);
+	struct jt_loop big;
+
+	stop();
+	cr_assert_eq(jt_loop_init(&big, MANY), 0);
+	loop = big;
+	for (unsigned i = 0; i < MANY; i++)
+		jt_loop_read(&loop, fd, &ones[i], 8,
+			     jt_user(i, i * 7, JT_OP_READ));
+	collect(events, MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		cr_assert_lt(events[i].slot, MANY);
+		cr_assert_eq(events[i].generation, events[i].slot * 7);
+		cr_assert_eq(events[i].result, 8);
+		cr_assert_eq(ones[i], 1);
+		cr_assert_eq(seen[events[i].slot]++, 0, "twice");
+	}
+}
+
+#define SOCKETS 700u
+
+Test(loop, more_sockets_waiting_than_entries, .timeout = 20)
+{
+	static struct jt_event events[2 * SOCKETS];
+	static int fds[SOCKETS][2];
+	unsigned received = 0, cancels = 0;
+	struct jt_loop big;
+
+	stop();
+	cr_assert_eq(jt_loop_init(&big, 3 * SOCKETS), 0);
+	loop = big;
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds[i]));
+		jt_loop_recv(&loop, fds[i][0], &buf[i], 1,
+			     jt_user(i, 0, JT_OP_RECV));
+	}
+	expect_nothing();
+	for (unsigned i = 0; i < SOCKETS; i++) {
+		if (i % 2)
+			cr_assert_eq(write(fds[i][1], "x", 1), 1);
+		jt_loop_cancel(&loop, fds[i][0], jt_user(i, 0, JT_OP_CANCEL));
+	}
+	collect(events, 2 * SOCKETS);
+	for (unsigned i = 0; i < 2 * SOCKETS; i++) {
+		cancels += events[i].op == JT_OP_CANCEL;
+		received += events[i].op == JT_OP_RECV && events[i].result == 1;
+	}
+	cr_expect_eq(cancels, SOCKETS);
+	cr_expect_leq(received, SOCKETS / 2);
+}
+
+Test(loop, take_gives_as_many_as_asked_and_the_rest_later)
+{
+	struct jt_event e[10];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 10; i++)
+		jt_loop_send(&loop, pair[0], "x", 1, i);
+	cr_assert_eq(jt_loop_wait(&loop, 50), 0);
+	while (jt_loop_take(&loop, &e[n], 1)) {
+		cr_assert_lt(n, 10);
+		cr_expect_eq((unsigned)e[n].op, n);
+		n++;
+	}
+	cr_expect_eq(n, 10);
+}
+
+Test(loop, late_completion_bears_its_old_generation)
+{
+	struct jt_event e;
+
+	jt_loop_recv(&loop, pair[0], buf, 1, jt_user(3, 8, JT_OP_RECV));
+	expect_nothing();
+	/* the slot's next tenant, on another descriptor */
+	jt_loop_send(&loop, pair[1], "x", 1, jt_user(3, 9, JT_OP_SEND));
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(jt_loop_wait(&loop, 50), 0);
+		while (jt_loop_take(&loop, &e, 1))
+			cr_expect_eq(e.generation, e.op == JT_OP_RECV ? 8 : 9);
+	}
+}
+
+Test(loop, more_in_flight_than_a_ring_can_hold_is_refused)
+{
+	struct jt_loop big;
+
+	cr_expect_eq(jt_loop_init(&big, 65537), -E2BIG);
+	cr_expect_eq(jt_loop_init(&big, UINT32_MAX), -E2BIG);
+}
+
+Test(loop, every_refusal_says_what_to_do)
+{
+	static const int errors[] = {EPERM,  ENOSYS, ENOMEM, EOPNOTSUPP,
+				     EINVAL, EMFILE, ENFILE, EIO};
+
+	for (unsigned i = 0; i < 8; i++) {
+		const char *why = jt_loop_why(-errors[i]);
+
+		cr_assert_not_null(why);
+		cr_expect_gt(strlen(why), 20);
+		cr_expect_null(strchr(why, '\n'));
+	}
+}

@@ -1,0 +1,785 @@
+/* verify: every word, the order in which they are decided, what is written. */
+#include "shm/verify.h"
+
+#include "shm/meter.h"
+#include "tests/help_table.h"
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define S 1000000000ull
+
+static struct help_table t;
+static struct help_token token;
+
+static void start(void)
+{
+	help_table_new(&t, 256);
+	cr_assert_eq(jt_table_put_plan(&t.maps, 1, S, 5), 0);
+	help_issue(&t, &token);
+}
+
+TestSuite(verify, .init = start);
+
+static struct jt_bytes bytes(const char *text)
+{
+	return (struct jt_bytes){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+static struct jt_verdict verify(const struct jt_ask *ask)
+{
+	return help_verify(&t, ask, help_now());
+}
+
+static struct jt_verdict verify_text(const char *text)
+{
+	const struct jt_ask ask = {.token = bytes(text), .cost = 1};
+
+	return verify(&ask);
+}
+
+/* A new token from an entry that CHANGE has changed. */
+static struct help_token issue(void (*change)(struct jt_entry *e))
+{
+	struct help_token made;
+	struct jt_entry e;
+
+	help_token_make(&made, "live");
+	e = help_entry(&t, &made);
+	change(&e);
+	help_put(&t, &made, &e);
+	return made;
+}
+
+static void limited(struct jt_entry *e)
+{
+	e->plan = 1;
+}
+
+static void expect_unknown(const struct jt_verdict *v, enum jt_word word)
+{
+	cr_expect_eq(v->word, word, "%s", jt_word_name(v->word));
+	cr_expect_null(v->id);
+	cr_expect_eq(v->notes, 0);
+	cr_expect_eq(v->expires_in_s, 0);
+	cr_expect_eq(v->limit, -1);
+	cr_expect_eq(v->remaining, -1);
+	cr_expect_eq(v->reset_ms, 0);
+	cr_expect_eq(v->retry_after_ms, 0);
+	cr_expect_eq(v->owner.bytes, 0);
+	cr_expect_eq(v->scope.bytes, 0);
+}
+
+Test(verify, words_have_their_names_and_statuses)
+{
+	cr_expect_str_eq(jt_word_name(JT_LOADING), "LOADING");
+	cr_expect_str_eq(jt_word_name(JT_WRONG_ENVIRONMENT),
+			 "WRONG_ENVIRONMENT");
+	cr_expect_str_eq(jt_word_name(JT_VALID), "VALID");
+	cr_expect_eq(jt_word_status(JT_LOADING), 503);
+	cr_expect_eq(jt_word_status(JT_UNKNOWN), 401);
+	cr_expect_eq(jt_word_status(JT_INSUFFICIENT_SCOPE), 403);
+	cr_expect_eq(jt_word_status(JT_RATE_LIMITED), 429);
+	cr_expect_eq(jt_word_status(JT_VALID), 200);
+}
+
+Test(verify, valid_one_is_described)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_verdict v = verify(&ask);
+
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.id, (const uint8_t *)token.text);
+	cr_expect_eq(v.expires_in_s, HELP_LATER_S - HELP_NOW_S);
+	cr_expect_eq(v.notes, 0);
+	cr_expect_eq(v.limit, -1);
+	cr_expect_eq(v.remaining, -1);
+	cr_expect_eq(v.reset_ms, 0);
+	cr_expect_eq(v.retry_after_ms, 0);
+	cr_expect_eq(v.owner.bytes, 0);
+	cr_expect_eq(help_meter(&t, &token)->uses, 1);
+	cr_expect_eq(help_meter(&t, &token)->last_use_s, HELP_NOW_S);
+}
+
+static uint32_t owner_at;
+
+static void owned(struct jt_entry *e)
+{
+	e->owner = owner_at;
+}
+
+Test(verify, owner_is_named)
+{
+	struct help_token mine;
+	struct jt_verdict v;
+
+	jt_table_put_owner(&t.maps, (const uint8_t *)"bob", 3, &owner_at);
+	mine = issue(owned);
+	v = verify_text(mine.text);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_assert_eq(v.owner.bytes, 3);
+	cr_expect_arr_eq(v.owner.at, "bob", 3);
+}
+
+/* ---- not ours ---- */
+
+static void expect_text(const char *text, enum jt_word word)
+{
+	struct jt_verdict v = verify_text(text);
+
+	expect_unknown(&v, word);
+}
+
+Test(verify, values_that_are_no_tokens_are_told_apart)
+{
+	char text[80];
+
+	expect_text("", JT_MISSING);
+	expect_text("hello", JT_MALFORMED);
+	expect_text("0123456789012345678901234567890123456789"
+		    "012345678901234567890123",
+		    JT_MALFORMED);
+	snprintf(text, sizeof(text), "%s\n", token.text);
+	expect_text(text, JT_WHITESPACE);
+	snprintf(text, sizeof(text), " %s", token.text);
+	expect_text(text, JT_WHITESPACE);
+	snprintf(text, sizeof(text), "%.63s", token.text);
+	expect_text(text, JT_MALFORMED);
+	snprintf(text, sizeof(text), "%sx", token.text);
+	expect_text(text, JT_MALFORMED);
+	strcpy(text, token.text);
+	text[60] = text[60] == 'x' ? 'y' : 'x';
+	expect_text(text, JT_MISTYPED);
+}
+
+Test(verify, value_that_was_never_issued_is_unknown)
+{
+	struct help_token other;
+
+	for (unsigned i = 0; i < 100; i++) {
+		help_token_make(&other, "live");
+		expect_text(other.text, JT_UNKNOWN);
+	}
+}
+
+/* Make the last six characters those that belong to the others. */
+static void put_checksum(char text[JT_TOKEN_BYTES])
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz";
+	uint32_t sum = XXH32(text, 58, 0);
+
+	for (unsigned i = 63; i >= 58; i--, sum /= 62)
+		text[i] = digits[sum % 62];
+}
+
+Test(verify, right_id_with_another_secret_is_unknown)
+{
+	struct help_token other;
+
+	for (unsigned i = 0; i < 100; i++) {
+		help_token_make(&other, "live");
+		memcpy(other.text, token.text, JT_PUBLIC_BYTES);
+		put_checksum(other.text);
+		expect_text(other.text, JT_UNKNOWN);
+		other.text[63] = other.text[63] == 'x' ? 'y' : 'x';
+		expect_text(other.text, JT_MISTYPED);
+	}
+	cr_expect_eq(help_meter(&t, &token)->refusals, 0);
+}
+
+/* An imported value, say: found by its digest, so its checksum is no matter. */
+Test(verify, checksum_matters_only_when_nothing_was_found)
+{
+	struct help_token odd;
+	struct jt_entry e;
+
+	help_token_make(&odd, "live");
+	odd.text[63] = odd.text[63] == 'x' ? 'y' : 'x';
+	e = help_entry(&t, &odd);
+	help_put(&t, &odd, &e);
+	cr_expect_eq(verify_text(odd.text).word, JT_VALID);
+}
+
+/* ---- states ---- */
+
+Test(verify, revoked_and_suspended_are_told)
+{
+	jt_table_set_state(&t.maps, token.slot, JT_SLOT_SUSPENDED);
+	cr_expect_eq(help_word(&t, &token), JT_SUSPENDED);
+	jt_table_set_state(&t.maps, token.slot, JT_SLOT_ACTIVE);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	cr_expect_eq(help_meter(&t, &token)->refusals, 2);
+	cr_expect_eq(help_meter(&t, &token)->uses, 1);
+}
+
+Test(verify, expiry_is_the_first_second_refused)
+{
+	struct jt_now now = {HELP_LATER_S - 1, HELP_BOOT_NS};
+	struct jt_ask ask = help_ask(&token);
+	struct jt_verdict v = help_verify(&t, &ask, now);
+
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.expires_in_s, 1);
+	now.wall_s++;
+	v = help_verify(&t, &ask, now);
+	cr_expect_eq(v.word, JT_EXPIRED);
+	cr_expect_eq(v.expires_in_s, 0);
+	cr_expect_eq(v.id, (const uint8_t *)token.text);
+	now.wall_s = UINT64_MAX;
+	cr_expect_eq(help_verify(&t, &ask, now).word, JT_EXPIRED);
+	now.wall_s = 0;
+	cr_expect_eq(help_verify(&t, &ask, now).word, JT_VALID);
+}
+
+Test(verify, last_seven_days_are_noted)
+{
+	struct jt_now now = {HELP_LATER_S - JT_EXPIRING_S - 1, HELP_BOOT_NS};
+	struct jt_ask ask = help_ask(&token);
+
+	cr_expect_eq(help_verify(&t, &ask, now).notes, 0);
+	now.wall_s++;
+	cr_expect_eq(help_verify(&t, &ask, now).notes, JT_NOTE_EXPIRING);
+	now.wall_s = HELP_LATER_S - 1;
+	cr_expect_eq(help_verify(&t, &ask, now).notes, JT_NOTE_EXPIRING);
+	now.wall_s++;
+	cr_expect_eq(help_verify(&t, &ask, now).notes, 0);
+}
+
+Test(verify, old_value_is_noted)
+{
+	struct jt_slot *slot = help_slot(&t, token.slot);
+
+	slot->a = jt_word_a(1, JT_SLOT_ACTIVE, JT_SLOT_OLD_VALUE,
+			    (uint32_t)HELP_LATER_S);
+	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
+	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	cr_expect_eq(verify_text(token.text).word, JT_REVOKED);
+	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
+}
+
+Test(verify, environment_must_be_the_tokens_own)
+{
+	struct jt_ask ask = help_ask(&token);
+
+	ask.env = jt_env_word("live", 4);
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	ask.env = jt_env_word("test", 4);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = jt_env_word("liv", 3);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = 0;
+	ask.env_unknown = true;
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env_unknown = false;
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+}
+
+/* There are more environments than numbers for them. */
+Test(verify, environment_without_a_number_equals_none_that_is_asked_for)
+{
+	struct help_token other;
+	struct jt_entry e;
+	struct jt_ask ask;
+	char name[8];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		jt_table_env(&t.maps, jt_env_word(name, strlen(name)));
+	}
+	help_token_make(&other, "more");
+	e = help_entry(&t, &other);
+	help_put(&t, &other, &e);
+	cr_expect_eq(help_word(&t, &other), JT_VALID);
+	ask = help_ask(&other);
+	ask.env = jt_env_word("more", 4);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = jt_env_word("e1", 2);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+}
+
+Test(verify, scope_that_the_token_lacks_is_named)
+{
+	const struct jt_bytes scopes[2] = {bytes("read"), bytes("write")};
+	struct jt_ask ask = help_ask(&token);
+	struct jt_verdict v;
+
+	ask.n_scopes = 2;
+	ask.scopes = scopes;
+	v = verify(&ask);
+	cr_expect_eq(v.word, JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(v.notes, JT_NOTE_SCOPE);
+	cr_expect_eq(v.scope.at, scopes[0].at);
+	cr_expect_eq(v.scope.bytes, 4);
+}
+
+/* ---- limits ---- */
+
+Test(verify, rate_is_taken_and_told)
+{
+	struct help_token mine = issue(limited);
+	struct jt_verdict v;
+
+	for (unsigned i = 0; i < 5; i++) {
+		v = verify_text(mine.text);
+		cr_expect_eq(v.word, JT_VALID);
+		cr_expect_eq(v.limit, 5);
+		cr_expect_eq(v.remaining, 4 - (int64_t)i);
+		cr_expect_eq(v.reset_ms, 1000 * (i + 1));
+		cr_expect_eq(v.retry_after_ms, 0);
+	}
+	v = verify_text(mine.text);
+	cr_expect_eq(v.word, JT_RATE_LIMITED);
+	cr_expect_eq(v.limit, 5);
+	cr_expect_eq(v.remaining, 0);
+	cr_expect_eq(v.reset_ms, 5000);
+	cr_expect_eq(v.retry_after_ms, 1000);
+	cr_expect_eq(v.notes, 0);
+	cr_expect_eq(help_meter(&t, &mine)->uses, 5);
+	cr_expect_eq(help_meter(&t, &mine)->refusals, 1);
+}
+
+Test(verify, cost_is_spent_at_once_or_not_at_all)
+{
+	struct help_token mine = issue(limited);
+	struct jt_ask ask = help_ask(&mine);
+
+	ask.cost = 3;
+	cr_expect_eq(verify(&ask).remaining, 2);
+	cr_expect_eq(verify(&ask).word, JT_RATE_LIMITED);
+	cr_expect_eq(verify(&ask).retry_after_ms, 1000);
+	ask.cost = 2;
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	cr_expect_eq(help_meter(&t, &mine)->uses, 5);
+}
+
+Test(verify, cost_0_looks_only)
+{
+	struct help_token mine = issue(limited);
+	struct jt_ask ask = help_ask(&mine);
+	struct jt_meter before;
+	struct jt_verdict v;
+
+	ask.cost = 5;
+	verify(&ask);
+	ask.cost = 0;
+	memcpy(&before, help_meter(&t, &mine), sizeof(before));
+	v = verify(&ask);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.remaining, 0);
+	cr_expect_eq(v.reset_ms, 5000);
+	cr_expect_eq(v.retry_after_ms, 0);
+	cr_expect_arr_eq(&before, help_meter(&t, &mine), sizeof(before));
+}
+
+Test(verify, cost_above_the_burst_will_never_do)
+{
+	struct help_token mine = issue(limited);
+	struct jt_ask ask = help_ask(&mine);
+	struct jt_verdict v;
+
+	ask.cost = 6;
+	v = verify(&ask);
+	cr_expect_eq(v.word, JT_RATE_LIMITED);
+	cr_expect_eq(v.notes, JT_NOTE_NEVER);
+	cr_expect_eq(v.retry_after_ms, -1);
+	cr_expect_eq(v.limit, 5);
+	cr_expect_eq(v.remaining, 5);
+	ask.cost = UINT32_MAX;
+	cr_expect_eq(verify(&ask).notes, JT_NOTE_NEVER);
+	cr_expect_eq(help_meter(&t, &mine)->rate, 0);
+}
+
+static void unplanned(struct jt_entry *e)
+{
+	e->plan = 9;
+}
+
+Test(verify, plan_without_limits_denies)
+{
+	struct help_token mine = issue(unplanned);
+	struct jt_verdict v = verify_text(mine.text);
+
+	cr_expect_eq(v.word, JT_RATE_LIMITED);
+	cr_expect_eq(v.notes, JT_NOTE_NEVER);
+	cr_expect_eq(v.retry_after_ms, -1);
+	jt_table_put_plan(&t.maps, 9, UINT64_MAX, UINT64_MAX);
+	cr_expect_eq(verify_text(mine.text).word, JT_RATE_LIMITED);
+}
+
+Test(verify, meter_line_out_of_range_denies)
+{
+	help_slot(&t, token.slot)->b = jt_word_b(256, 0, 0);
+	cr_expect_neq(help_word(&t, &token), JT_VALID);
+	help_slot(&t, token.slot)->b = jt_word_b(UINT32_MAX, 1, 0);
+	cr_expect_neq(help_word(&t, &token), JT_VALID);
+	help_slot(&t, token.slot)->b = jt_word_b(255, 0, 0);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+}
+
+Test(verify, state_that_does_not_exist_denies)
+{
+	for (unsigned state = 0; state < 256; state++) {
+		help_slot(&t, token.slot)->a =
+			jt_word_a(1, (uint8_t)state, 0, (uint32_t)HELP_LATER_S);
+		cr_expect_eq(help_word(&t, &token) == JT_VALID,
+			     state == JT_SLOT_ACTIVE, "state %u", state);
+	}
+}
+
+Test(verify, torn_slot_denies_and_is_counted)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_tally tally = {0};
+	struct jt_verdict v;
+
+	help_slot(&t, token.slot)->a =
+		jt_word_a(1, JT_SLOT_BUSY, 0, (uint32_t)HELP_LATER_S);
+	jt_verify(&t.reader, NULL, &ask, &v, 1, help_now(), &tally);
+	expect_unknown(&v, JT_UNKNOWN);
+	cr_expect_eq(tally.torn, 1);
+	cr_expect_eq(help_meter(&t, &token)->refusals, 0);
+}
+
+/* ---- the order ---- */
+
+enum fault {
+	WRONG_ENV,
+	REVOKED,
+	EXPIRED,
+	SCOPE,
+	LIMIT,
+	FAULTS,
+};
+
+static enum jt_word first_of(unsigned faults, bool suspended)
+{
+	static const enum jt_word words[FAULTS] = {
+		JT_WRONG_ENVIRONMENT, JT_REVOKED, JT_EXPIRED,
+		JT_INSUFFICIENT_SCOPE, JT_RATE_LIMITED};
+
+	for (unsigned i = 0; i < FAULTS; i++)
+		if (faults & 1u << i)
+			return i == REVOKED && suspended ? JT_SUSPENDED
+							 : words[i];
+	return JT_VALID;
+}
+
+static struct jt_verdict with_faults(unsigned faults, bool suspended)
+{
+	static const struct jt_bytes scope = {(const uint8_t *)"x", 1};
+	struct help_token mine = issue(limited);
+	struct jt_ask ask = help_ask(&mine);
+	struct jt_now now = help_now();
+
+	if (faults & 1u << WRONG_ENV)
+		ask.env = jt_env_word("test", 4);
+	if (faults & 1u << REVOKED)
+		jt_table_set_state(&t.maps, mine.slot,
+				   suspended ? JT_SLOT_SUSPENDED
+					     : JT_SLOT_REVOKED);
+	if (faults & 1u << EXPIRED)
+		now.wall_s = HELP_LATER_S;
+	if (faults & 1u << SCOPE) {
+		ask.scopes = &scope;
+		ask.n_scopes = 1;
+	}
+	if (faults & 1u << LIMIT)
+		help_meter(&t, &mine)->rate = UINT64_MAX;
+	return help_verify(&t, &ask, now);
+}
+
+Test(verify, first_word_that_applies_is_the_answer)
+{
+	for (unsigned faults = 0; faults < 1u << FAULTS; faults++) {
+		for (unsigned suspended = 0; suspended < 2; suspended++) {
+			struct jt_verdict v = with_faults(faults, suspended);
+
+			cr_expect_eq(v.word, first_of(faults, suspended),
+				     "%x: %s", faults, jt_word_name(v.word));
+			cr_expect_eq(!!(v.notes & JT_NOTE_SCOPE),
+				     v.word == JT_INSUFFICIENT_SCOPE);
+			cr_expect_eq(v.limit >= 0,
+				     v.word == JT_VALID ||
+					     v.word == JT_RATE_LIMITED,
+				     "only a limit that was asked is told");
+		}
+	}
+}
+
+Test(verify, loading_comes_before_everything)
+{
+	static const uint64_t states[] = {JT_IDENTITY_LOADING,
+					  JT_IDENTITY_RETIRED, 0, UINT64_MAX};
+
+	for (unsigned i = 0; i < 4; i++) {
+		jt_store_seq(&t.maps.identity_rw->state, states[i]);
+		expect_text(token.text, JT_LOADING);
+		expect_text("", JT_LOADING);
+		expect_text("rubbish", JT_LOADING);
+	}
+	cr_expect_eq(help_meter(&t, &token)->refusals, 0);
+	jt_store_seq(&t.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+}
+
+/* ---- what is written ---- */
+
+static void verify_strangers(void)
+{
+	struct help_token other;
+	char text[80];
+
+	for (unsigned i = 0; i < 200; i++) {
+		help_token_make(&other, "live");
+		help_word(&t, &other);
+		memcpy(other.text, token.text, JT_PUBLIC_BYTES);
+		help_word(&t, &other);
+		snprintf(text, sizeof(text), "%s ", token.text);
+		verify_text(text);
+		verify_text("");
+		verify_text("x");
+	}
+}
+
+Test(verify, values_not_ours_write_nothing_shared)
+{
+	size_t bytes_n = t.maps.meters_bytes;
+	char *before = malloc(bytes_n);
+
+	help_word(&t, &token);
+	memcpy(before, t.maps.meters, bytes_n);
+	verify_strangers();
+	cr_expect(!memcmp(before, t.maps.meters, bytes_n));
+	free(before);
+}
+
+Test(verify, refusal_of_ours_writes_one_counter)
+{
+	struct help_token mine = issue(limited);
+	struct jt_meter before, *meter = help_meter(&t, &mine);
+	struct jt_ask ask = help_ask(&mine);
+
+	ask.cost = 5;
+	verify(&ask);
+	memcpy(&before, meter, sizeof(before));
+	for (unsigned i = 1; i <= 3; i++) {
+		cr_expect_eq(verify(&ask).word, JT_RATE_LIMITED);
+		cr_expect_eq(meter->refusals, before.refusals + i);
+		cr_expect_eq(meter->rate, before.rate);
+		cr_expect_eq(meter->quota, before.quota);
+		cr_expect_eq(meter->uses, before.uses);
+		cr_expect_eq(meter->last_use_s, before.last_use_s);
+	}
+}
+
+Test(verify, one_token_does_not_touch_anothers_line)
+{
+	struct help_token others[3];
+	struct jt_meter zero = {0};
+
+	for (unsigned i = 0; i < 3; i++)
+		others[i] = issue(limited);
+	for (unsigned i = 0; i < 10; i++)
+		help_word(&t, &others[1]);
+	cr_expect_arr_eq(help_meter(&t, &others[0]), &zero, sizeof(zero));
+	cr_expect_arr_eq(help_meter(&t, &others[2]), &zero, sizeof(zero));
+	cr_expect_eq(help_meter(&t, &others[1])->uses, 5);
+	cr_expect_eq(help_meter(&t, &others[1])->refusals, 5);
+}
+
+/* ---- memo ---- */
+
+static _Alignas(64) struct jt_memo_line memory[64];
+
+Test(verify, memo_spares_the_hash_and_changes_no_answer)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_tally tally = {0};
+	struct jt_memo memo;
+	struct jt_verdict v;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	for (unsigned i = 0; i < 10; i++) {
+		jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+		cr_expect_eq(v.word, JT_VALID);
+	}
+	cr_expect_eq(tally.memo_misses, 1);
+	cr_expect_eq(tally.memo_hits, 9);
+	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+	cr_expect_eq(v.word, JT_REVOKED, "state is never remembered");
+	cr_expect_eq(tally.memo_hits, 10);
+}
+
+Test(verify, memo_does_not_learn_a_wrong_value)
+{
+	struct help_token other = token;
+	struct jt_ask ask = help_ask(&other);
+	struct jt_tally tally = {0};
+	struct jt_memo memo;
+	struct jt_verdict v;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	help_token_make(&other, "live");
+	memcpy(other.text, token.text, JT_PUBLIC_BYTES);
+	for (unsigned i = 0; i < 10; i++) {
+		jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+		cr_expect_neq(v.word, JT_VALID);
+	}
+	cr_expect_eq(tally.memo_hits, 0);
+	cr_expect_eq(tally.memo_misses, 10);
+	cr_expect(sodium_is_zero((uint8_t *)memory, sizeof(memory)));
+}
+
+Test(verify, memo_of_a_digest_that_changed_is_worth_nothing)
+{
+	struct jt_ask ask = help_ask(&token);
+	struct jt_tally tally = {0};
+	struct jt_memo memo;
+	struct jt_verdict v;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+	help_slot(&t, token.slot)->digest[1] ^= 1;
+	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+	cr_expect_eq(v.word, JT_UNKNOWN);
+}
+
+/* ---- batches ---- */
+
+#define POOL 60
+
+struct world {
+	struct help_table table;
+	struct help_token tokens[POOL];
+};
+
+static struct world one, many;
+
+/* Two tables with the same tokens, each in some state. */
+static void build(void)
+{
+	help_table_new(&one.table, POOL);
+	help_table_new(&many.table, POOL);
+	jt_table_put_plan(&one.table.maps, 1, S, 5);
+	jt_table_put_plan(&many.table.maps, 1, S, 5);
+	for (unsigned i = 0; i < POOL; i++) {
+		struct help_token made;
+		struct jt_entry e;
+
+		help_token_make(&made, i % 5 ? "live" : "test");
+		e = help_entry(&one.table, &made);
+		e.plan = i % 3 == 0;
+		e.state = i % 7 == 1   ? JT_SLOT_REVOKED
+			  : i % 7 == 2 ? JT_SLOT_SUSPENDED
+				       : JT_SLOT_ACTIVE;
+		e.expires_s = (uint32_t)(HELP_NOW_S + i % 4 * 400000);
+		one.tokens[i] = many.tokens[i] = made;
+		help_put(&one.table, &one.tokens[i], &e);
+		e.env = help_entry(&many.table, &made).env;
+		help_put(&many.table, &many.tokens[i], &e);
+	}
+}
+
+static struct jt_ask random_ask(uint64_t *seed)
+{
+	static const char *const odd[] = {"", "x", " ", "not a token"};
+	static const struct jt_bytes scope = {(const uint8_t *)"s", 1};
+	uint64_t r = help_random(seed);
+	struct jt_ask ask = help_ask(&one.tokens[r % POOL]);
+
+	r >>= 16;
+	if (r % 8 == 0)
+		ask.token = bytes(odd[(r >> 8) % 4]);
+	ask.cost = (r >> 12) % 4;
+	ask.env = (r >> 16) % 4 ? 0 : jt_env_word("live", 4);
+	ask.env_unknown = (r >> 20) % 16 == 0;
+	ask.scopes = &scope;
+	ask.n_scopes = (r >> 24) % 8 == 0;
+	return ask;
+}
+
+static void expect_alike(const struct jt_verdict *a, const struct jt_verdict *b)
+{
+	cr_assert_eq(a->word, b->word, "%s / %s", jt_word_name(a->word),
+		     jt_word_name(b->word));
+	cr_assert_eq(a->notes, b->notes);
+	cr_assert_eq(a->id, b->id);
+	cr_assert_eq(a->expires_in_s, b->expires_in_s);
+	cr_assert_eq(a->limit, b->limit);
+	cr_assert_eq(a->remaining, b->remaining);
+	cr_assert_eq(a->reset_ms, b->reset_ms);
+	cr_assert_eq(a->retry_after_ms, b->retry_after_ms);
+	cr_assert_eq(a->scope.bytes, b->scope.bytes);
+}
+
+static void expect_batch_alike(struct jt_memo *memo, size_t n, uint64_t *seed,
+			       struct jt_now now)
+{
+	static struct jt_ask asks[100];
+	struct jt_verdict verdicts[101], single;
+	struct jt_tally tally = {0}, tallies = {0};
+
+	memset(verdicts, 0xee, sizeof(verdicts));
+	for (size_t i = 0; i < n; i++)
+		asks[i] = random_ask(seed);
+	jt_verify(&many.table.reader, memo, asks, verdicts, n, now, &tally);
+	for (size_t i = 0; i < n; i++) {
+		jt_verify(&one.table.reader, NULL, &asks[i], &single, 1, now,
+			  &tallies);
+		expect_alike(&single, &verdicts[i]);
+	}
+	cr_assert_arr_eq(tally.words, tallies.words, sizeof(tally.words));
+	cr_assert_eq((unsigned)verdicts[n].word, 0xeeeeeeee, "one too many");
+}
+
+Test(verify, batch_gives_what_single_requests_give)
+{
+	struct jt_now now = help_now();
+	struct jt_memo memo;
+	uint64_t seed = 9;
+
+	build();
+	jt_memo_init(&memo, memory, sizeof(memory));
+	for (unsigned round = 0; round < 20; round++) {
+		for (size_t n = 1; n <= 100; n++) {
+			expect_batch_alike(round & 1 ? &memo : NULL, n, &seed,
+					   now);
+			now.boot_ns += help_random(&seed) % (2 * S);
+			now.wall_s += help_random(&seed) % 2;
+		}
+		now.wall_s += 50000;
+	}
+	cr_expect(!memcmp(one.table.maps.lines, many.table.maps.lines,
+			  POOL * sizeof(struct jt_meter)));
+}
+
+Test(verify, empty_batch_writes_nothing)
+{
+	struct jt_tally tally = {0}, zero = {0};
+
+	jt_verify(&t.reader, NULL, NULL, NULL, 0, help_now(), &tally);
+	cr_expect_arr_eq(&tally, &zero, sizeof(zero));
+}
+
+Test(verify, one_token_many_times_in_a_batch_spends_in_order)
+{
+	struct help_token mine = issue(limited);
+	struct jt_verdict v[100];
+	struct jt_ask asks[100];
+	struct jt_tally tally = {0};
+
+	for (unsigned i = 0; i < 100; i++)
+		asks[i] = help_ask(&mine);
+	jt_verify(&t.reader, NULL, asks, v, 100, help_now(), &tally);
+	for (unsigned i = 0; i < 100; i++)
+		cr_expect_eq(v[i].word, i < 5 ? JT_VALID : JT_RATE_LIMITED);
+	cr_expect_eq(tally.words[JT_VALID], 5);
+	cr_expect_eq(tally.words[JT_RATE_LIMITED], 95);
+}
