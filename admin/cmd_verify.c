@@ -237,15 +237,22 @@ static int put(redisReply **f, bool json)
 	return strcmp(word, "VALID") == 0 ? 0 : JT_EXIT_NO;
 }
 
+static int refused(const char *why)
+{
+	static const char syntax[] = "ERR syntax error: ";
+
+	if (strncmp(why, syntax, sizeof(syntax) - 1) == 0)
+		return jt_fail(JT_EXIT_USAGE, "%s; see `jeton help verify`",
+			       why + sizeof(syntax) - 1);
+	return jt_fail(
+		strncmp(why, "NOPERM", 6) == 0 ? JT_EXIT_FILE : JT_EXIT_SIDECAR,
+		"the sidecar gave no verdict: %s; see `jeton status`", why);
+}
+
 static int judge(const redisReply *r, bool json)
 {
 	if (r->type == REDIS_REPLY_ERROR)
-		return jt_fail(strncmp(r->str, "NOPERM", 6) == 0
-				       ? JT_EXIT_FILE
-				       : JT_EXIT_SIDECAR,
-			       "the sidecar gave no verdict: %s; see `jeton "
-			       "status`",
-			       r->str);
+		return refused(r->str);
 	if (!is_verdict(r))
 		return jt_fail(JT_EXIT_SIDECAR,
 			       "what listens on the socket is no jeton of this "

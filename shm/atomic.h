@@ -21,6 +21,7 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must be lock-free");
 static_assert(sizeof(_Atomic uint64_t) == 8, "atomic words carry no lock");
 static_assert(sizeof(_Atomic uint32_t) == 4, "atomic words carry no lock");
 static_assert(sizeof(_Atomic uint16_t) == 2, "atomic words carry no lock");
+static_assert(sizeof(_Atomic uint8_t) == 1, "atomic words carry no lock");
 
 #define jt_load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
 #define jt_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)

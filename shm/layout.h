@@ -40,6 +40,7 @@
 #define JT_WORKERS_MAX 63u
 #define JT_WORDS_MAX 16u /* verdict words, see verify.h */
 #define JT_REACH_MAX 4096u
+#define JT_POOL_MAX 0xfffff000u /* offsets are 32 bits */
 
 /* Word A of a slot: generation 16 | state 8 | flags 8 | expires_s 32. */
 enum jt_slot_state {
@@ -126,6 +127,7 @@ struct jt_plan {
 	_Atomic uint64_t zeros[2];    /* 16 quota: 0 = none */
 };
 static_assert(sizeof(struct jt_plan) == 32, "two plans a line");
+static_assert(offsetof(struct jt_plan, burst) == 8, "plan burst");
 
 enum jt_identity_state {
 	JT_IDENTITY_LOADING =
@@ -138,7 +140,7 @@ struct jt_identity {
 	uint64_t magic;		/*   0 */
 	uint32_t version;	/*   8 */
 	uint32_t zero;		/*  12 */
-	uint64_t fingerprint;	/*  16 of this header's text, see segment.c */
+	uint64_t fingerprint;	/*  16 of this layout, see segment.c */
 	uint64_t size_bytes;	/*  24 of the whole segment */
 	uint8_t journal_id[16]; /* 32 */
 	uint64_t seed;		/* 48 of the index hash */
@@ -162,7 +164,10 @@ struct jt_identity {
 	uint8_t zeros2[4096 - 192 - 8 * JT_ENVS_MAX];
 };
 static_assert(sizeof(struct jt_identity) == JT_PAGE, "identity header");
+static_assert(offsetof(struct jt_identity, slots_off) == 72, "slots_off");
 static_assert(offsetof(struct jt_identity, state) == 128, "own line");
+static_assert(offsetof(struct jt_identity, applied) == 136, "applied");
+static_assert(offsetof(struct jt_identity, envs_used) == 176, "envs_used");
 static_assert(offsetof(struct jt_identity, envs) == 192, "envs");
 
 /* One token's rate, quota and usage. Any worker, lock-free (meter.c). */
@@ -176,6 +181,9 @@ struct jt_meter {
 };
 static_assert(sizeof(struct jt_meter) == JT_LINE, "meter is one line");
 static_assert(offsetof(struct jt_meter, quota) == 8, "quota follows rate");
+static_assert(offsetof(struct jt_meter, uses) == 16, "meter uses");
+static_assert(offsetof(struct jt_meter, refusals) == 24, "meter refusals");
+static_assert(offsetof(struct jt_meter, last_use_s) == 32, "meter last use");
 
 enum jt_desk_state {
 	JT_DESK_FREE = 0,
@@ -211,6 +219,9 @@ struct jt_desk {
 	uint8_t zeros2[1024 - 256 - 8 * JT_WORDS_MAX];
 };
 static_assert(sizeof(struct jt_desk) == 1024, "desk");
+static_assert(offsetof(struct jt_desk, beat_ns) == 40, "desk beat");
+static_assert(offsetof(struct jt_desk, accepted) == 64, "desk second line");
+static_assert(offsetof(struct jt_desk, memo_hits) == 128, "desk third line");
 static_assert(offsetof(struct jt_desk, words) == 256, "desk words");
 
 struct jt_meters {

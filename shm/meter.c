@@ -8,9 +8,10 @@
  * before the loop and may be behind the other process's: that can only deny
  * more. A process killed anywhere leaves the old or the new word.
  *
- * The loop is bounded by the limit itself: it goes round only when somebody
- * else was admitted meanwhile, which brings the TAT nearer to refusal; a
- * hostile neighbour could keep it going, so it also ends after TRIES, denying.
+ * The loop is bounded by the limit itself: it goes round when somebody else was
+ * admitted meanwhile, which brings the TAT nearer to refusal, or when a weak
+ * swap failed for no reason (arm64). A hostile neighbour could keep it going,
+ * so it also ends after TRIES, denying.
  *
  * uses, refusals and last_use_s are statistics; they decide nothing.
  */

@@ -9,8 +9,8 @@
  * back denies, never grants.
  *
  * Meter memory is written by every worker and so is not trusted: whatever the
- * word holds, the answer is one that some history of this token could have
- * given (a TAT too far ahead counts as a full debt).
+ * word holds, no answer is out of range and no more than a burst is admitted at
+ * once. A TAT further ahead than any debt denies until that time has come.
  */
 #ifndef JT_SHM_METER_H
 #define JT_SHM_METER_H

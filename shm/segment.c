@@ -18,7 +18,6 @@
 
 #define POOL_PER_TOKEN 16u
 #define POOL_MIN 65536u
-#define POOL_MAX 0xfffff000u /* offsets are 32 bits */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static uint64_t fingerprint(void)
@@ -31,10 +30,21 @@ static uint64_t fingerprint(void)
 		sizeof(struct jt_meter),
 		sizeof(struct jt_desk),
 		offsetof(struct jt_slot, a),
+		offsetof(struct jt_slot, b),
+		offsetof(struct jt_slot, owner),
+		offsetof(struct jt_slot, env),
+		offsetof(struct jt_slot, scheme),
 		offsetof(struct jt_slot, reach),
+		offsetof(struct jt_plan, burst),
 		offsetof(struct jt_identity, state),
+		offsetof(struct jt_identity, applied),
 		offsetof(struct jt_identity, envs),
+		offsetof(struct jt_meter, rate),
 		offsetof(struct jt_meter, uses),
+		offsetof(struct jt_meter, refusals),
+		offsetof(struct jt_meter, last_use_s),
+		offsetof(struct jt_desk, connections),
+		offsetof(struct jt_desk, beat_ns),
 		offsetof(struct jt_desk, words),
 		JT_PLANS_MAX,
 		JT_ENVS_MAX,
@@ -62,7 +72,7 @@ uint64_t jt_segment_pool(uint64_t capacity)
 
 	if (bytes < POOL_MIN)
 		bytes = POOL_MIN;
-	return bytes < POOL_MAX ? bytes : POOL_MAX;
+	return bytes < JT_POOL_MAX ? bytes : JT_POOL_MAX;
 }
 
 static uint64_t identity_bytes(uint64_t capacity, uint64_t pool)
@@ -97,8 +107,9 @@ static void point(struct jt_maps *maps)
 	maps->slots = (const void *)(base + id->slots_off);
 	maps->plans = (const void *)(base + id->plans_off);
 	maps->pool = (const uint8_t *)base + id->pool_off;
-	maps->board = (void *)((char *)maps->meters + maps->meters->board_off);
-	maps->lines = (void *)((char *)maps->meters + maps->meters->lines_off);
+	/* not from the meters' header: every worker can write that */
+	maps->board = (void *)((char *)maps->meters + JT_PAGE);
+	maps->lines = (void *)((char *)maps->meters + JT_PAGE + board_bytes());
 }
 
 /* A memfd of that size with every page there, mapped writable. */
@@ -186,7 +197,7 @@ int jt_segment_create(const struct jt_segment_size *size,
 	memset(mapsp, 0, sizeof(*mapsp));
 	fdsp->meters = -1;
 	if (!size->capacity || size->capacity > UINT32_MAX ||
-	    size->pool_bytes > POOL_MAX)
+	    size->pool_bytes > JT_POOL_MAX)
 		return -EINVAL;
 	mapsp->identity_bytes =
 		identity_bytes(size->capacity, size->pool_bytes);
@@ -237,7 +248,7 @@ static bool is_identity(const struct jt_identity *id, size_t bytes)
 	return id->magic == JT_IDENTITY_MAGIC &&
 	       id->version == JT_LAYOUT_VERSION &&
 	       id->fingerprint == fingerprint() && id->capacity > 0 &&
-	       id->capacity <= UINT32_MAX && id->pool_bytes <= POOL_MAX &&
+	       id->capacity <= UINT32_MAX && id->pool_bytes <= JT_POOL_MAX &&
 	       id->size_bytes == bytes &&
 	       bytes == identity_bytes(id->capacity, id->pool_bytes) &&
 	       id->slots == slots && id->slots_off == JT_PAGE &&

@@ -5,8 +5,8 @@
  * (key x slots) >> 64, so the number of slots need not be a power of two; a
  * value stands in the first slot from its home on that was free. Next to its
  * own value each slot keeps `reach`: how many slots beyond this one the values
- * whose *home* is here went. A search looks at reach + 1 slots and stops, so a
- * miss costs one line most of the time, at any load. Load is at most 0.7.
+ * whose *home* is here went. A search looks at reach + 1 slots and stops. At
+ * the highest load, 0.67: a miss looks at 1.6 lines (82 % at one), a hit at 2.
  *
  *     home h: reach 2
  *     | h: key of h | h+1: other home | h+2: key of h | h+3 ...
@@ -14,11 +14,13 @@
  *
  * Slots are never moved and, in this version, never reused: a revoked value
  * keeps its slot so that its verdict stays REVOKED. The protocol below is
- * nevertheless safe under reuse, and readers check it.
+ * nevertheless made for reuse, and readers check it; reuse also needs that
+ * every worker has passed a round since, because the last pass of a batch uses
+ * what the second one saw (verify.c).
  *
  * Writer (keeper, single thread), putting a value into a free slot:
  *   W1 a      := {generation + 1, BUSY}                 release
- *   W2 digest, key, b, owner, env, scheme               release each
+ *   W2 digest, b, owner, env, scheme, key               release each
  *   W3 a      := {generation + 1, state, expires}       release
  *   W4 home's reach raised                              release
  * and then `applied` (feed.c), also release: whoever reads applied >= n finds
@@ -32,17 +34,21 @@
  * most TRIES times, then reports a torn slot, which is denied. If R3 equals
  * R1, R2 read values of one put. No stand-alone fence is used.
  *
- * Revoke: one store of `a` (release). A reader whose R1 comes later in time
- * sees it: x86 and ARM caches are coherent, and the acknowledgement reaches
- * the revoker over a system call after the store. Readers load `a` after the
- * request's bytes arrived and keep nothing (verify.c).
+ * Revoke: one store of `a` (release). Why a request sent after the
+ * acknowledgement is refused: the store happens before the keeper's reply is
+ * sent; a socket's send happens before its receive (the kernel's queue lock is
+ * released and acquired between them), so also before the revoker's return,
+ * before whatever he tells others to send, before the worker's receive of
+ * that, and before R1, which is loaded after the receive and not kept
+ * (verify.c). An edge of this chain that leaves the host is the user's.
  *
  * Crash of the keeper anywhere: the segment dies with it and is rebuilt from
  * the journal; a slot left BUSY is denied meanwhile. Crash of a reader: it
  * wrote nothing here. Hostile readers: their map is read-only.
  *
  * Limits: reach at most JT_REACH_MAX (a put that would go further is refused;
- * at load 0.7 and a random seed, never met); bounded loops throughout.
+ * at load 0.67 and a random seed the longest is about 110); bounded loops
+ * throughout.
  *
  * References: Knuth vol. 3, 6.4 (linear probing, multiply-shift by a random
  * seed); Boehm, "Can seqlocks get along with programming language memory

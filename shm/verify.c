@@ -7,14 +7,15 @@
  *
  *   1 aim     short hash of the public part; prefetch home slot and memo line
  *   2 find    slot bearing the key; is it this very value? (memo tag, else
- *             BLAKE2b); prefetch the meter line
+ *             BLAKE2b); prefetch the meter line and the owner's name
  *   3 decide  state, environment, expiry, scopes, rate; count
  *
  * The value is compared with the stored digest only: a key match means nothing
  * but "look here". The checksum is looked at only when nothing was found.
  *
- * In doubt, deny: a torn slot reads as UNKNOWN and is counted; a plan or meter
- * number out of range denies as RATE_LIMITED, NEVER.
+ * In doubt, deny: a torn slot reads as UNKNOWN and is counted, and so does a
+ * meter number out of range; a plan that was never written is RATE_LIMITED,
+ * NEVER.
  *
  * A refusal writes one statistic of a token that is ours; a value that is not
  * ours writes nothing shared.
@@ -118,6 +119,8 @@ static void find(const struct jt_maps *maps, const struct jt_memo *memo,
 		meter = jt_table_meter(maps, t->view.b);
 		if (meter)
 			__builtin_prefetch(meter, 1);
+		/* hostile or not, a prefetch of any address is harmless */
+		__builtin_prefetch(maps->pool + t->view.owner);
 		return;
 	}
 }
@@ -233,9 +236,11 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 	}
 	if (v->word == JT_VALID)
 		v->word = limit(maps, meter, ask, t->view.b, now.boot_ns, v);
+	if (ask->cost == 0)
+		return; /* a look leaves no trace */
 	if (v->word != JT_VALID)
 		jt_meter_refused(meter);
-	else if (ask->cost)
+	else
 		jt_meter_used(meter, ask->cost, now.wall_s);
 }
 

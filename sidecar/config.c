@@ -106,6 +106,7 @@ static int from_flags(struct jt_config *config, int argc, char **argv,
 	int flag, rc;
 
 	list_options(options);
+	opterr = 0;
 	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (flag) {
 		case FLAG_DATA:
@@ -121,7 +122,10 @@ static int from_flags(struct jt_config *config, int argc, char **argv,
 			printf("jetond " JT_VERSION "\n");
 			return JT_CONFIG_E_DONE;
 		case '?':
-			return JT_CONFIG_E_USAGE; /* getopt said what */
+			/* never what was given: it may be a token */
+			fprintf(stderr, "jetond: a flag is unknown or lacks "
+					"its value; see jetond --help\n");
+			return JT_CONFIG_E_USAGE;
 		}
 		snprintf(where, sizeof(where), "--%s", settings[flag].flag);
 		rc = set(config, &settings[flag], optarg, where);

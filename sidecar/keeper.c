@@ -109,6 +109,14 @@ static void keep_anchor(struct keeper *k, bool at_once)
 
 /* ---- status ---- */
 
+static bool any_worker_serves(const struct keeper *k)
+{
+	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
+		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
+			return true;
+	return false;
+}
+
 static const char *trouble(const struct keeper *k)
 {
 	if (k->feed.health != JT_HEALTH_OK)
@@ -119,10 +127,7 @@ static const char *trouble(const struct keeper *k)
 		       "it; check the disk";
 	if (k->anchor_failed)
 		return anchor_trouble;
-	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
-		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
-			return NULL;
-	return "no worker is serving";
+	return any_worker_serves(k) ? NULL : "no worker is serving";
 }
 
 static json_t *workers_json(const struct keeper *k)
@@ -293,8 +298,11 @@ static int make_segments(struct keeper *k, const struct jt_journal *j,
 	if (size.capacity < HEADROOM(tokens))
 		size.capacity = HEADROOM(tokens);
 	size.pool_bytes = jt_segment_pool(size.capacity);
+	/* more than it can be at all is counted too often: try with that */
 	if (size.pool_bytes < HEADROOM(owner_bytes))
-		size.pool_bytes = HEADROOM(owner_bytes);
+		size.pool_bytes = HEADROOM(owner_bytes) < JT_POOL_MAX
+					  ? HEADROOM(owner_bytes)
+					  : JT_POOL_MAX;
 	rc = memory_left() < jt_segment_bytes(&size)
 		     ? JT_SEGMENT_E_MEMORY
 		     : jt_segment_create(&size, j->id, fdsp, &k->maps);
@@ -368,8 +376,13 @@ static int begin(struct keeper *k)
 		return say(&fault, rc, JT_EXIT_IO);
 	/* what the slots name may be in the page cache only */
 	rc = jt_journal_sync(&journal);
-	if (rc)
+	if (rc) {
+		snprintf(fault.line, sizeof(fault.line),
+			 "%s/%s cannot be flushed (%s); check the disk, then "
+			 "run `jeton journal rescue`",
+			 k->doors.paths.data, JT_JOURNAL_NAME, strerror(-rc));
 		return say(&fault, rc, JT_EXIT_IO);
+	}
 	rc = make_segments(k, &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
@@ -421,10 +434,14 @@ static void sleep_until_needed(struct keeper *k, unsigned ms)
 		jt_log(JT_LOG_ERROR, "poll: %s", strerror(errno));
 }
 
-/* True once, when the replay has reached what was committed at start. */
+/*
+ * True once, when the replay has reached what was committed at start and there
+ * is a worker to say so.
+ */
 static bool replayed(struct keeper *k)
 {
-	if (is_serving(k) || k->feed.health != JT_HEALTH_OK)
+	if (is_serving(k) || k->feed.health != JT_HEALTH_OK ||
+	    !any_worker_serves(k))
 		return false;
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
@@ -460,7 +477,7 @@ static int turn(struct keeper *k)
 	keep_anchor(k, false);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
-	if (jt_controls_waiting(&k->controls))
+	if (jt_controls_waiting(&k->controls) || !is_serving(k))
 		due_ms = 1;
 	sleep_until_needed(k, more ? 0 : due_ms);
 	k->now_ns = boot_ns();

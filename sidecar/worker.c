@@ -32,13 +32,16 @@
 #include "sidecar/stats.h"
 #include <assert.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +105,14 @@ static void touch(struct worker *w, uint32_t slot)
 
 /* ---- accepting ---- */
 
+/* Has that worker begun a drain lately? A beat from the future is a lie. */
+static bool is_beating(const struct worker *w, const struct jt_desk *d)
+{
+	uint64_t beat_ns = jt_load_seq(&d->beat_ns), now_ns = w->now.boot_ns;
+
+	return beat_ns < now_ns + STALE_NS && now_ns < beat_ns + STALE_NS;
+}
+
 static bool others_have_fewer(const struct worker *w)
 {
 	for (unsigned i = 0; i < w->args->n_workers; i++) {
@@ -109,7 +120,7 @@ static bool others_have_fewer(const struct worker *w)
 
 		if (d != w->desk && jt_load_seq(&d->state) == JT_DESK_SERVING &&
 		    jt_load_seq(&d->connections) < w->n_open &&
-		    jt_load_seq(&d->beat_ns) + STALE_NS > w->now.boot_ns)
+		    is_beating(w, d))
 			return true;
 	}
 	return false;
@@ -548,6 +559,23 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	return w->round ? 0 : -ENOMEM;
 }
 
+/*
+ * A worker of root would still be root: it could write into the keeper's memory
+ * whatever the seals say. None of the capabilities is needed once there is a
+ * ring; a kernel that refuses to take them leaves things as they were.
+ */
+static void give_up_rights(void)
+{
+	struct __user_cap_header_struct who = {
+		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_capset, &who, none))
+		jt_log(JT_LOG_WARNING, "cannot give up capabilities: %s",
+		       strerror(errno));
+}
+
 int jt_worker_run(const struct jt_worker_args *args)
 {
 	static struct worker w;
@@ -568,6 +596,10 @@ int jt_worker_run(const struct jt_worker_args *args)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
+	give_up_rights();
+	/* the beat first: others believe nobody who has none */
+	read_clock(&w);
+	jt_store_seq(&w.desk->beat_ns, w.now.boot_ns);
 	jt_store_seq(&w.desk->state, JT_DESK_SERVING);
 	rc = serve(&w);
 	jt_loop_deinit(&w.loop);

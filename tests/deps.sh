@@ -8,7 +8,7 @@ build="gcc make pkg-config liburing-dev libxxhash-dev libsodium-dev
 	libjansson-dev libhiredis-dev libcsv-dev libcriterion-dev"
 demo="redis-tools"
 tests="redis-server clang clang-format cppcheck libclang-rt-14-dev strace
-	curl python3 python3-pytest python3-redis nodejs npm procps util-linux"
+	python3 python3-pytest python3-redis nodejs npm procps util-linux"
 
 # A package counts as there when its dpkg status says so, or when the command
 # of the same name came from elsewhere (a newer Node, say).
@@ -59,6 +59,12 @@ mkdir -p build/interop
 cp tests/interop/package.json tests/interop/package-lock.json \
 	tests/interop/.npmrc build/interop/
 if ! cmp -s tests/interop/package-lock.json build/interop/installed; then
-	(cd build/interop && npm ci --no-audit --no-fund --loglevel=error)
+	(
+		cd build/interop
+		npm ci --no-audit --no-fund --loglevel=error
+		major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+		[ "$major" -ge 20 ] || npm install --no-save --no-audit \
+			--no-fund --loglevel=error node@22
+	)
 	cp tests/interop/package-lock.json build/interop/installed
 fi

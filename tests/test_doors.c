@@ -189,15 +189,21 @@ Test(doors, second_daemon_of_a_socket_is_refused, .timeout = 20)
 }
 
 /* A worker that outlives its keeper still holds the lock. */
-Test(doors, lock_is_free_only_when_every_holder_is_gone, .timeout = 20)
+Test(doors, lock_is_free_only_when_every_holder_is_gone)
 {
-	int worker;
+	char path[128];
+	int worker, fd;
 
 	expect_open();
 	worker = fcntl(doors.serving_lock, F_DUPFD_CLOEXEC, 3);
 	jt_doors_close(&doors);
-	expect_refused();
+	snprintf(path, sizeof(path), "%s/data/serving.lock", top);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert(fd >= 0);
+	cr_expect_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
 	close(worker);
+	cr_expect_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
 	expect_open();
 }
 
@@ -250,6 +256,9 @@ Test(doors, lock_that_is_a_symbolic_link_is_refused)
 	cr_assert(!symlink(target, path));
 	expect_refused();
 	cr_expect_eq(mode_of("run/jeton.sock"), 0);
+	cr_assert(!unlink(target));
+	expect_refused();
+	cr_expect_eq(mode_of("precious"), 0, "made through the link");
 }
 
 Test(doors, run_directory_that_others_may_write_is_refused)

@@ -658,6 +658,24 @@ Test(feed, another_journal_in_its_place_is_red)
 	expect_red_until(right);
 }
 
+/* Nothing was applied yet, so no tag could tell. */
+Test(feed, another_empty_journal_is_red_as_well)
+{
+	int right = journal_file();
+
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	put(-1);
+	cr_assert_eq(jt_journal_create(&help_io, HELP_DIR, "jt", &help_fault),
+		     0, "%s", help_fault.line);
+	commit_one(create(&token, 0, ""));
+	expect_health(JT_HEALTH_RED);
+	cr_expect_eq(help_word(&t, &token), JT_UNKNOWN);
+	put(right);
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+}
+
 /* A new file with the journal's bytes. */
 static int copy_journal(void)
 {

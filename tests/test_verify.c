@@ -362,6 +362,7 @@ Test(verify, cost_0_looks_only)
 {
 	struct help_token mine = issue(limited);
 	struct jt_ask ask = help_ask(&mine);
+	struct jt_now later = {HELP_NOW_S + 1, HELP_BOOT_NS};
 	struct jt_meter before;
 	struct jt_verdict v;
 
@@ -369,7 +370,7 @@ Test(verify, cost_0_looks_only)
 	verify(&ask);
 	ask.cost = 0;
 	memcpy(&before, help_meter(&t, &mine), sizeof(before));
-	v = verify(&ask);
+	v = help_verify(&t, &ask, later);
 	cr_expect_eq(v.word, JT_VALID);
 	cr_expect_eq(v.remaining, 0);
 	cr_expect_eq(v.reset_ms, 5000);

@@ -1,0 +1,52 @@
+"""Fixtures. Missing binaries or clients are failures here, never skips."""
+import sys
+
+import pytest
+
+import rig
+
+sys.dont_write_bytecode = True
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "last: looks at what the first test has set going")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binaries():
+    for program in (rig.JETON, rig.JETOND):
+        assert rig.Path(program).exists(), f"{program}: run `make`"
+
+
+@pytest.fixture
+def site():
+    """An empty site, nothing started."""
+    with rig.a_site() as s:
+        yield s
+
+
+@pytest.fixture
+def served(site):
+    """A site with a daemon of one worker."""
+    site.start("--workers", "1")
+    yield site
+
+
+@pytest.fixture
+def served2(site):
+    """A site with a daemon of two workers."""
+    site.start("--workers", "2")
+    yield site
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A served site for tests that leave nothing behind that others see."""
+    with rig.a_site() as s:
+        s.start("--workers", "1")
+        yield s

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Concurrency: threads under ThreadSanitizer first, then real processes.
+# stress.sh BUILD_DIR
+set -eu
+bin=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+tsan=build/tsan/tests
+seconds=${STRESS_SECONDS:-3}
+
+make --no-print-directory FLAVOUR=tsan stress-programs
+# ThreadSanitizer cannot place its shadow under full address randomisation.
+for name in table meter memo; do
+	setarch -R "$tsan/stress_$name" --seconds "$seconds"
+	"$bin/tests/stress_$name" --processes --seconds "$seconds"
+done
+JETON_BIN=$bin "$bin/tests/stress_history"
+JETON_BIN=$bin "$bin/tests/stress_rate"
