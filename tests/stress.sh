@@ -13,5 +13,9 @@ for name in table meter memo; do
 	setarch -R "$tsan/stress_$name" --seconds "$seconds"
 	"$bin/tests/stress_$name" --processes --seconds "$seconds"
 done
-JETON_BIN=$bin "$bin/tests/stress_history"
-JETON_BIN=$bin "$bin/tests/stress_rate"
+export JETON_BIN="$bin"
+"$bin/tests/stress_history"
+"$bin/tests/stress_history" --revokes 200 --kill-worker
+"$bin/tests/stress_history" --revokes 200 --kill-keeper
+"$bin/tests/stress_rate"
+"$bin/tests/stress_accept"
