@@ -430,6 +430,7 @@ static void run(struct test *t)
 
 	stress_start(t->s, hands, CLIENTS, t, client);
 	stress_sleep_ns(STRESS_NS_PER_S / 5); /* all are connected */
+	jt_store_seq(&t->live.shared->calm, 0);
 	all_ns = stress_now_ns();
 	revoke_all(t);
 	all_ns = stress_now_ns() - all_ns;
@@ -438,6 +439,9 @@ static void run(struct test *t)
 	stress_stop(t->s);
 	stress_join(t->s, hands, CLIENTS);
 	check(t);
+	if (t->live.kill != LIVE_KILL_NONE &&
+	    !jt_load_relaxed(&t->live.shared->kills))
+		stress_fail(t->s, "nobody was killed: more revokes are needed");
 	report(t, all_ns);
 	if (live_jeton(&t->live, NULL, args) != 0)
 		stress_fail(t->s, "jeton journal check is not content");

@@ -3,7 +3,7 @@
  *
  * The binaries stand in $JETON_BIN, else one directory above this program. A
  * minder process owns the daemon: it starts it, kills a worker or the keeper
- * at random moments when told to (until `calm` is set), starts the keeper's
+ * at random moments when told to (while `calm` is 0), starts the keeper's
  * successor, and stops it in the end. If anything here dies, what it started
  * dies with it.
  *
@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 
 #define LIVE_START_NS (20 * STRESS_NS_PER_S)
+#define LIVE_PAUSE_NS 60000000ull /* between two kills, and up to 6 x */
 #define LIVE_STEP_NS 10000000ull
 #define LIVE_REPLY_S 10
 #define LIVE_LINES 20u
@@ -216,7 +217,7 @@ static inline void live_mind(const struct live *l)
 			return;
 		}
 		if (!next_ns && live_is_serving(l))
-			next_ns = stress_now_ns() + STRESS_NS_PER_S;
+			next_ns = stress_now_ns();
 		if (!next_ns || stress_now_ns() < next_ns ||
 		    jt_load_seq(&l->shared->calm))
 			continue;
@@ -224,8 +225,8 @@ static inline void live_mind(const struct live *l)
 			live_kill_worker(l, &random);
 		if (l->kill == LIVE_KILL_KEEPER)
 			pid = live_kill_keeper(l, pid);
-		next_ns = stress_now_ns() + STRESS_NS_PER_S / 10 +
-			  stress_below(&random, STRESS_NS_PER_S);
+		next_ns = stress_now_ns() + LIVE_PAUSE_NS +
+			  stress_below(&random, 5 * LIVE_PAUSE_NS);
 	}
 	live_stop_daemon(l, pid);
 }
@@ -264,6 +265,7 @@ static inline void live_begin(struct live *l, struct stress *s,
 	snprintf(l->log, sizeof(l->log), "%s/log", l->dir);
 	snprintf(l->sock, sizeof(l->sock), "%s/jeton.sock", l->run);
 	l->shared = stress_shared(sizeof(*l->shared));
+	l->shared->calm = 1;
 	l->minder = stress_fork();
 	if (l->minder == 0) {
 		live_mind(l);
