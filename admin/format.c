@@ -76,8 +76,8 @@ int jt_header_check(const struct jt_header_page *h, const char **whyp)
 	*whyp = "it does not begin like a journal";
 	if (memcmp(h->magic, header_magic, sizeof(h->magic)) != 0)
 		return JT_JOURNAL_E_DAMAGED;
-	*whyp = "its format version is not 1";
-	if (h->version != JT_FORMAT_VERSION)
+	*whyp = "its format version is not 1 or 2";
+	if (h->version < JT_FORMAT_OLDEST || h->version > JT_FORMAT_VERSION)
 		return JT_JOURNAL_E_VERSION;
 	*whyp = "the checksum of its header is wrong";
 	hash(sum, h, offsetof(struct jt_header_page, checksum), NULL,
@@ -138,20 +138,54 @@ static bool text_ok(const char *text, size_t max, size_t n)
 	return jt_all_zero(text + used, n - used);
 }
 
+static bool token_ok(const struct jt_record_token *t)
+{
+	return text_ok(t->id, JT_ID_BYTES, JT_ID_BYTES) &&
+	       text_ok(t->name, JT_NAME_MAX, JT_NAME_MAX) &&
+	       text_ok(t->owner, JT_OWNER_MAX, JT_OWNER_MAX) &&
+	       t->scheme < JT_SCHEMES && !(t->flags & ~JT_TOKEN_FLAGS);
+}
+
+static bool plan_ok(const struct jt_record_plan *p)
+{
+	return p->removed <= 1 && jt_all_zero(p->zero, sizeof(p->zero)) &&
+	       p->quota_unit < JT_QUOTA_UNITS &&
+	       text_ok(p->name, JT_PLAN_MAX, JT_PLAN_MAX) &&
+	       jt_all_zero(p->zeros, sizeof(p->zeros));
+}
+
 static bool body_ok(const struct jt_record *rec)
 {
-	if (rec->type == JT_REC_PLAN)
-		return jt_all_zero(rec->plan.zero, sizeof(rec->plan.zero)) &&
-		       jt_all_zero(rec->plan.zeros, sizeof(rec->plan.zeros));
-	return text_ok(rec->token.id, JT_ID_BYTES, JT_ID_BYTES) &&
-	       text_ok(rec->token.name, JT_NAME_MAX, JT_NAME_MAX) &&
-	       text_ok(rec->token.owner, JT_OWNER_MAX, JT_OWNER_MAX);
+	switch ((enum jt_record_type)rec->type) {
+	case JT_REC_PLAN:
+		return plan_ok(&rec->plan);
+	case JT_REC_SCOPE:
+		return jt_all_zero(rec->scope.zero, sizeof(rec->scope.zero)) &&
+		       text_ok(rec->scope.name, JT_SCOPE_MAX, JT_SCOPE_MAX) &&
+		       jt_all_zero(rec->scope.zeros, sizeof(rec->scope.zeros));
+	case JT_REC_SCOPES:
+		return jt_all_zero(rec->scopes.zero,
+				   sizeof(rec->scopes.zero)) &&
+		       jt_all_zero(rec->scopes.zeros,
+				   sizeof(rec->scopes.zeros));
+	case JT_REC_RULES:
+		return text_ok(rec->rules.max_lifetime, 15, 16) &&
+		       jt_all_zero(rec->rules.zeros, sizeof(rec->rules.zeros));
+	case JT_REC_REASON:
+		return text_ok(rec->reason, JT_REASON_MAX, JT_REASON_MAX);
+	case JT_REC_NOTICE:
+		return text_ok(rec->notice.id, JT_ID_BYTES, JT_ID_BYTES) &&
+		       jt_all_zero(rec->notice.zeros,
+				   sizeof(rec->notice.zeros));
+	default:
+		return token_ok(&rec->token);
+	}
 }
 
 int jt_record_check(const struct jt_record *rec, const char **whyp)
 {
 	*whyp = "its type is unknown";
-	if (rec->type < JT_REC_CREATE || rec->type > JT_REC_PLAN)
+	if (rec->type < JT_REC_CREATE || rec->type > JT_REC_LAST)
 		return JT_JOURNAL_E_VERSION;
 	*whyp = "bytes that must be zero are not";
 	if (rec->flags != 0 || rec->zero != 0 || !body_ok(rec) ||

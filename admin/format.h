@@ -14,7 +14,13 @@
 
 #define JT_PAGE_BYTES 4096u
 #define JT_RECORD_BYTES 256u
-#define JT_FORMAT_VERSION 1u
+/*
+ * Version 2 added record types, quotas and the fields that replaced zeros in
+ * version 1; what version 1 wrote means the same here and is read and gone on
+ * with. An older build refuses what it does not know.
+ */
+#define JT_FORMAT_VERSION 2u
+#define JT_FORMAT_OLDEST 1u
 /* Records ever written: keeps every number and offset far from overflow. */
 #define JT_NUMBER_MAX (UINT64_C(1) << 48)
 

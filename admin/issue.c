@@ -102,7 +102,6 @@ int jt_issue_add(struct jt_issue *s, const struct jt_draft *d)
 	memcpy(r->token.owner, d->owner, sizeof(r->token.owner));
 	r->token.expires_s = d->expires_s;
 	r->token.plan = limit;
-	r->token.flags = JT_TOKEN_NATIVE;
 	count_owner(s, d->owner);
 	return 0;
 }

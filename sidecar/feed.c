@@ -138,8 +138,7 @@ static int apply_create(struct jt_feed *feed, const struct jt_record *r)
 		.state = JT_SLOT_ACTIVE,
 		.plan = t->plan,
 		.scope_set = t->scope_set,
-		.expires_s = t->expires_s < UINT32_MAX ? (uint32_t)t->expires_s
-						       : UINT32_MAX,
+		.expires_s = t->expires_s,
 		.meter = (uint32_t)line,
 	};
 	uint64_t slot;

@@ -101,7 +101,10 @@ static struct jt_record plan(uint16_t number, uint64_t rate, uint64_t burst)
 {
 	return (struct jt_record){
 		.type = JT_REC_PLAN,
-		.plan = {number, {0}, rate, S, burst, {0}},
+		.plan = {.number = number,
+			 .rate = rate,
+			 .period_ns = S,
+			 .burst = burst},
 	};
 }
 
@@ -200,7 +203,7 @@ Test(feed, longest_owner_and_furthest_expiry_fit)
 	struct jt_record r = create(&token, 0, owner);
 	struct jt_verdict v;
 
-	r.token.expires_s = UINT64_MAX;
+	r.token.expires_s = UINT32_MAX;
 	commit_one(r);
 	v = help_verify(&t, &ask, help_now());
 	cr_expect_eq(v.word, JT_VALID);

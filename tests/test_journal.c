@@ -105,7 +105,7 @@ Test(journal, append_refuses_what_no_reader_would_accept)
 		cr_assert_eq(jt_journal_append(&j, r, 2, &fault), -EINVAL);
 	}
 	help_records(r, 1, JT_REC_PLAN);
-	r[0].plan.zeros[151] = 1;
+	r[0].plan.zeros[103] = 1;
 	cr_assert_eq(jt_journal_append(&j, r, 1, &fault), -EINVAL);
 	cr_assert_eq(jt_journal_append(&j, r, 0, &fault), -EINVAL);
 	cr_assert_eq(j.committed.number, 1);

@@ -10,6 +10,7 @@
 #include "tests/help_journal.h"
 
 #include <criterion/criterion.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -520,10 +521,25 @@ Test(journal_damage, a_newer_format_is_not_called_damage, .init = make_journal)
 	struct jt_header_page h;
 
 	get(0, &h, sizeof(h));
-	h.version = 2;
+	h.version = JT_FORMAT_VERSION + 1;
 	put(0, &h, sizeof(h));
 	cr_assert_eq(help_check(), JT_JOURNAL_E_VERSION);
 	cr_assert_not_null(strstr(help_fault.line, "newer jeton"));
+}
+
+Test(journal_damage, the_oldest_format_is_still_read, .init = make_journal)
+{
+	static const uint8_t domain[16] = "jeton header";
+	struct jt_header_page h;
+	const char *why;
+
+	get(0, &h, sizeof(h));
+	h.version = JT_FORMAT_OLDEST;
+	crypto_generichash_blake2b_salt_personal(
+		h.checksum, 16, (const uint8_t *)&h,
+		offsetof(struct jt_header_page, checksum), NULL, 0, NULL,
+		domain);
+	cr_assert_eq(jt_header_check(&h, &why), 0, "%s", why);
 }
 
 Test(journal_damage, slots_that_name_impossible_records_are_refused,

@@ -51,7 +51,10 @@ static void commit_token(struct help_token *tk)
 static void commit_plan(uint16_t number)
 {
 	commit((struct jt_record){.type = JT_REC_PLAN,
-				  .plan = {number, {0}, number, S, 5, {0}}});
+				  .plan = {.number = number,
+					   .rate = number,
+					   .period_ns = S,
+					   .burst = 5}});
 }
 
 static void listen_somewhere(void)
