@@ -172,14 +172,16 @@ static_assert(offsetof(struct jt_identity, envs) == 192, "envs");
 
 /* One token's rate, quota and usage. Any worker, lock-free (meter.c). */
 struct jt_meter {
-	_Atomic uint64_t rate;	     /*  0 GCRA: theoretical arrival, ns */
-	_Atomic uint64_t quota;	     /*  8 taken together with `rate` */
+	/*  0 GCRA: theoretical arrival, ns */
+	_Alignas(JT_LINE) _Atomic uint64_t rate;
+	_Atomic uint64_t quota;	     /*  8 window's start 27 | count 37 */
 	_Atomic uint64_t uses;	     /* 16 admitted requests, cost counted */
 	_Atomic uint64_t refusals;   /* 24 */
 	_Atomic uint64_t last_use_s; /* 32 */
 	uint8_t zeros[24];	     /* 40 */
 };
 static_assert(sizeof(struct jt_meter) == JT_LINE, "meter is one line");
+static_assert(_Alignof(struct jt_meter) == JT_LINE, "a pair needs 16");
 static_assert(offsetof(struct jt_meter, quota) == 8, "quota follows rate");
 static_assert(offsetof(struct jt_meter, uses) == 16, "meter uses");
 static_assert(offsetof(struct jt_meter, refusals) == 24, "meter refusals");

@@ -1,50 +1,98 @@
 /*
- * meter: rate and usage of one token, any process, lock-free.
+ * meter: rate, quota and usage of one token, any process, lock-free.
  *
  * The rate is GCRA (generic cell rate algorithm, ITU-T I.371): one word holds
  * the theoretical arrival time (TAT) of the next request, nanoseconds of
  * CLOCK_BOOTTIME, 0 = idle. Exact across processes: one compare-and-swap admits
  * one request, and in any span t at most burst + t / interval are admitted.
- * A refusal writes nothing to the rate word. Time that stands still or steps
- * back denies, never grants.
+ *
+ * The quota is a count within a window of UTC (window.h): one word holds the
+ * window's start in minutes (27 bits, until 2225) and the count (37 bits). It
+ * is exact, too: the last one is admitted once.
+ *
+ * A token with both is admitted by both or by neither, in one compare-and-swap
+ * of the two words. A refusal writes to neither, so it spends nothing. Time
+ * that stands still or steps back denies, never grants, and so does all
+ * rounding.
+ *
+ * Limits may change between two requests, and while requests are in flight; the
+ * words stay as they are and the new limits take effect at once:
+ *  - another rate: a debt above the new full burst counts as that burst, and
+ *    denies until the old TAT has come as near as that.
+ *  - another quota: the count is kept; at or above the quota it denies.
+ *  - another unit: the count is kept if its window began no earlier than the
+ *    new one (day to month: what was used today is used this month), because
+ *    then all of it lies in the new window; else it starts at 0 (month to day:
+ *    how much of the month's count is today's, nobody knows). For the same
+ *    reason a window never goes back: a wall clock that steps back goes on
+ *    counting in the later window until that one is over.
+ *  - a rate or quota that is taken away and put back finds its word as it was
+ *    left.
  *
  * Meter memory is written by every worker and so is not trusted: whatever the
- * word holds, no answer is out of range and no more than a burst is admitted at
- * once. A TAT further ahead than any debt denies until that time has come.
+ * words hold, no answer is out of range and no more than a burst or a quota is
+ * admitted at once. A TAT further ahead than any debt denies until that time
+ * has come; a window in the future with its count at the quota does so as well.
  */
 #ifndef JT_SHM_METER_H
 #define JT_SHM_METER_H
 
 #include "shm/layout.h"
+#include "shm/window.h"
 
 /* burst x interval may not exceed this (146 years): no sum can overflow. */
 #define JT_METER_DEBT_MAX_NS (1ull << 62)
+#define JT_METER_QUOTA_MAX ((1ull << 37) - 1)
+
+struct jt_now {
+	uint64_t wall_s;
+	uint64_t boot_ns;
+};
+
+struct jt_bounds {
+	uint64_t interval_ns;		    /* between requests; 0: no rate */
+	uint64_t burst;			    /* requests at once */
+	uint64_t quota;			    /* requests in a window; 0: none */
+	uint32_t quota_unit, quota_minutes; /* see jt_window_at() */
+};
 
 enum jt_meter_answer {
 	JT_METER_ADMITTED,
-	JT_METER_REFUSED,
-	JT_METER_NEVER, /* cost above the burst */
+	JT_METER_NO_QUOTA,
+	JT_METER_NO_RATE,
 };
 
+/*
+ * Of the limit that refused; else of the one of which the smaller share
+ * remains, of the rate when the shares are equal.
+ */
 struct jt_meter_state {
-	uint64_t remaining;	 /* requests left at once, after this one */
-	uint64_t reset_ms;	 /* until idle, rounded up */
-	uint64_t retry_after_ms; /* until this cost fits, rounded up */
+	uint64_t limit;		/* burst or quota */
+	uint64_t remaining;	/* requests left at once, after this one */
+	uint64_t reset_ms;	/* until idle or the window's end, rounded up */
+	int64_t retry_after_ms; /* until this cost fits, rounded up; 0: it was
+				 * admitted; -1: waiting will not help */
 };
 
-/* Are these limits ones that the arithmetic holds for? */
-bool jt_meter_limits_ok(uint64_t interval_ns, uint64_t burst);
+/* Is there a limit, and are all ones that the arithmetic holds for? */
+bool jt_meter_bounds_ok(const struct jt_bounds *bounds);
 
 /* Rate N per span as time between requests, rounded up: rounding denies. */
 uint64_t jt_meter_interval_ns(uint64_t rate, uint64_t period_ns);
 
 /*
- * Take COST requests at NOW_NS, or look only with COST 0. INTERVAL_NS >= 1 and
- * limits as checked above.
+ * Take COST requests from all limits of BOUNDS, checked as above, or from none.
+ *  - COST 0 looks only: it is always admitted and writes nothing.
+ *  - COST above a limit is refused for good (-1), by the quota if it is above
+ *    both, whatever else the limits would say now.
+ *  - if both refuse, the quota is the one that is told. It says to come back at
+ *    the end of its window.
+ * The wall clock comes in whole seconds: a window's end is told up to a second
+ * late.
  */
-enum jt_meter_answer jt_meter_take(struct jt_meter *meter, uint64_t interval_ns,
-				   uint64_t burst, uint64_t cost,
-				   uint64_t now_ns,
+enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
+				   const struct jt_bounds *bounds,
+				   uint64_t cost, struct jt_now now,
 				   struct jt_meter_state *statep);
 
 /* Count an admitted request of COST, or a refusal. */

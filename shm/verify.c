@@ -22,7 +22,6 @@
  */
 #include "shm/verify.h"
 
-#include "shm/meter.h"
 #include "shm/table.h"
 #include <sodium.h>
 #include <string.h>
@@ -163,36 +162,35 @@ static enum jt_word standing(const struct jt_maps *maps,
 }
 
 static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
-			  const struct jt_ask *ask, uint64_t b, uint64_t now_ns,
-			  struct jt_verdict *v)
+			  const struct jt_ask *ask, uint64_t b,
+			  struct jt_now now, struct jt_verdict *v)
 {
 	const struct jt_plan *plan = jt_table_plan(maps, b);
 	struct jt_meter_state state;
-	uint64_t interval_ns, burst;
+	struct jt_bounds bounds;
 	enum jt_meter_answer got;
 
 	if (!plan)
 		return JT_VALID;
 	/* relaxed: written once, before the slot named the plan */
-	interval_ns = jt_load_relaxed(&plan->interval_ns);
-	burst = jt_load_relaxed(&plan->burst);
-	if (!jt_meter_limits_ok(interval_ns, burst)) {
+	bounds = (struct jt_bounds){
+		.interval_ns = jt_load_relaxed(&plan->interval_ns),
+		.burst = jt_load_relaxed(&plan->burst),
+	};
+	if (!jt_meter_bounds_ok(&bounds)) {
 		v->notes |= JT_NOTE_NEVER;
 		v->retry_after_ms = -1;
 		return JT_RATE_LIMITED;
 	}
-	got = jt_meter_take(meter, interval_ns, burst, ask->cost, now_ns,
-			    &state);
-	v->limit = (int64_t)burst;
+	got = jt_meter_take(meter, &bounds, ask->cost, now, &state);
+	v->limit = (int64_t)state.limit;
 	v->remaining = (int64_t)state.remaining;
 	v->reset_ms = state.reset_ms;
-	if (got == JT_METER_ADMITTED || ask->cost == 0)
+	v->retry_after_ms = state.retry_after_ms;
+	if (got == JT_METER_ADMITTED)
 		return JT_VALID;
-	v->retry_after_ms = (int64_t)state.retry_after_ms;
-	if (got == JT_METER_NEVER) {
+	if (state.retry_after_ms < 0)
 		v->notes |= JT_NOTE_NEVER;
-		v->retry_after_ms = -1;
-	}
 	return JT_RATE_LIMITED;
 }
 
@@ -235,7 +233,7 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 		return;
 	}
 	if (v->word == JT_VALID)
-		v->word = limit(maps, meter, ask, t->view.b, now.boot_ns, v);
+		v->word = limit(maps, meter, ask, t->view.b, now, v);
 	if (ask->cost == 0)
 		return; /* a look leaves no trace */
 	if (v->word != JT_VALID)

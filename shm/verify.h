@@ -12,6 +12,7 @@
 
 #include "shm/layout.h"
 #include "shm/memo.h"
+#include "shm/meter.h"
 #include "shm/segment.h"
 #include "shm/token.h"
 
@@ -66,11 +67,6 @@ struct jt_ask {
 	uint32_t n_scopes; /* scopes that the token must have */
 	const struct jt_bytes *scopes;
 	uint64_t cost; /* 0: look without spending */
-};
-
-struct jt_now {
-	uint64_t wall_s;
-	uint64_t boot_ns;
 };
 
 struct jt_verdict {

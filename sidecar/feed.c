@@ -183,7 +183,8 @@ static int apply_plan(struct jt_feed *feed, const struct jt_record *r)
 	if (p->number != feed->n_plans + 1 || !p->rate)
 		return -EINVAL;
 	interval_ns = jt_meter_interval_ns(p->rate, p->period_ns);
-	if (!jt_meter_limits_ok(interval_ns, p->burst))
+	if (!jt_meter_bounds_ok(&(struct jt_bounds){.interval_ns = interval_ns,
+						    .burst = p->burst}))
 		return -EINVAL;
 	feed->plans[p->number] = (struct jt_feed_plan){
 		.rate = p->rate,

@@ -1,196 +1,96 @@
 /*
  * stress_meter: one meter line, many hands, an oracle.
  *
- * oracle    One hand: random limits, costs and clocks (standing still and
- *           stepping back, too) against the same rule in 128-bit arithmetic.
+ * oracle    One hand: random limits (which change), costs and clocks (which
+ *           stand still, step back and roll windows over) against the same
+ *           rules in 128 bits (oracle_meter.h).
  * simulated All hands take from one line under a shared clock that they push
  *           on themselves. Of the requests whose clock lay in a span of t at
  *           most burst + t / interval may be admitted; as demand never pauses,
  *           at least 99 % of that must be. Held for the whole run and for each
  *           of its cells.
- * boot      The same under the real boot clock.
+ * both      The same with a quota beside the rate, until it is spent: it is
+ *           admitted to the last one, and the rate was used to 99 % until then.
+ * mixed     The same, but any request may come under the rate alone, the quota
+ *           alone or both, as when limits change: swaps of 8 and of 16 bytes
+ *           meet on one line, and each limit holds for those that it counts.
+ * rolling   A quota whose window ends every few dozen requests: each window is
+ *           spent to its last one.
+ * boot      As simulated, under the real boot clock.
  * hostile   One more hand writes anything into the words; no answer may leave
  *           its limits, and nothing may overflow (FLAVOUR=asan watches that).
  */
+#include "tests/oracle_meter.h"
 #include "tests/stress.h"
 
-#include "shm/meter.h"
-
 #define HANDS 4u
-#define CASES 1000000u
-#define CASES_A_RUN 1000u
+/* a sanitizer takes ten times as long and looks for something else */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CASES 500000u
+#else
+#define CASES 10000000u
+#endif
+#define CASES_A_RUN 250u
 #define CELLS 1024u
 #define TURN 64u
 #define START_NS 1000000000000ull
-#define NS_PER_MS 1000000u
+#define WALL_S 1800000000ull /* a full minute in mid-month */
+#define QUOTA 20000u	     /* of both and mixed */
+#define ASKS_MAX (100u * QUOTA)
+#define WINDOW_QUOTA 20u /* of rolling */
+#define PARTS 9u	 /* of the seconds: six runs, and boot has three */
 
-typedef unsigned __int128 wide;
+/* What a request may come under. */
+enum {
+	RATE,
+	QUOTA_ALONE,
+	BOTH,
+	KINDS
+};
 
 /* One line under test and what was admitted from it. */
 struct trial {
 	const char *what;
 	struct stress *s;
 	struct jt_meter meter;
+	struct jt_bounds bounds[KINDS];
 	uint64_t interval_ns, burst, cell_ns, until_ns;
-	bool real; /* the boot clock, not `clock_ns` */
+	uint64_t wall_ns; /* of the boot clock in a second of the wall's */
+	bool real;	  /* the boot clock, not `clock_ns` */
+	bool mixed;
 	_Atomic uint64_t clock_ns;
 	_Atomic uint64_t first_ns; /* of all hands, boot clock */
-	_Atomic uint64_t admitted, refused, hostile;
+	_Atomic uint64_t spent_ns; /* the last clock that had quota */
+	_Atomic uint64_t by_rate, by_quota, refused, hostile;
 	_Atomic uint64_t cells[CELLS];
 };
 
 /* ---- oracle ---- */
 
-struct oracle {
-	wide tat;
-};
-
-static uint64_t ms_up(wide ns)
-{
-	return (uint64_t)((ns + NS_PER_MS - 1) / NS_PER_MS);
-}
-
-static enum jt_meter_answer ask_oracle(struct oracle *o, uint64_t interval_ns,
-				       uint64_t burst, uint64_t cost,
-				       uint64_t now_ns,
-				       struct jt_meter_state *state)
-{
-	wide full = (wide)interval_ns * burst, want = (wide)interval_ns * cost;
-	wide base = o->tat > now_ns ? o->tat : now_ns, debt;
-	enum jt_meter_answer how = JT_METER_ADMITTED;
-
-	*state = (struct jt_meter_state){0};
-	if (cost > burst) {
-		how = JT_METER_NEVER;
-	} else if (cost && base + want > now_ns + full) {
-		how = JT_METER_REFUSED;
-		/* a debt beyond the whole limit counts as that */
-		debt = base - now_ns < full ? base - now_ns : full;
-		state->retry_after_ms = ms_up(debt + want - full);
-	} else if (cost) {
-		o->tat = base + want;
-	}
-	debt = o->tat > now_ns ? o->tat - now_ns : 0;
-	debt = debt < full ? debt : full;
-	state->remaining = (uint64_t)((full - debt) / interval_ns);
-	state->reset_ms = ms_up(debt);
-	return how;
-}
-
-static void draw_limits(uint64_t *random, uint64_t *interval_ns,
-			uint64_t *burst)
-{
-	static const uint64_t periods_ns[] = {1000000000ull, 60000000000ull,
-					      3600000000000ull,
-					      86400000000000ull};
-	uint64_t rate, most;
-
-	rate = 1 + stress_below(random, 1ull << stress_below(random, 20));
-	if (stress_below(random, 8) == 0)
-		rate = 1000000;
-	*interval_ns =
-		jt_meter_interval_ns(rate, periods_ns[stress_below(random, 4)]);
-	most = JT_METER_DEBT_MAX_NS / *interval_ns;
-	*burst = 1 + stress_below(random, 1ull << stress_below(random, 22));
-	if (stress_below(random, 16) == 0)
-		*burst = most; /* the largest that is allowed */
-	*burst = *burst < most ? *burst : most;
-}
-
-static uint64_t draw_cost(uint64_t *random, uint64_t burst)
-{
-	switch (stress_below(random, 8)) {
-	case 0:
-		return 0;
-	case 1:
-		return burst; /* exactly full */
-	case 2:
-		return burst + 1 + stress_below(random, burst);
-	case 3:
-		return 1 + stress_below(random, burst);
-	case 4:
-		return UINT64_MAX - stress_below(random, 2);
-	default:
-		return 1;
-	}
-}
-
-static uint64_t draw_now(uint64_t *random, uint64_t now_ns,
-			 uint64_t interval_ns, uint64_t burst)
-{
-	uint64_t full = interval_ns * burst;
-
-	switch (stress_below(random, 8)) {
-	case 0:
-		return now_ns; /* stands still */
-	case 1: {
-		uint64_t back = stress_below(random, full + 1);
-
-		return back < now_ns ? now_ns - back : 0;
-	}
-	case 2: /* until the last nanosecond of the wait, or one before */
-		return now_ns + interval_ns - stress_below(random, 2);
-	case 3:
-		return now_ns + stress_below(random, full + 1);
-	default:
-		return now_ns + stress_below(random, interval_ns + 1);
-	}
-}
-
-static bool one_case(struct stress *s, struct jt_meter *m, struct oracle *o,
-		     uint64_t interval_ns, uint64_t burst, uint64_t cost,
-		     uint64_t now_ns)
-{
-	uint64_t before = jt_load_relaxed(&m->rate); /* one hand */
-	struct jt_meter_state got, want;
-	enum jt_meter_answer a, b;
-
-	a = jt_meter_take(m, interval_ns, burst, cost, now_ns, &got);
-	b = ask_oracle(o, interval_ns, burst, cost, now_ns, &want);
-	if (a == b && memcmp(&got, &want, sizeof(got)) == 0 &&
-	    ((a == JT_METER_ADMITTED && cost) ||
-	     jt_load_relaxed(&m->rate) == before))
-		return true;
-	stress_fail(s,
-		    "interval %" PRIu64 " burst %" PRIu64 " cost %" PRIu64
-		    " now %" PRIu64 ": answer %d remaining %" PRIu64
-		    " reset %" PRIu64 " retry %" PRIu64 ", wanted %d %" PRIu64
-		    " %" PRIu64 " %" PRIu64 " (rate word %" PRIu64
-		    " -> %" PRIu64 ")",
-		    interval_ns, burst, cost, now_ns, (int)a, got.remaining,
-		    got.reset_ms, got.retry_after_ms, (int)b, want.remaining,
-		    want.reset_ms, want.retry_after_ms, before,
-		    jt_load_relaxed(&m->rate));
-	return false;
-}
-
 static void run_oracle(struct stress *s)
 {
-	uint64_t random = s->seed;
+	static struct oracle_run r;
+	const struct oracle_tally *t = &r.tally;
+	bool ok = true;
 
-	for (unsigned i = 0; i < CASES; i += CASES_A_RUN) {
-		struct jt_meter m = {0};
-		struct oracle o = {0};
-		uint64_t interval_ns, burst, now_ns;
-
-		draw_limits(&random, &interval_ns, &burst);
-		if (!jt_meter_limits_ok(interval_ns, burst) ||
-		    jt_meter_limits_ok(interval_ns,
-				       JT_METER_DEBT_MAX_NS / interval_ns + 1))
-			stress_fail(s, "interval %" PRIu64 ": wrong limits",
-				    interval_ns);
-		/* years of uptime at most: the sum of all steps stays small */
-		now_ns = stress_below(&random, START_NS);
-		for (unsigned k = 0; k < CASES_A_RUN; k++) {
-			if (now_ns >= 1ull << 63)
-				now_ns = 0; /* steps back for good */
-			if (!one_case(s, &m, &o, interval_ns, burst,
-				      draw_cost(&random, burst), now_ns))
-				break;
-			now_ns = draw_now(&random, now_ns, interval_ns, burst);
-		}
+	oracle_begin(&r, stress_random, s->seed);
+	for (unsigned i = 0; i < CASES && ok; i += CASES_A_RUN) {
+		oracle_restart(&r);
+		if (!jt_meter_bounds_ok(&r.bounds))
+			stress_fail(s, "good limits are refused");
+		for (unsigned k = 0; k < CASES_A_RUN && ok; k++)
+			ok = oracle_step(&r);
 		stress_count(s, CASES_A_RUN);
 	}
+	if (!ok)
+		stress_fail(s, "%s", r.text);
+	printf("stress_meter: oracle: %" PRIu64 " admitted, %" PRIu64
+	       " without quota, %" PRIu64 " without rate, %" PRIu64
+	       " never, %" PRIu64 " looks; %" PRIu64 " windows, %" PRIu64
+	       " clocks behind\n",
+	       t->admitted, t->no_quota, t->no_rate, t->never, t->looks,
+	       t->rolled, t->behind);
+	fflush(stdout);
 }
 
 /* ---- many hands ---- */
@@ -203,48 +103,76 @@ static uint64_t boot_ns(void)
 	return (uint64_t)t.tv_sec * STRESS_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-static bool is_within(const struct trial *t, enum jt_meter_answer how,
-		      uint64_t cost, const struct jt_meter_state *state)
+static uint64_t window_ms(const struct jt_bounds *b)
 {
-	uint64_t full_ms = ms_up((wide)t->interval_ns * t->burst);
+	const uint64_t min = b->quota_unit == JT_QUOTA_MINUTES
+				     ? b->quota_minutes
+				     : 31 * 24 * 60;
 
-	if (state->remaining > t->burst || state->reset_ms > full_ms ||
-	    state->retry_after_ms > full_ms)
-		return false;
-	switch (how) {
-	case JT_METER_ADMITTED:
-		return state->retry_after_ms == 0 &&
-		       state->remaining + cost <= t->burst;
-	case JT_METER_REFUSED:
-		return cost && state->retry_after_ms > 0;
-	case JT_METER_NEVER:
-		return cost > t->burst;
-	}
-	return false;
+	return min * 60 * 1000;
 }
 
-static void take_once(struct trial *t, uint64_t cost, uint64_t now_ns)
+static bool is_within(const struct jt_bounds *b, enum jt_meter_answer how,
+		      uint64_t cost, const struct jt_meter_state *state)
+{
+	bool quota = b->quota && state->limit == b->quota;
+	uint64_t most_ms =
+		quota ? window_ms(b)
+		      : oracle_ms_up((oracle_wide)b->interval_ns * b->burst);
+
+	if (!quota && (!b->interval_ns || state->limit != b->burst))
+		return false;
+	if (state->remaining > state->limit || state->reset_ms > most_ms ||
+	    state->retry_after_ms > (int64_t)most_ms)
+		return false;
+	if (how == JT_METER_ADMITTED)
+		return state->retry_after_ms == 0 &&
+		       state->remaining + cost <= state->limit;
+	if (quota != (how == JT_METER_NO_QUOTA) || cost == 0)
+		return false;
+	return cost > state->limit ? state->retry_after_ms == -1
+				   : state->retry_after_ms > 0;
+}
+
+static struct jt_now now_of(const struct trial *t, uint64_t boot)
+{
+	return (struct jt_now){
+		.wall_s = t->real ? WALL_S
+				  : WALL_S + (boot - START_NS) / t->wall_ns,
+		.boot_ns = boot,
+	};
+}
+
+static enum jt_meter_answer take_once(struct trial *t,
+				      const struct jt_bounds *b, uint64_t cost,
+				      uint64_t now_ns)
 {
 	struct jt_meter_state state;
-	enum jt_meter_answer how = jt_meter_take(
-		&t->meter, t->interval_ns, t->burst, cost, now_ns, &state);
+	enum jt_meter_answer how =
+		jt_meter_take(&t->meter, b, cost, now_of(t, now_ns), &state);
 	uint64_t cell = (now_ns - START_NS) / t->cell_ns;
 
-	if (!is_within(t, how, cost, &state))
+	if (!is_within(b, how, cost, &state))
 		stress_fail(t->s,
 			    "%s: answer %d to cost %" PRIu64
-			    " with remaining %" PRIu64 " reset %" PRIu64
-			    " retry %" PRIu64,
-			    t->what, (int)how, cost, state.remaining,
-			    state.reset_ms, state.retry_after_ms);
+			    " with limit %" PRIu64 " remaining %" PRIu64
+			    " reset %" PRIu64 " retry %" PRId64,
+			    t->what, (int)how, cost, state.limit,
+			    state.remaining, state.reset_ms,
+			    state.retry_after_ms);
 	/* relaxed: sums, read when all hands have ended */
 	if (how != JT_METER_ADMITTED) {
 		jt_add_relaxed(&t->refused, 1);
-		return;
+		return how;
 	}
-	jt_add_relaxed(&t->admitted, cost);
+	if (b->quota)
+		jt_add_relaxed(&t->by_quota, cost);
+	if (!b->interval_ns)
+		return how;
+	jt_add_relaxed(&t->by_rate, cost);
 	if (!t->real && cell < CELLS)
 		jt_add_relaxed(&t->cells[cell], cost);
+	return how;
 }
 
 /* The next ask's clock: about four asks for each that may be admitted. */
@@ -265,6 +193,23 @@ static void note_first(struct trial *t, uint64_t now_ns)
 		;
 }
 
+static void note_spent(struct trial *t, uint64_t now_ns)
+{
+	uint64_t spent_ns = jt_load_relaxed(&t->spent_ns); /* relaxed: sums */
+
+	while (now_ns > spent_ns &&
+	       !jt_swap_if(&t->spent_ns, &spent_ns, now_ns))
+		;
+}
+
+static const struct jt_bounds *draw_kind(const struct trial *t,
+					 uint64_t *random)
+{
+	if (t->mixed)
+		return &t->bounds[stress_below(random, KINDS)];
+	return &t->bounds[t->bounds[BOTH].quota ? BOTH : RATE];
+}
+
 static void taker(struct stress_hand *hand)
 {
 	struct trial *t = hand->ctx;
@@ -273,7 +218,7 @@ static void taker(struct stress_hand *hand)
 	note_first(t, now_ns);
 	while (now_ns < t->until_ns) {
 		for (unsigned i = 0; i < TURN && now_ns < t->until_ns; i++) {
-			take_once(t, 1,
+			take_once(t, draw_kind(t, &random), 1,
 				  t->real ? now_ns : push_clock(t, &random));
 			now_ns = boot_ns();
 		}
@@ -281,18 +226,54 @@ static void taker(struct stress_hand *hand)
 	}
 }
 
+/* Take until the quota is spent. */
+static void spender(struct stress_hand *hand)
+{
+	struct trial *t = hand->ctx;
+	uint64_t random = stress_hand_seed(hand);
+
+	for (uint64_t i = 0; i < ASKS_MAX; i++) {
+		const struct jt_bounds *b = draw_kind(t, &random);
+		uint64_t now_ns = push_clock(t, &random);
+		enum jt_meter_answer how = take_once(t, b, 1, now_ns);
+
+		if (how == JT_METER_ADMITTED && b->quota)
+			note_spent(t, now_ns);
+		if (how != JT_METER_NO_QUOTA)
+			continue;
+		stress_count(t->s, i);
+		return;
+	}
+	stress_fail(t->s, "%s: the quota never ends", t->what);
+}
+
 static void prepare(struct trial *t, struct stress *s, const char *what,
-		    uint64_t interval_ns, uint64_t burst, uint64_t part)
+		    uint64_t interval_ns, uint64_t burst, uint64_t parts)
 {
 	memset(t, 0, sizeof(*t));
 	t->what = what;
 	t->s = s;
 	t->interval_ns = interval_ns;
 	t->burst = burst;
+	t->bounds[RATE].interval_ns = interval_ns;
+	t->bounds[RATE].burst = burst;
+	t->bounds[BOTH] = t->bounds[RATE];
 	t->cell_ns = interval_ns * burst * 4;
+	t->wall_ns = STRESS_NS_PER_S;
 	t->clock_ns = START_NS;
 	t->first_ns = UINT64_MAX;
-	t->until_ns = boot_ns() + s->seconds * STRESS_NS_PER_S / part;
+	t->spent_ns = START_NS;
+	t->until_ns = boot_ns() + s->seconds * STRESS_NS_PER_S * parts / PARTS;
+}
+
+static void add_quota(struct trial *t, uint64_t quota, uint32_t unit,
+		      uint32_t minutes)
+{
+	struct jt_bounds *b = t->bounds;
+
+	b[BOTH].quota = b[QUOTA_ALONE].quota = quota;
+	b[BOTH].quota_unit = b[QUOTA_ALONE].quota_unit = unit;
+	b[BOTH].quota_minutes = b[QUOTA_ALONE].quota_minutes = minutes;
 }
 
 /* BURST + t / INTERVAL at most; with LEAST at least 99 % of it. */
@@ -314,11 +295,28 @@ static void judge(struct trial *t, const char *span, uint64_t admitted,
 			    t->what, admitted, span, t_ns, most);
 }
 
+static void judge_cells(struct trial *t)
+{
+	for (unsigned i = 0; i < CELLS; i++)
+		judge(t, "a cell", t->cells[i], t->cell_ns, false);
+}
+
+/* Exactly QUOTA in each of so many windows. */
+static void judge_quota(struct trial *t, uint64_t quota, uint64_t windows)
+{
+	stress_count(t->s, windows);
+	if (t->by_quota != quota * windows)
+		stress_fail(t->s,
+			    "%s: %" PRIu64 " admitted by a quota of %" PRIu64
+			    " in %" PRIu64 " windows",
+			    t->what, t->by_quota, quota, windows);
+}
+
 static void report(const struct trial *t, uint64_t t_ns)
 {
 	printf("stress_meter: %s: %" PRIu64 " admitted of %" PRIu64
 	       " allowed, %" PRIu64 " refused\n",
-	       t->what, t->admitted, t->burst + t_ns / t->interval_ns,
+	       t->what, t->by_rate, t->burst + t_ns / t->interval_ns,
 	       t->refused);
 	fflush(stdout);
 }
@@ -329,15 +327,84 @@ static void run_simulated(struct stress *s, struct trial *t, uint64_t burst)
 	uint64_t t_ns;
 
 	prepare(t, s, burst == 1 ? "simulated, burst 1" : "simulated", 1000,
-		burst, 6);
+		burst, 1);
 	stress_start(s, hands, HANDS, t, taker);
 	stress_join(s, hands, HANDS);
 	t_ns = t->clock_ns - START_NS;
 	/* a burst of one saves nothing up between two asks */
-	judge(t, "the run", t->admitted, t_ns, burst > 1);
-	for (unsigned i = 0; i < CELLS; i++)
-		judge(t, "a cell", t->cells[i], t->cell_ns, false);
+	judge(t, "the run", t->by_rate, t_ns, burst > 1);
+	judge_cells(t);
 	report(t, t_ns);
+}
+
+/* What the rate allows until the last of the quota is spent. */
+static uint64_t allowed_until_spent(const struct trial *t)
+{
+	uint64_t ns = t->spent_ns - START_NS;
+
+	return t->burst + ns / t->interval_ns;
+}
+
+static void spend_once(struct stress *s, struct trial *t, bool mixed)
+{
+	struct stress_hand hands[HANDS];
+	uint64_t least;
+
+	prepare(t, s, mixed ? "mixed" : "both", 1000, 50, 0);
+	add_quota(t, QUOTA, JT_QUOTA_MONTH, 0);
+	t->mixed = mixed;
+	stress_start(s, hands, HANDS, t, spender);
+	stress_join(s, hands, HANDS);
+	judge_quota(t, QUOTA, 1);
+	judge_cells(t);
+	judge(t, "the run", t->by_rate, t->clock_ns - START_NS, false);
+	least = allowed_until_spent(t) / 100 * 99;
+	if (t->by_rate < least)
+		stress_fail(s,
+			    "%s: %" PRIu64 " admitted by the rate until the "
+			    "quota was spent, at least %" PRIu64,
+			    t->what, t->by_rate, least);
+}
+
+static void run_spent(struct stress *s, struct trial *t, bool mixed)
+{
+	uint64_t until_ns = boot_ns() + s->seconds * STRESS_NS_PER_S / PARTS;
+	unsigned times = 0;
+
+	for (; times == 0 || boot_ns() < until_ns; times++)
+		spend_once(s, t, mixed);
+	printf("stress_meter: %s: %u quotas of %u spent, the last with %" PRIu64
+	       " of %" PRIu64 " allowed by the rate\n",
+	       t->what, times, QUOTA, t->by_rate, allowed_until_spent(t));
+	fflush(stdout);
+}
+
+/*
+ * A window is a minute of 60 intervals, about 240 asks: more than enough to
+ * spend its quota. A hand that is late counts in a later window, which says no
+ * the sooner for it. The last window is spent by the judge.
+ */
+static void run_rolling(struct stress *s, struct trial *t)
+{
+	struct stress_hand hands[HANDS];
+	uint64_t windows;
+
+	prepare(t, s, "rolling", 1000, 5, 1);
+	add_quota(t, WINDOW_QUOTA, JT_QUOTA_MINUTES, 1);
+	t->wall_ns = t->interval_ns;
+	stress_start(s, hands, HANDS, t, taker);
+	stress_join(s, hands, HANDS);
+	while (take_once(t, &t->bounds[QUOTA_ALONE], 1, t->clock_ns) ==
+	       JT_METER_ADMITTED)
+		;
+	windows = (t->clock_ns - START_NS) / (60 * t->wall_ns) + 1;
+	judge_quota(t, WINDOW_QUOTA, windows);
+	judge(t, "the run", t->by_rate, t->clock_ns - START_NS, false);
+	judge_cells(t);
+	printf("stress_meter: rolling: %" PRIu64 " windows spent, %" PRIu64
+	       " refused\n",
+	       windows, t->refused);
+	fflush(stdout);
 }
 
 static void run_boot(struct stress *s, struct trial *t)
@@ -351,7 +418,7 @@ static void run_boot(struct stress *s, struct trial *t)
 	stress_start(s, hands, HANDS, t, taker);
 	stress_join(s, hands, HANDS);
 	t_ns = t->until_ns - t->first_ns;
-	judge(t, "the run", t->admitted, t_ns, true);
+	judge(t, "the run", t->by_rate, t_ns, true);
 	report(t, t_ns);
 }
 
@@ -363,13 +430,32 @@ static void abused(struct stress_hand *hand)
 
 	while (boot_ns() < t->until_ns) {
 		for (unsigned i = 0; i < TURN; i++) {
-			uint64_t cost = stress_below(&random, t->burst + 2);
+			const struct jt_bounds *b = draw_kind(t, &random);
+			uint64_t cost = stress_below(&random, t->burst + 6);
 
-			take_once(t, cost,
+			take_once(t, b, cost,
 				  START_NS + stress_below(&random, START_NS));
 		}
 		stress_count(t->s, TURN);
 	}
+}
+
+static uint64_t enemy_rate(uint64_t word)
+{
+	if (word % 4 == 0)
+		return UINT64_MAX - word % 3;
+	return word % 4 == 1 ? START_NS + word % START_NS : word;
+}
+
+/* Any window and count; or one near the current, and a count near the quota. */
+static uint64_t enemy_quota(uint64_t word)
+{
+	uint64_t start_min = WALL_S / 60 - 90 + word / 8 % 180;
+
+	if (word % 4 == 0)
+		return UINT64_MAX - word % 3;
+	return word % 4 == 1 ? word
+			     : start_min << ORACLE_COUNT_BITS | word >> 61;
 }
 
 static void run_hostile(struct stress *s, struct trial *t)
@@ -377,24 +463,23 @@ static void run_hostile(struct stress *s, struct trial *t)
 	struct stress_hand hands[HANDS - 1];
 	uint64_t random = s->seed;
 
-	prepare(t, s, "hostile", JT_METER_DEBT_MAX_NS / 7, 7, 3);
+	prepare(t, s, "hostile", JT_METER_DEBT_MAX_NS / 7, 7, 1);
+	add_quota(t, 9, JT_QUOTA_MINUTES, 90);
+	t->mixed = true;
 	stress_start(s, hands, HANDS - 1, t, abused);
 	while (boot_ns() < t->until_ns) {
-		uint64_t word = stress_random(&random);
-
-		if (word % 4 == 0)
-			word = UINT64_MAX - word % 3;
-		else if (word % 4 == 1)
-			word = START_NS + word % START_NS;
 		/* relaxed: any order will do for an enemy */
-		jt_store_relaxed(&t->meter.rate, word);
-		jt_store_relaxed(&t->meter.quota, word);
+		jt_store_relaxed(&t->meter.rate,
+				 enemy_rate(stress_random(&random)));
+		jt_store_relaxed(&t->meter.quota,
+				 enemy_quota(stress_random(&random)));
 		jt_add_relaxed(&t->hostile, 1);
 	}
 	stress_join(s, hands, HANDS - 1);
 	printf("stress_meter: hostile: %" PRIu64 " writes between %" PRIu64
-	       " admitted and %" PRIu64 " refused\n",
-	       t->hostile, t->admitted, t->refused);
+	       " admitted by a rate, %" PRIu64 " by a quota and %" PRIu64
+	       " refused\n",
+	       t->hostile, t->by_rate, t->by_quota, t->refused);
 }
 
 int main(int argc, char **argv)
@@ -407,6 +492,9 @@ int main(int argc, char **argv)
 	run_oracle(&s);
 	run_simulated(&s, t, 1);
 	run_simulated(&s, t, 50);
+	run_spent(&s, t, false);
+	run_spent(&s, t, true);
+	run_rolling(&s, t);
 	run_boot(&s, t);
 	run_hostile(&s, t);
 	return stress_end(&s);

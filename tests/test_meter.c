@@ -1,12 +1,16 @@
-/* meter: exact against a token bucket in 128 bits, and never generous. */
+/* meter: exact against two oracles in 128 bits, and never generous. */
 #include "shm/meter.h"
 
 #include "tests/help_table.h"
+#include "tests/oracle_meter.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
 #define MS 1000000ull
 #define S 1000000000ull
+#define DAY_S 86400ull
+#define MONDAY_S 1799625600ull /* 2027-01-11, a Monday in mid-month */
+#define COUNT_BITS 37u
 
 typedef unsigned __int128 wide;
 
@@ -18,6 +22,28 @@ struct bucket {
 
 static struct jt_meter meter;
 static struct jt_meter_state state;
+
+static enum jt_meter_answer take(uint64_t interval, uint64_t burst,
+				 uint64_t cost, uint64_t now)
+{
+	const struct jt_bounds b = {.interval_ns = interval, .burst = burst};
+
+	return jt_meter_take(&meter, &b, cost, (struct jt_now){HELP_NOW_S, now},
+			     &state);
+}
+
+static enum jt_meter_answer take_of(const struct jt_bounds *b, uint64_t cost,
+				    uint64_t wall_s, uint64_t boot_ns)
+{
+	return jt_meter_take(&meter, b, cost, (struct jt_now){wall_s, boot_ns},
+			     &state);
+}
+
+static bool is_rate_ok(uint64_t interval, uint64_t burst)
+{
+	return jt_meter_bounds_ok(
+		&(struct jt_bounds){.interval_ns = interval, .burst = burst});
+}
 
 static wide up_ms(wide ns)
 {
@@ -32,9 +58,11 @@ static void pass(struct bucket *b, uint64_t ns)
 
 static void expect_state(const struct bucket *b, wide missing)
 {
+	cr_assert_eq(state.limit, (uint64_t)(b->full / b->interval));
 	cr_assert_eq(state.remaining, (uint64_t)(b->credit / b->interval));
 	cr_assert_eq(state.reset_ms, (uint64_t)up_ms(b->full - b->credit));
-	cr_assert_eq(state.retry_after_ms, (uint64_t)up_ms(missing));
+	if (state.retry_after_ms >= 0)
+		cr_assert_eq(state.retry_after_ms, (int64_t)up_ms(missing));
 }
 
 /* Take COST in both worlds and compare every word of the answer. */
@@ -43,14 +71,14 @@ static void both_take(struct bucket *b, uint64_t cost)
 	uint64_t before = meter.rate;
 	wide want = (wide)cost * b->interval;
 	uint64_t burst = (uint64_t)(b->full / b->interval);
-	enum jt_meter_answer got =
-		jt_meter_take(&meter, b->interval, burst, cost, b->now, &state);
+	enum jt_meter_answer got = take(b->interval, burst, cost, b->now);
 
+	cr_assert_eq(state.retry_after_ms<0, cost> burst);
 	if (cost > burst) {
-		cr_assert_eq(got, JT_METER_NEVER);
+		cr_assert_eq(got, JT_METER_NO_RATE);
 		expect_state(b, 0);
 	} else if (want > b->credit) {
-		cr_assert_eq(got, JT_METER_REFUSED);
+		cr_assert_eq(got, JT_METER_NO_RATE);
 		expect_state(b, want - b->credit);
 	} else {
 		cr_assert_eq(got, JT_METER_ADMITTED);
@@ -78,8 +106,7 @@ static struct bucket random_limit(uint64_t *seed)
 	if ((uint64_t)b.full > JT_METER_DEBT_MAX_NS)
 		b.full = b.credit = b.interval;
 	b.now = some(seed, 61) + 1;
-	cr_assert(jt_meter_limits_ok(b.interval,
-				     (uint64_t)(b.full / b.interval)));
+	cr_assert(is_rate_ok(b.interval, (uint64_t)(b.full / b.interval)));
 	return b;
 }
 
@@ -113,10 +140,25 @@ Test(meter, equals_a_token_bucket_in_128_bits)
 		run_sequence(&seed, 40);
 }
 
-static enum jt_meter_answer take(uint64_t interval, uint64_t burst,
-				 uint64_t cost, uint64_t now)
+/* Rate, quota, both; limits that change; windows that roll (oracle_meter.h) */
+Test(meter, equals_the_rules_in_128_bits_with_quota_and_changing_limits)
 {
-	return jt_meter_take(&meter, interval, burst, cost, now, &state);
+	static struct oracle_run r;
+
+	oracle_begin(&r, help_random, 11);
+	for (unsigned i = 0; i < 1200; i++) {
+		oracle_restart(&r);
+		for (unsigned k = 0; k < 250; k++)
+			cr_assert(oracle_step(&r), "%s", r.text);
+	}
+	/* and all of them were met */
+	cr_expect_gt(r.tally.looks, 10000);
+	cr_expect_gt(r.tally.admitted, 10000);
+	cr_expect_gt(r.tally.no_quota, 10000);
+	cr_expect_gt(r.tally.no_rate, 10000);
+	cr_expect_gt(r.tally.never, 10000);
+	cr_expect_gt(r.tally.rolled, 1000);
+	cr_expect_gt(r.tally.behind, 1000);
 }
 
 Test(meter, exactly_the_burst_at_once)
@@ -127,13 +169,13 @@ Test(meter, exactly_the_burst_at_once)
 		cr_expect_eq(state.reset_ms, 1000 * (i + 1));
 		cr_expect_eq(state.retry_after_ms, 0);
 	}
-	cr_expect_eq(take(S, 10, 1, 5 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 10, 1, 5 * S), JT_METER_NO_RATE);
 	cr_expect_eq(state.remaining, 0);
 	cr_expect_eq(state.retry_after_ms, 1000);
-	cr_expect_eq(take(S, 10, 1, 6 * S - 1), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 10, 1, 6 * S - 1), JT_METER_NO_RATE);
 	cr_expect_eq(state.retry_after_ms, 1, "1 ns is rounded up");
 	cr_expect_eq(take(S, 10, 1, 6 * S), JT_METER_ADMITTED);
-	cr_expect_eq(take(S, 10, 1, 6 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 10, 1, 6 * S), JT_METER_NO_RATE);
 }
 
 Test(meter, whole_burst_in_one_cost)
@@ -141,7 +183,7 @@ Test(meter, whole_burst_in_one_cost)
 	cr_expect_eq(take(S, 10, 10, S), JT_METER_ADMITTED);
 	cr_expect_eq(state.remaining, 0);
 	cr_expect_eq(state.reset_ms, 10000);
-	cr_expect_eq(take(S, 10, 10, 11 * S - 1), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 10, 10, 11 * S - 1), JT_METER_NO_RATE);
 	cr_expect_eq(take(S, 10, 10, 11 * S), JT_METER_ADMITTED);
 }
 
@@ -149,7 +191,7 @@ Test(meter, burst_of_one_is_a_plain_interval)
 {
 	cr_expect_eq(take(7, 1, 1, 100), JT_METER_ADMITTED);
 	for (uint64_t now = 100; now < 107; now++)
-		cr_expect_eq(take(7, 1, 1, now), JT_METER_REFUSED);
+		cr_expect_eq(take(7, 1, 1, now), JT_METER_NO_RATE);
 	cr_expect_eq(take(7, 1, 1, 107), JT_METER_ADMITTED);
 }
 
@@ -169,7 +211,7 @@ Test(meter, idle_time_saves_up_to_the_burst_only)
 	cr_expect_eq(take(S, 3, 3, S), JT_METER_ADMITTED);
 	for (unsigned i = 0; i < 3; i++)
 		cr_expect_eq(take(S, 3, 1, 900000 * S), JT_METER_ADMITTED);
-	cr_expect_eq(take(S, 3, 1, 900000 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 3, 1, 900000 * S), JT_METER_NO_RATE);
 }
 
 Test(meter, cost_0_looks_and_never_spends)
@@ -196,12 +238,14 @@ Test(meter, cost_above_the_burst_is_never_admitted)
 					 UINT64_MAX};
 
 	for (unsigned i = 0; i < 5; i++) {
-		cr_expect_eq(take(S, 3, costs[i], S), JT_METER_NEVER);
+		cr_expect_eq(take(S, 3, costs[i], S), JT_METER_NO_RATE);
+		cr_expect_eq(state.retry_after_ms, -1);
 		cr_expect_eq(state.remaining, 3);
 		cr_expect_eq(meter.rate, 0);
 	}
 	take(S, 3, 3, S);
-	cr_expect_eq(take(S, 3, 4, S), JT_METER_NEVER);
+	cr_expect_eq(take(S, 3, 4, S), JT_METER_NO_RATE);
+	cr_expect_eq(state.retry_after_ms, -1);
 	cr_expect_eq(state.reset_ms, 3000);
 }
 
@@ -219,12 +263,12 @@ Test(meter, retry_after_is_the_first_millisecond_that_works)
 		memset(&meter, 0, sizeof(meter));
 		while (take(interval, burst, cost, now) == JT_METER_ADMITTED)
 			now += help_random(&seed) % 1000;
-		wait = state.retry_after_ms * MS;
+		wait = (uint64_t)state.retry_after_ms * MS;
 		cr_assert_gt(wait, 0);
 		if (wait > MS)
 			cr_assert_eq(
 				take(interval, burst, cost, now + wait - MS),
-				JT_METER_REFUSED);
+				JT_METER_NO_RATE);
 		cr_assert_eq(take(interval, burst, cost, now + wait),
 			     JT_METER_ADMITTED);
 	}
@@ -234,7 +278,7 @@ Test(meter, reset_is_when_the_whole_burst_is_there_again)
 {
 	take(1234567, 9, 5, S);
 	cr_expect_eq(state.reset_ms, 7, "6.17 ms, rounded up");
-	cr_expect_eq(take(1234567, 9, 9, S + 6 * MS), JT_METER_REFUSED);
+	cr_expect_eq(take(1234567, 9, 9, S + 6 * MS), JT_METER_NO_RATE);
 	cr_expect_eq(take(1234567, 9, 9, S + 7 * MS), JT_METER_ADMITTED);
 }
 
@@ -246,10 +290,10 @@ Test(meter, clock_that_stands_or_goes_back_grants_nothing)
 	rate = meter.rate;
 	for (uint64_t back = 0; back <= 1000; back += 50)
 		cr_expect_eq(take(S, 5, 1, (1000 - back) * S),
-			     JT_METER_REFUSED);
+			     JT_METER_NO_RATE);
 	cr_expect_eq(meter.rate, rate);
 	cr_expect_eq(take(S, 5, 1, 1001 * S), JT_METER_ADMITTED);
-	cr_expect_eq(take(S, 5, 1, 1001 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 5, 1, 1001 * S), JT_METER_NO_RATE);
 }
 
 Test(meter, clock_gone_back_after_a_part_of_the_burst_only_denies)
@@ -257,7 +301,7 @@ Test(meter, clock_gone_back_after_a_part_of_the_burst_only_denies)
 	take(S, 5, 1, 1000 * S);
 	cr_expect_eq(take(S, 5, 1, 998 * S), JT_METER_ADMITTED);
 	cr_expect_eq(state.remaining, 1, "3 from before and this one");
-	cr_expect_eq(take(S, 5, 1, 1 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 5, 1, 1 * S), JT_METER_NO_RATE);
 	cr_expect_eq(state.remaining, 0);
 	cr_expect_leq(state.reset_ms, 5000);
 }
@@ -291,7 +335,7 @@ Test(meter, hostile_words_give_answers_of_some_history)
 Test(meter, word_far_ahead_is_a_full_debt)
 {
 	meter.rate = UINT64_MAX;
-	cr_expect_eq(take(S, 5, 1, 1000 * S), JT_METER_REFUSED);
+	cr_expect_eq(take(S, 5, 1, 1000 * S), JT_METER_NO_RATE);
 	cr_expect_eq(state.remaining, 0);
 	cr_expect_eq(state.reset_ms, 5000);
 	cr_expect_eq(state.retry_after_ms, 1000);
@@ -303,33 +347,34 @@ Test(meter, limits_at_their_extremes_neither_wrap_nor_overflow)
 	const uint64_t most = JT_METER_DEBT_MAX_NS;
 
 	cr_expect_eq(take(most, 1, 1, most), JT_METER_ADMITTED);
-	cr_expect_eq(take(most, 1, 1, 2 * most - 1), JT_METER_REFUSED);
+	cr_expect_eq(take(most, 1, 1, 2 * most - 1), JT_METER_NO_RATE);
 	cr_expect_eq(state.retry_after_ms, 1);
 	cr_expect_eq(take(most, 1, 1, 2 * most), JT_METER_ADMITTED);
 	meter.rate = 0;
 	cr_expect_eq(take(1, most, most, 1), JT_METER_ADMITTED);
 	cr_expect_eq(state.remaining, 0);
-	cr_expect_eq(take(1, most, 1, 1), JT_METER_REFUSED);
+	cr_expect_eq(take(1, most, 1, 1), JT_METER_NO_RATE);
 	cr_expect_eq(take(1, most, 1, 2), JT_METER_ADMITTED);
-	cr_expect_eq(take(1, most, most + 1, 2), JT_METER_NEVER);
+	cr_expect_eq(take(1, most, most + 1, 2), JT_METER_NO_RATE);
+	cr_expect_eq(state.retry_after_ms, -1);
 }
 
 Test(meter, limits_that_the_arithmetic_cannot_hold_are_refused)
 {
 	const uint64_t most = JT_METER_DEBT_MAX_NS;
 
-	cr_expect(jt_meter_limits_ok(1, 1));
-	cr_expect(jt_meter_limits_ok(most, 1));
-	cr_expect(jt_meter_limits_ok(1, most));
-	cr_expect(jt_meter_limits_ok(1ull << 31, 1ull << 31));
-	cr_expect_not(jt_meter_limits_ok(0, 1));
-	cr_expect_not(jt_meter_limits_ok(1, 0));
-	cr_expect_not(jt_meter_limits_ok(0, 0));
-	cr_expect_not(jt_meter_limits_ok(most + 1, 1));
-	cr_expect_not(jt_meter_limits_ok(1, most + 1));
-	cr_expect_not(jt_meter_limits_ok(1ull << 31, (1ull << 31) + 1));
-	cr_expect_not(jt_meter_limits_ok(1ull << 32, 1ull << 32));
-	cr_expect_not(jt_meter_limits_ok(UINT64_MAX, UINT64_MAX));
+	cr_expect(is_rate_ok(1, 1));
+	cr_expect(is_rate_ok(most, 1));
+	cr_expect(is_rate_ok(1, most));
+	cr_expect(is_rate_ok(1ull << 31, 1ull << 31));
+	cr_expect_not(is_rate_ok(0, 1));
+	cr_expect_not(is_rate_ok(1, 0));
+	cr_expect_not(is_rate_ok(0, 0));
+	cr_expect_not(is_rate_ok(most + 1, 1));
+	cr_expect_not(is_rate_ok(1, most + 1));
+	cr_expect_not(is_rate_ok(1ull << 31, (1ull << 31) + 1));
+	cr_expect_not(is_rate_ok(1ull << 32, 1ull << 32));
+	cr_expect_not(is_rate_ok(UINT64_MAX, UINT64_MAX));
 }
 
 Test(meter, interval_is_rounded_up_so_that_it_never_admits_too_much)
@@ -354,6 +399,350 @@ Test(meter, interval_is_rounded_up_so_that_it_never_admits_too_much)
 		cr_assert((wide)ns * rate >= span);
 		cr_assert(!ns || (wide)(ns - 1) * rate < span);
 	}
+}
+
+/* ---- quota ---- */
+
+static const struct jt_bounds day3 = {.quota = 3, .quota_unit = JT_QUOTA_DAY};
+static const struct jt_bounds month3 = {.quota = 3,
+					.quota_unit = JT_QUOTA_MONTH};
+
+static uint64_t stored_start_min(void)
+{
+	return meter.quota >> COUNT_BITS;
+}
+
+static uint64_t stored_count(void)
+{
+	return meter.quota & JT_METER_QUOTA_MAX;
+}
+
+Test(meter, quota_is_admitted_to_the_last_one_and_not_beyond)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		cr_expect_eq(take_of(&day3, 1, MONDAY_S + i, 0),
+			     JT_METER_ADMITTED);
+		cr_expect_eq(state.limit, 3);
+		cr_expect_eq(state.remaining, 2 - i);
+		cr_expect_eq(state.reset_ms, (DAY_S - i) * 1000);
+		cr_expect_eq(state.retry_after_ms, 0);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		cr_expect_eq(take_of(&day3, 1, MONDAY_S + 9, 0),
+			     JT_METER_NO_QUOTA);
+		cr_expect_eq(state.remaining, 0);
+		cr_expect_eq(state.retry_after_ms, (int64_t)(DAY_S - 9) * 1000);
+	}
+	cr_expect_eq(stored_count(), 3);
+	cr_expect_eq(meter.rate, 0, "no rate, no rate word");
+}
+
+Test(meter, quota_begins_anew_with_the_first_second_of_its_window)
+{
+	take_of(&day3, 3, MONDAY_S, 0);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S - 1, 0),
+		     JT_METER_NO_QUOTA);
+	cr_expect_eq(state.retry_after_ms, 1000);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 2);
+	cr_expect_eq(take_of(&day3, 3, MONDAY_S + DAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 2, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
+}
+
+Test(meter, quota_refused_part_of_a_cost_spends_none_of_it)
+{
+	take_of(&day3, 2, MONDAY_S, 0);
+	cr_expect_eq(take_of(&day3, 2, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(state.remaining, 1);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S, 0), JT_METER_ADMITTED);
+}
+
+Test(meter, cost_0_looks_at_a_quota_and_begins_no_window)
+{
+	take_of(&day3, 3, MONDAY_S, 0);
+	cr_expect_eq(take_of(&day3, 0, MONDAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 0);
+	cr_expect_eq(state.retry_after_ms, 0);
+	cr_expect_eq(take_of(&day3, 0, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 3);
+	cr_expect_eq(stored_count(), 3, "the window of Monday still");
+}
+
+Test(meter, cost_above_the_quota_is_never_admitted)
+{
+	static const uint64_t costs[] = {4, JT_METER_QUOTA_MAX,
+					 JT_METER_QUOTA_MAX + 1, 1ull << 63,
+					 UINT64_MAX};
+
+	for (unsigned i = 0; i < 5; i++) {
+		cr_expect_eq(take_of(&day3, costs[i], MONDAY_S, 0),
+			     JT_METER_NO_QUOTA);
+		cr_expect_eq(state.retry_after_ms, -1);
+		cr_expect_eq(state.remaining, 3);
+		cr_expect_eq(meter.quota, 0);
+	}
+}
+
+Test(meter, wall_clock_that_steps_back_grants_nothing)
+{
+	take_of(&day3, 3, MONDAY_S + DAY_S, 0);
+	for (uint64_t back = 0; back < 40; back++)
+		cr_expect_eq(take_of(&day3, 1, MONDAY_S - back * DAY_S, 0),
+			     JT_METER_NO_QUOTA);
+	cr_expect_eq(stored_start_min(), (MONDAY_S + DAY_S) / 60);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + 2 * DAY_S, 0),
+		     JT_METER_ADMITTED);
+}
+
+Test(meter, wall_clock_behind_another_process_counts_in_the_later_window)
+{
+	take_of(&day3, 1, MONDAY_S + DAY_S, 0);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S - 1, 0),
+		     JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 1);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 0);
+}
+
+Test(meter, day_to_month_keeps_the_count_of_today)
+{
+	take_of(&day3, 2, MONDAY_S, 0);
+	cr_expect_eq(take_of(&month3, 2, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&month3, 1, MONDAY_S + DAY_S, 0),
+		     JT_METER_ADMITTED);
+	cr_expect_eq(stored_count(), 3);
+	cr_expect_eq(stored_start_min(), MONDAY_S / 60, "never goes back");
+	cr_expect_eq(take_of(&month3, 1, MONDAY_S + 20 * DAY_S, 0),
+		     JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&month3, 3, MONDAY_S + 21 * DAY_S, 0),
+		     JT_METER_ADMITTED, "February 1st");
+}
+
+Test(meter, month_to_day_begins_anew_but_on_the_first_keeps_the_count)
+{
+	const uint64_t first_s = MONDAY_S + 21 * DAY_S;
+
+	take_of(&month3, 3, MONDAY_S, 0);
+	cr_expect_eq(take_of(&day3, 3, MONDAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	take_of(&month3, 3, first_s, 0);
+	cr_expect_eq(take_of(&day3, 1, first_s, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 1, first_s + DAY_S, 0), JT_METER_ADMITTED);
+}
+
+Test(meter, another_quota_keeps_the_count_and_counts_at_once)
+{
+	struct jt_bounds b = day3;
+
+	take_of(&b, 3, MONDAY_S, 0);
+	b.quota = 5;
+	cr_expect_eq(take_of(&b, 2, MONDAY_S, 0), JT_METER_ADMITTED);
+	b.quota = 4;
+	cr_expect_eq(take_of(&b, 1, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(state.limit, 4);
+	cr_expect_eq(state.remaining, 0, "5 counted, and not below 0");
+	b.quota = 6;
+	cr_expect_eq(take_of(&b, 1, MONDAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(take_of(&b, 1, MONDAY_S, 0), JT_METER_NO_QUOTA);
+}
+
+Test(meter, quota_at_its_maximum_neither_wraps_nor_touches_the_window)
+{
+	const struct jt_bounds b = {.quota = JT_METER_QUOTA_MAX,
+				    .quota_unit = JT_QUOTA_DAY};
+
+	cr_expect_eq(take_of(&b, JT_METER_QUOTA_MAX, MONDAY_S, 0),
+		     JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 0);
+	cr_expect_eq(stored_start_min(), MONDAY_S / 60);
+	cr_expect_eq(take_of(&b, 1, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&b, JT_METER_QUOTA_MAX, MONDAY_S, 0),
+		     JT_METER_NO_QUOTA);
+	cr_expect_eq(stored_count(), JT_METER_QUOTA_MAX);
+}
+
+Test(meter, start_beyond_its_27_bits_only_denies)
+{
+	const uint64_t end_s = (1ull << 27) * 60;
+
+	cr_expect_eq(take_of(&day3, 3, end_s - 2 * DAY_S, 0),
+		     JT_METER_ADMITTED);
+	cr_expect_eq(take_of(&day3, 3, end_s + DAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(stored_start_min(), (1u << 27) - 1);
+	for (uint64_t day = 1; day < 100; day++)
+		cr_expect_eq(take_of(&day3, 1, end_s + day * DAY_S, 0),
+			     JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 1, UINT64_MAX, 0), JT_METER_NO_QUOTA);
+}
+
+/* ---- both ---- */
+
+/* 2 at once and one a second, 4 a day. */
+static const struct jt_bounds both = {
+	.interval_ns = S, .burst = 2, .quota = 4, .quota_unit = JT_QUOTA_DAY};
+
+Test(meter, refusal_by_the_rate_spends_no_quota)
+{
+	take_of(&both, 2, MONDAY_S, 100 * S);
+	for (unsigned i = 0; i < 10; i++) {
+		cr_expect_eq(take_of(&both, 1, MONDAY_S, 100 * S),
+			     JT_METER_NO_RATE);
+		cr_expect_eq(state.limit, 2);
+		cr_expect_eq(state.remaining, 0);
+		cr_expect_eq(state.reset_ms, 2000);
+		cr_expect_eq(state.retry_after_ms, 1000);
+	}
+	cr_expect_eq(stored_count(), 2);
+	cr_expect_eq(meter.rate, 102 * S);
+}
+
+Test(meter, refusal_by_the_quota_spends_no_rate)
+{
+	take_of(&both, 2, MONDAY_S, 100 * S);
+	take_of(&both, 2, MONDAY_S, 102 * S);
+	for (unsigned i = 0; i < 10; i++) {
+		cr_expect_eq(take_of(&both, 1, MONDAY_S, 200 * S),
+			     JT_METER_NO_QUOTA);
+		cr_expect_eq(state.limit, 4);
+		cr_expect_eq(state.retry_after_ms, (int64_t)DAY_S * 1000);
+	}
+	cr_expect_eq(stored_count(), 4);
+	cr_expect_eq(meter.rate, 104 * S);
+}
+
+Test(meter, quota_is_told_when_both_refuse)
+{
+	take_of(&both, 2, MONDAY_S, 100 * S);
+	take_of(&both, 2, MONDAY_S, 102 * S);
+	cr_expect_eq(take_of(&both, 1, MONDAY_S, 102 * S), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&both, 1, MONDAY_S + DAY_S, 102 * S),
+		     JT_METER_NO_RATE);
+	cr_expect_eq(take_of(&both, 5, MONDAY_S, 102 * S), JT_METER_NO_QUOTA);
+	cr_expect_eq(state.retry_after_ms, -1, "above both");
+	cr_expect_eq(take_of(&both, 3, MONDAY_S, 102 * S), JT_METER_NO_RATE);
+	cr_expect_eq(state.retry_after_ms, -1, "above the burst: for good");
+	cr_expect_eq(state.limit, 2);
+}
+
+Test(meter, smaller_remaining_share_is_told_and_the_rate_at_a_tie)
+{
+	cr_expect_eq(take_of(&both, 0, MONDAY_S, 100 * S), JT_METER_ADMITTED);
+	cr_expect_eq(state.limit, 2, "full, both: a tie");
+	take_of(&both, 1, MONDAY_S, 100 * S);
+	cr_expect_eq(state.limit, 2, "1/2 against 3/4");
+	cr_expect_eq(state.remaining, 1);
+	take_of(&both, 0, MONDAY_S, 200 * S);
+	cr_expect_eq(state.limit, 4, "2/2 against 3/4");
+	cr_expect_eq(state.remaining, 3);
+	cr_expect_eq(state.reset_ms, DAY_S * 1000);
+	take_of(&both, 1, MONDAY_S, 200 * S);
+	cr_expect_eq(state.limit, 2, "1/2 against 2/4: a tie");
+}
+
+Test(meter, shares_are_compared_without_overflow)
+{
+	const struct jt_bounds b = {.interval_ns = 1,
+				    .burst = JT_METER_DEBT_MAX_NS,
+				    .quota = JT_METER_QUOTA_MAX,
+				    .quota_unit = JT_QUOTA_MONTH};
+
+	take_of(&b, 0, MONDAY_S, 1);
+	cr_expect_eq(state.limit, b.burst, "a tie");
+	take_of(&b, 1, MONDAY_S, 1);
+	cr_expect_eq(state.limit, b.quota, "one less of fewer is more");
+	cr_expect_eq(state.remaining, b.quota - 1);
+}
+
+Test(meter, limits_taken_away_and_put_back_find_their_words)
+{
+	const struct jt_bounds rate = {.interval_ns = S, .burst = 2};
+
+	take_of(&both, 2, MONDAY_S, 100 * S);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S, 100 * S), JT_METER_ADMITTED);
+	cr_expect_eq(meter.rate, 102 * S);
+	cr_expect_eq(take_of(&rate, 1, MONDAY_S, 101 * S), JT_METER_ADMITTED);
+	cr_expect_eq(stored_count(), 3);
+	cr_expect_eq(take_of(&both, 1, MONDAY_S, 101 * S), JT_METER_NO_RATE);
+	cr_expect_eq(take_of(&both, 1, MONDAY_S, 102 * S), JT_METER_ADMITTED);
+	cr_expect_eq(take_of(&both, 1, MONDAY_S, 103 * S), JT_METER_NO_QUOTA);
+}
+
+Test(meter, hostile_pairs_give_answers_of_some_history)
+{
+	uint64_t seed = 12;
+
+	for (unsigned i = 0; i < 200000; i++) {
+		uint64_t rate = some(&seed, 63), quota = some(&seed, 63);
+		uint64_t cost = help_random(&seed) % 7;
+		enum jt_meter_answer got;
+
+		meter.rate = i & 1 ? UINT64_MAX - rate : rate;
+		meter.quota = i & 2 ? UINT64_MAX - quota : quota;
+		quota = meter.quota;
+		got = take_of(&both, cost, MONDAY_S, 100 * S);
+		cr_assert(state.limit == 2 || state.limit == 4);
+		cr_assert_leq(state.remaining, state.limit);
+		cr_assert_leq(state.reset_ms, DAY_S * 1000);
+		cr_assert_geq(state.retry_after_ms, -1);
+		cr_assert_leq(state.retry_after_ms, (int64_t)DAY_S * 1000);
+		if (got != JT_METER_ADMITTED || cost == 0)
+			cr_assert_eq(meter.quota, quota);
+		else
+			cr_assert_leq(stored_count(), both.quota);
+	}
+}
+
+Test(meter, quotas_that_the_arithmetic_cannot_hold_are_refused)
+{
+	const struct jt_bounds good = {.quota = 1, .quota_unit = JT_QUOTA_DAY};
+	struct jt_bounds b = good;
+
+	cr_expect(jt_meter_bounds_ok(&b));
+	b.quota = JT_METER_QUOTA_MAX;
+	cr_expect(jt_meter_bounds_ok(&b));
+	b.quota = JT_METER_QUOTA_MAX + 1;
+	cr_expect_not(jt_meter_bounds_ok(&b));
+	b.quota = UINT64_MAX;
+	cr_expect_not(jt_meter_bounds_ok(&b));
+	b = (struct jt_bounds){0};
+	cr_expect_not(jt_meter_bounds_ok(&b), "no limit at all");
+	b = good;
+	b.burst = 1;
+	cr_expect_not(jt_meter_bounds_ok(&b), "a burst of no rate");
+	b.interval_ns = 1;
+	cr_expect(jt_meter_bounds_ok(&b));
+	b.interval_ns = UINT64_MAX;
+	cr_expect_not(jt_meter_bounds_ok(&b));
+}
+
+Test(meter, quota_units_that_there_are_not_are_refused)
+{
+	struct jt_bounds b = {.quota = 1};
+
+	cr_expect_not(jt_meter_bounds_ok(&b), "a quota of no window");
+	for (uint32_t unit = JT_QUOTA_DAY; unit < JT_QUOTA_UNITS; unit++) {
+		bool minutes = unit == JT_QUOTA_MINUTES;
+
+		b.quota_unit = unit;
+		b.quota_minutes = 0;
+		cr_expect_eq(jt_meter_bounds_ok(&b), !minutes);
+		b.quota_minutes = 1;
+		cr_expect_eq(jt_meter_bounds_ok(&b), minutes);
+		b.quota_minutes = UINT32_MAX;
+		cr_expect_eq(jt_meter_bounds_ok(&b), minutes);
+	}
+	b.quota_minutes = 0;
+	b.quota_unit = JT_QUOTA_UNITS;
+	cr_expect_not(jt_meter_bounds_ok(&b));
+	b.quota_unit = UINT32_MAX;
+	cr_expect_not(jt_meter_bounds_ok(&b));
+	b = (struct jt_bounds){.interval_ns = 1, .burst = 1};
+	cr_expect(jt_meter_bounds_ok(&b));
+	b.quota_unit = JT_QUOTA_DAY;
+	cr_expect_not(jt_meter_bounds_ok(&b), "a window of no quota");
+	b.quota_unit = JT_QUOTA_NONE;
+	b.quota_minutes = 1;
+	cr_expect_not(jt_meter_bounds_ok(&b));
 }
 
 Test(meter, used_counts_cost_and_the_last_second)
