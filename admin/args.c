@@ -18,7 +18,12 @@ static const struct {
 
 const char *jt_option_name(enum jt_option o)
 {
-	return options[o].name;
+	static char names[JT_OPTIONS_N][JT_OPTION_NAME];
+
+	for (size_t i = 0; options[o].name[i]; i++)
+		names[o][i] =
+			options[o].name[i] == '_' ? '-' : options[o].name[i];
+	return names[o];
 }
 
 const char *jt_option_value(enum jt_option o)
@@ -43,13 +48,29 @@ bool jt_looks_secret(const char *text)
 	return false;
 }
 
+bool jt_args_scopes(const struct jt_args *args, char *out, size_t max)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < args->n_scopes; i++) {
+		int more = snprintf(out + n, max - n, "%s%s", i ? " " : "",
+				    args->scopes[i]);
+
+		if (more < 0 || (size_t)more >= max - n)
+			return false;
+		n += (size_t)more;
+	}
+	return true;
+}
+
 /* The option called by the first N characters of NAME. */
 static enum jt_option find(const char *name, size_t n)
 {
 	enum jt_option o = 0;
 
-	while (o < JT_OPTIONS_N && (strncmp(options[o].name, name, n) != 0 ||
-				    options[o].name[n] != '\0'))
+	while (o < JT_OPTIONS_N && (strncmp(jt_option_name(o), name, n) != 0 ||
+				    jt_option_name(o)[n] != '\0'))
 		o++;
 	return o;
 }
@@ -67,15 +88,16 @@ static bool put(struct jt_args *args, enum jt_option o, const char *value,
 	case JT_OPTIONS_N:
 		return false;
 	}
-	if (o == JT_OPT_scope && args->n_scopes == JT_SCOPES_MAX) {
-		snprintf(why, JT_WHY_MAX, "at most %d scopes", JT_SCOPES_MAX);
+	if (o == JT_OPT_scope && args->n_scopes == JT_SCOPES_GIVEN_MAX) {
+		snprintf(why, JT_WHY_MAX, "at most %d scopes",
+			 JT_SCOPES_GIVEN_MAX);
 		return false;
 	}
 	if (o == JT_OPT_scope) {
 		args->scopes[args->n_scopes++] = value;
 	} else if (args->given & UINT64_C(1) << o) {
 		snprintf(why, JT_WHY_MAX, "--%s is given twice",
-			 options[o].name);
+			 jt_option_name(o));
 		return false;
 	}
 	args->given |= UINT64_C(1) << o;
@@ -98,17 +120,17 @@ static bool take(struct jt_args *args, const char *arg, const char *next,
 	}
 	if (!options[o].value && value) {
 		snprintf(why, JT_WHY_MAX, "--%s takes no value",
-			 options[o].name);
+			 jt_option_name(o));
 		return false;
 	}
 	if (!options[o].value)
-		return put(args, o, options[o].name, why);
+		return put(args, o, jt_option_name(o), why);
 	if (!value)
 		*usedp = next != NULL;
 	value = value ? value + 1 : next;
 	if (!value || !*value) {
 		snprintf(why, JT_WHY_MAX, "--%s needs a value: %s",
-			 options[o].name, options[o].value);
+			 jt_option_name(o), options[o].value);
 		return false;
 	}
 	return put(args, o, value, why);

@@ -12,7 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(name, what its value is called or NULL, explanation) */
+/*
+ * X(name, what its value is called or NULL, explanation); an underscore in the
+ * name is a dash for the user.
+ */
 #define JT_OPTIONS(X)                                                          \
 	X(data, "DIR", "where the journal is (JETON_DATA)")                    \
 	X(run, "DIR", "where the sockets are (JETON_RUN)")                     \
@@ -26,10 +29,24 @@
 	X(owner, "O", "application or team, up to 48 bytes")                   \
 	X(rate, "N/s", "limit: N/s, N/min, N/h or N/day (default none)")       \
 	X(burst, "B", "requests at once (default N of the rate)")              \
+	X(quota, "N/SPAN", "limit: N/day, N/week, N/month, N/15min, N/36h")    \
+	X(plan, "P", "limits of that plan, see plan")                          \
 	X(from, "FILE.csv", "make one token a row: name, expires, env, ...")   \
 	X(out, "FILE", "write values to this new file, not to stdout")         \
 	X(offline, NULL, "no sidecar runs, and that is as it should be")       \
-	X(scope, "S", "the token must have this scope; may be repeated")       \
+	X(name, "GLOB", "tokens whose name fits, like 'CI *'")                 \
+	X(status, "S", "active, expired, suspended or revoked")                \
+	X(expiring_within, "SPAN", "tokens that expire within 30d, 12h ...")   \
+	X(shorten, NULL, "the new expiry may be earlier than the old one")     \
+	X(reason, "TEXT", "why; kept in the audit")                            \
+	X(yes, NULL, "do not ask, however many tokens it is")                  \
+	X(overlap, "SPAN", "so long the old value works, too (default 24h)")   \
+	X(finish, NULL, "end the overlap now")                                 \
+	X(force, NULL, "although the last rotation still overlaps")            \
+	X(leaked, "FILE", "revoke what stands in there, - for stdin")          \
+	X(dead_for, "SPAN", "revoked or expired so long ago")                  \
+	X(max_lifetime, "SPAN", "no token may live longer")                    \
+	X(scope, "S", "a scope, like orders:read; may be repeated")            \
 	X(cost, "N", "take N from the limit; 0 only looks (default 1)")        \
 	X(file, "FILE", "read the token from here, not from stdin")            \
 	X(expect, "NUMBER:TAG", "this receipt must be part of the history")
@@ -45,15 +62,15 @@ enum jt_option {
 /* allowed with every verb */
 #define JT_GLOBAL (JT_BIT(data) | JT_BIT(run) | JT_BIT(help) | JT_BIT(version))
 
-#define JT_SCOPES_MAX 16
-#define JT_WORDS_GIVEN_MAX 8
+#define JT_SCOPES_GIVEN_MAX 16
+#define JT_WORDS_GIVEN_MAX 1024
 
 struct jt_args {
 	uint64_t given; /* bits of enum jt_option */
 #define X(name, value, text) const char *name;
 	JT_OPTIONS(X)
 #undef X
-	const char *scopes[JT_SCOPES_MAX];
+	const char *scopes[JT_SCOPES_GIVEN_MAX];
 	size_t n_scopes;
 	const char *words[JT_WORDS_GIVEN_MAX]; /* what is no option */
 	size_t n_words;
@@ -65,6 +82,11 @@ struct jt_args {
 bool jt_args_parse(int argc, char **argv, struct jt_args *args,
 		   char why[JT_WHY_MAX]);
 
+/* The scopes given, a blank between; false: longer than MAX. */
+bool jt_args_scopes(const struct jt_args *args, char *out, size_t max);
+
+/* As the user writes it, without the dashes in front. */
+#define JT_OPTION_NAME 24
 const char *jt_option_name(enum jt_option o);
 const char *jt_option_value(enum jt_option o); /* NULL: takes none */
 const char *jt_option_text(enum jt_option o);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_MAX 256 /* no valid cell is nearly as long */
+#define CELL_MAX JT_SCOPES_TEXT /* no valid cell is as long */
 #define COLUMNS_MAX 16
 #define ROW_MAX 65536u
 #define FAULTS_MAX 10
@@ -58,7 +58,8 @@ static void header_cell(struct table *t, const char *text, size_t bytes)
 		t->fatal = jt_fail(
 			JT_EXIT_USAGE,
 			"%s:%llu: column %zu is called `%.*s`; known "
-			"are name, expires, env, owner, rate, burst",
+			"are name, expires, env, owner, rate, burst, quota, "
+			"plan, scopes",
 			t->path, (unsigned long long)t->row_line, t->n_map + 1,
 			bytes <= 20 ? (int)bytes : 0, text);
 		return;
@@ -110,13 +111,16 @@ static void add_row(struct table *t)
 
 	for (size_t i = 0; i < JT_COLUMNS_N; i++)
 		text[i] = t->cells[i][0] ? t->cells[i] : t->defaults[i];
-	if (!jt_draft_parse(text, t->now_s, &d, &column, why)) {
+	if (!jt_draft_parse(text, &t->issue->rules, t->now_s, &d, &column,
+			    why)) {
 		fault(t, jt_column_names[column], why);
 		return;
 	}
 	e = jt_issue_add(t->issue, &d);
 	if (e == JT_ISSUE_E_LIMITS)
 		fault(t, "rate", "is one different limit too many (65535)");
+	else if (e == JT_ISSUE_E_SETS)
+		fault(t, "scopes", "is one different list too many (8191)");
 	else if (e == JT_ISSUE_E_MANY)
 		t->fatal = jt_fail(JT_EXIT_USAGE,
 				   "%s has more than %u rows; split it",

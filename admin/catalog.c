@@ -21,8 +21,9 @@ int jt_catalog_init(struct jt_catalog *c)
 	randombytes_buf(&c->seed, sizeof(c->seed));
 	c->index = calloc(INDEX_MIN, sizeof(*c->index));
 	c->plans = calloc(JT_PLAN_LAST + 1, sizeof(*c->plans));
+	c->sets = calloc(JT_SETS_N + 1, sizeof(*c->sets));
 	c->index_mask = INDEX_MIN - 1;
-	if (c->index && c->plans)
+	if (c->index && c->plans && c->sets)
 		return 0;
 	jt_catalog_deinit(c);
 	return -ENOMEM;
@@ -33,6 +34,7 @@ void jt_catalog_deinit(struct jt_catalog *c)
 	free(c->cards);
 	free(c->index);
 	free(c->plans);
+	free(c->sets);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -83,29 +85,47 @@ const struct jt_card *jt_catalog_find(const struct jt_catalog *c,
 {
 	uint32_t at = *place(c, id);
 
-	return at ? &c->cards[at - 1] : NULL;
+	return at && jt_card_lives(&c->cards[at - 1]) ? &c->cards[at - 1]
+						      : NULL;
+}
+
+bool jt_card_lives(const struct jt_card *card)
+{
+	return card->type != JT_REC_PURGE;
+}
+
+void jt_card_update(struct jt_card *card, const struct jt_record *r)
+{
+	memcpy(card->name, r->token.name, sizeof(card->name));
+	memcpy(card->owner, r->token.owner, sizeof(card->owner));
+	card->last = r->number;
+	card->changed_s = r->time_ns / 1000000000u;
+	card->expires_s = r->token.expires_s;
+	card->old_until_s = r->token.old_until_s;
+	card->plan = r->token.plan;
+	card->own = r->token.own;
+	card->scope_set = r->token.scope_set;
+	card->type = r->type;
+	card->flags = r->token.flags;
+	card->scheme = r->token.scheme;
 }
 
 void jt_card_fill(struct jt_card *card, const struct jt_record *first,
 		  const struct jt_record *last)
 {
 	memcpy(card->id, last->token.id, sizeof(card->id));
-	memcpy(card->name, last->token.name, sizeof(card->name));
-	memcpy(card->owner, last->token.owner, sizeof(card->owner));
 	memcpy(card->env, last->env, sizeof(card->env));
 	card->first = first->number;
-	card->last = last->number;
 	card->created_s = first->time_ns / 1000000000u;
-	card->changed_s = last->time_ns / 1000000000u;
-	card->expires_s = last->token.expires_s;
-	card->plan = last->token.plan;
-	card->type = last->type;
+	jt_card_update(card, last);
 }
 
 const char *jt_card_status(const struct jt_card *card, uint64_t now_s)
 {
 	if (card->type == JT_REC_REVOKE)
 		return "Revoked";
+	if (card->flags & JT_TOKEN_SUSPENDED)
+		return "Suspended";
 	return now_s >= card->expires_s ? "Expired" : "Active";
 }
 
@@ -118,79 +138,150 @@ static int damaged(const struct jt_record *r, const char *why,
 			    r->number, why);
 }
 
+/* What a token's record names must have been defined before. */
+static int check_names(const struct jt_catalog *c, const struct jt_record *r,
+		       struct jt_fault *faultp)
+{
+	if (r->token.plan > c->n_plans || r->token.own > c->n_plans)
+		return damaged(r, "names a plan that does not exist", faultp);
+	if (r->token.scope_set > c->n_sets)
+		return damaged(r, "names a scope set that does not exist",
+			       faultp);
+	return 0;
+}
+
 static int apply_create(struct jt_catalog *c, const struct jt_record *r,
 			struct jt_fault *faultp)
 {
-	int e = 0;
+	int e = check_names(c, r, faultp);
 
+	if (e)
+		return e;
 	if (*place(c, r->token.id))
 		return damaged(r, "makes an id that exists", faultp);
-	if (r->token.plan > c->n_plans)
-		return damaged(r, "names a plan that does not exist", faultp);
 	if (c->n_cards == c->cards_max)
 		e = grow_cards(c);
 	if (e == 0 && (c->n_cards + 1) * 2 > c->index_mask)
 		e = grow_index(c);
 	if (e)
 		return e;
+	memset(&c->cards[c->n_cards], 0, sizeof(c->cards[c->n_cards]));
 	jt_card_fill(&c->cards[c->n_cards], r, r);
 	*place(c, r->token.id) = (uint32_t)++c->n_cards;
 	return 0;
 }
 
-static int apply_revoke(struct jt_catalog *c, const struct jt_record *r,
+/* Any record of a token but its first. */
+static int apply_change(struct jt_catalog *c, const struct jt_record *r,
 			struct jt_fault *faultp)
 {
 	uint32_t at = *place(c, r->token.id);
-	struct jt_card *card;
+	struct jt_card *card = at ? &c->cards[at - 1] : NULL;
+	int e = check_names(c, r, faultp);
 
-	if (at == 0)
-		return damaged(r, "revokes an id that does not exist", faultp);
-	card = &c->cards[at - 1];
-	if (card->type == JT_REC_REVOKE)
+	if (e)
+		return e;
+	if (!card || !jt_card_lives(card))
+		return damaged(r, "changes an id that does not exist", faultp);
+	if (card->type == JT_REC_REVOKE && r->type != JT_REC_PURGE)
 		return damaged(r, "changes a revoked token", faultp);
-	card->last = r->number;
-	card->changed_s = r->time_ns / 1000000000u;
-	card->type = r->type;
+	if (memcmp(card->env, r->env, sizeof(card->env)) != 0)
+		return damaged(r, "moves a token to another environment",
+			       faultp);
+	jt_card_update(card, r);
 	return 0;
 }
 
 static int apply_plan(struct jt_catalog *c, const struct jt_record *r,
 		      struct jt_fault *faultp)
 {
-	struct jt_limit limit = {r->plan.rate, r->plan.period_ns,
-				 r->plan.burst};
+	struct jt_limit limit = jt_limits_of(&r->plan);
+	uint16_t number = r->plan.number;
+	struct jt_plan_card *p = &c->plans[number];
+	bool fresh = number == c->n_plans + 1;
 
-	if (r->plan.number != c->n_plans + 1)
+	if (!fresh &&
+	    (number == 0 || number > c->n_plans || p->name[0] == '\0'))
 		return damaged(r, "gives a plan number out of turn", faultp);
+	if (!fresh && memcmp(p->name, r->plan.name, sizeof(p->name)) != 0)
+		return damaged(r, "gives a plan another name", faultp);
 	if (jt_limits_check(&limit) != 0)
 		return damaged(r, "holds limits that are none", faultp);
-	c->plans[++c->n_plans] = limit;
+	if (fresh)
+		c->n_plans++;
+	p->limit = limit;
+	p->record = r->number;
+	p->removed = r->plan.removed;
+	memcpy(p->name, r->plan.name, sizeof(p->name));
 	return 0;
+}
+
+static int apply_scope(struct jt_catalog *c, const struct jt_record *r,
+		       struct jt_fault *faultp)
+{
+	struct jt_scope_card *s;
+
+	if (r->scope.number != c->n_scopes + 1 || c->n_scopes == JT_SCOPES_N)
+		return damaged(r, "gives a scope number out of turn", faultp);
+	if (jt_catalog_scope(c, r->scope.name))
+		return damaged(r, "names a scope twice", faultp);
+	s = &c->scopes[++c->n_scopes];
+	memcpy(s->name, r->scope.name, sizeof(s->name));
+	s->record = r->number;
+	return 0;
+}
+
+static int apply_set(struct jt_catalog *c, const struct jt_record *r,
+		     struct jt_fault *faultp)
+{
+	struct jt_set_card *s;
+
+	if (r->scopes.number != c->n_sets + 1 || c->n_sets == JT_SETS_N)
+		return damaged(r, "gives a scope set out of turn", faultp);
+	s = &c->sets[++c->n_sets];
+	memcpy(s->bits, r->scopes.bits, sizeof(s->bits));
+	s->record = r->number;
+	return 0;
+}
+
+static int apply(struct jt_catalog *c, const struct jt_record *r,
+		 struct jt_fault *faultp)
+{
+	switch ((enum jt_record_type)r->type) {
+	case JT_REC_CREATE:
+		return apply_create(c, r, faultp);
+	case JT_REC_PLAN:
+		return apply_plan(c, r, faultp);
+	case JT_REC_SCOPE:
+		return apply_scope(c, r, faultp);
+	case JT_REC_SCOPES:
+		return apply_set(c, r, faultp);
+	case JT_REC_RULES:
+		c->rules = r->rules;
+		c->rules_record = r->number;
+		return 0;
+	case JT_REC_OLD:
+		return apply_change(c, r, faultp);
+	case JT_REC_REASON:
+	case JT_REC_COPY:
+	case JT_REC_NOTICE:
+		return 0; /* what a token is does not depend on them */
+	default:
+		break;
+	}
+	if (jt_record_is_token(r->type))
+		return apply_change(c, r, faultp);
+	return jt_fault_set(faultp, JT_JOURNAL_E_VERSION, r->number, 0,
+			    "journal record %" PRIu64 " is of a type that this "
+			    "jeton does not know; use a newer one",
+			    r->number);
 }
 
 int jt_catalog_apply(struct jt_catalog *c, const struct jt_record *r,
 		     struct jt_fault *faultp)
 {
-	int e;
+	int e = apply(c, r, faultp);
 
-	switch (r->type) {
-	case JT_REC_CREATE:
-		e = apply_create(c, r, faultp);
-		break;
-	case JT_REC_REVOKE:
-		e = apply_revoke(c, r, faultp);
-		break;
-	case JT_REC_PLAN:
-		e = apply_plan(c, r, faultp);
-		break;
-	default:
-		return jt_fault_set(faultp, JT_JOURNAL_E_VERSION, r->number, 0,
-				    "journal record %" PRIu64 " is of a type "
-				    "that this jeton does not know; use a "
-				    "newer one",
-				    r->number);
-	}
 	if (e == -ENOMEM)
 		jt_fault_set(faultp, e, r->number, 0,
 			     "not enough memory for %zu tokens", c->n_cards);
@@ -217,12 +308,39 @@ int jt_catalog_load(struct jt_catalog *c, const struct jt_journal *j,
 	return e;
 }
 
-uint16_t jt_catalog_plan(const struct jt_catalog *c,
-			 const struct jt_limit *limit)
+/* These are few in practice, and asked for once for each that is named. */
+uint16_t jt_catalog_limit(const struct jt_catalog *c,
+			  const struct jt_limit *limit)
 {
-	/* few in practice, and asked once for each distinct limit */
 	for (uint32_t i = 1; i <= c->n_plans; i++)
-		if (memcmp(&c->plans[i], limit, sizeof(*limit)) == 0)
+		if (c->plans[i].name[0] == '\0' &&
+		    memcmp(&c->plans[i].limit, limit, sizeof(*limit)) == 0)
+			return (uint16_t)i;
+	return 0;
+}
+
+uint16_t jt_catalog_plan(const struct jt_catalog *c,
+			 const char name[JT_PLAN_MAX])
+{
+	for (uint32_t i = 1; i <= c->n_plans; i++)
+		if (memcmp(c->plans[i].name, name, JT_PLAN_MAX) == 0)
+			return (uint16_t)i;
+	return 0;
+}
+
+uint16_t jt_catalog_scope(const struct jt_catalog *c,
+			  const char name[JT_SCOPE_MAX])
+{
+	for (uint32_t i = 1; i <= c->n_scopes; i++)
+		if (memcmp(c->scopes[i].name, name, JT_SCOPE_MAX) == 0)
+			return (uint16_t)i;
+	return 0;
+}
+
+uint16_t jt_catalog_set(const struct jt_catalog *c, const uint8_t bits[32])
+{
+	for (uint32_t i = 1; i <= c->n_sets; i++)
+		if (memcmp(c->sets[i].bits, bits, sizeof(c->sets[i].bits)) == 0)
 			return (uint16_t)i;
 	return 0;
 }

@@ -1,9 +1,9 @@
 /*
- * catalog: the journal folded into tokens and plans.
+ * catalog: the journal folded into tokens, plans, scopes and rules.
  *
  * For verbs that need all tokens (list), and for verbs on one id when no
  * sidecar runs; a running keeper answers those without reading everything.
- * One process, private memory, about 200 bytes a token; an index by id.
+ * One process, private memory, about 210 bytes a token; an index by id.
  *
  * A journal whose chain holds can still say something impossible (an id made
  * twice, a revoke of nothing, a plan out of turn): that is damage too, and is
@@ -26,19 +26,47 @@ struct jt_card {
 	uint64_t first, last; /* its first and newest record's number */
 	uint64_t created_s;
 	uint64_t changed_s; /* of the newest record */
-	uint64_t expires_s;
-	uint16_t plan; /* 0: no limit */
-	uint8_t type;  /* of the newest record: JT_REC_REVOKE is final */
+	uint32_t expires_s;
+	uint32_t old_until_s; /* of the value before the rotation; 0: none */
+	uint16_t plan;	      /* named limits; 0: none */
+	uint16_t own;	      /* limits of its own; 0: none */
+	uint16_t scope_set;   /* 0: none */
+	uint8_t type;	      /* of the newest record: REVOKE is final */
+	uint8_t flags;	      /* JT_TOKEN_* */
+	uint8_t scheme;	      /* enum jt_value_scheme */
+};
+
+/* Limits under a number; without a name those of single tokens. */
+struct jt_plan_card {
+	struct jt_limit limit;
+	char name[JT_PLAN_MAX];
+	uint64_t record; /* the newest of this number */
+	bool removed;
+};
+
+struct jt_scope_card {
+	char name[JT_SCOPE_MAX];
+	uint64_t record;
+};
+
+struct jt_set_card {
+	uint8_t bits[32];
+	uint64_t record;
 };
 
 struct jt_catalog {
-	struct jt_card *cards; /* in order of creation */
+	struct jt_card *cards; /* in order of creation, purged ones too */
 	size_t n_cards, cards_max;
 	uint32_t *index; /* card + 1 by id, open addressing; 0: free */
 	size_t index_mask;
 	uint64_t seed;
-	struct jt_limit *plans; /* plans[number]; number 0 is no limit */
-	uint32_t n_plans;	/* highest number given */
+	/* by number from 1 on; number 0 stays zero: no limit, no scope */
+	struct jt_plan_card *plans;
+	struct jt_set_card *sets;
+	struct jt_scope_card scopes[JT_SCOPES_N + 1];
+	uint32_t n_plans, n_sets, n_scopes; /* highest numbers given */
+	struct jt_record_rules rules;
+	uint64_t rules_record;
 };
 
 int jt_catalog_init(struct jt_catalog *c);
@@ -56,15 +84,27 @@ int jt_catalog_load(struct jt_catalog *c, const struct jt_journal *j,
 const struct jt_card *jt_catalog_find(const struct jt_catalog *c,
 				      const char id[JT_ID_BYTES]);
 
-/* Number of the plan with these limits, 0 when there is none. */
-uint16_t jt_catalog_plan(const struct jt_catalog *c,
-			 const struct jt_limit *limit);
+/* Is that card still a token? A purged one is not. */
+bool jt_card_lives(const struct jt_card *card);
 
+/* Number of the limits without a name that are these, 0: none. */
+uint16_t jt_catalog_limit(const struct jt_catalog *c,
+			  const struct jt_limit *limit);
+/* Number of a named plan (also a removed one), a scope, a set; 0: none. NAME:
+ * zero-padded. */
+uint16_t jt_catalog_plan(const struct jt_catalog *c,
+			 const char name[JT_PLAN_MAX]);
+uint16_t jt_catalog_scope(const struct jt_catalog *c,
+			  const char name[JT_SCOPE_MAX]);
+uint16_t jt_catalog_set(const struct jt_catalog *c, const uint8_t bits[32]);
+
+/* Fold the newest record of a token into its card. */
+void jt_card_update(struct jt_card *card, const struct jt_record *r);
 /* A card from a token's first and newest record. */
 void jt_card_fill(struct jt_card *card, const struct jt_record *first,
 		  const struct jt_record *last);
 
-/* "Active", "Expired" or "Revoked". */
+/* "Active", "Expired", "Suspended" or "Revoked". */
 const char *jt_card_status(const struct jt_card *card, uint64_t now_s);
 
 #endif

@@ -25,6 +25,7 @@ struct create {
 	struct jt_change change;
 	struct jt_outfile out; /* with --out */
 	bool to_file;
+	char scopes[JT_SCOPES_TEXT];
 	char token[JT_TOKEN_BYTES + 1]; /* the one for stdout, and '\n' */
 	enum jt_force force;
 };
@@ -41,21 +42,27 @@ static int gather(struct create *c)
 	const char *text[JT_COLUMNS_N] = {
 		[JT_COL_expires] = a->expires, [JT_COL_env] = a->env,
 		[JT_COL_owner] = a->owner,     [JT_COL_rate] = a->rate,
-		[JT_COL_burst] = a->burst,
+		[JT_COL_burst] = a->burst,     [JT_COL_quota] = a->quota,
+		[JT_COL_plan] = a->plan,       [JT_COL_scopes] = c->scopes,
 	};
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
 	enum jt_column column;
 	char why[JT_WHY_MAX];
 	struct jt_draft d;
 
+	if (!jt_args_scopes(a, c->scopes, sizeof(c->scopes)))
+		return jt_fail(JT_EXIT_USAGE, "--scope %s",
+			       jt_scopes_why(JT_SCOPES_E_LONG));
 	if (a->from)
 		return jt_bulk_read(a->from, text, now_s, &c->issue);
 	text[JT_COL_name] = c->cmd->operands[0];
-	if (!jt_draft_parse(text, now_s, &d, &column, why))
-		return jt_fail(JT_EXIT_USAGE,
-			       "%s%s %s; see `jeton help create`",
-			       column == JT_COL_name ? "" : "--",
-			       jt_column_names[column], why);
+	if (!jt_draft_parse(text, &c->issue.rules, now_s, &d, &column, why))
+		return jt_fail(
+			JT_EXIT_USAGE, "%s%s %s; see `jeton help create`",
+			column == JT_COL_name ? "" : "--",
+			column == JT_COL_scopes ? "scope"
+						: jt_column_names[column],
+			why);
 	return jt_issue_add(&c->issue, &d) == 0
 		       ? 0
 		       : jt_fail(JT_EXIT_FILE, "not enough memory");
@@ -156,11 +163,7 @@ static int deliver(struct create *c, const char *receipt)
 
 static size_t n_created(const struct create *c)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->issue.n; i++)
-		n += c->issue.records[i].type == JT_REC_CREATE;
-	return n;
+	return c->issue.n - c->issue.n_defs;
 }
 
 /* Values went to a file: stdout gets what a script wants to know. */
@@ -200,8 +203,10 @@ static void report(const struct create *c, const char *receipt)
 static int run(struct create *c)
 {
 	char receipt[JT_RECEIPT_MAX];
-	int e = gather(c);
+	int e = jt_issue_rules(&c->issue, &c->cmd->paths);
 
+	if (e == 0)
+		e = gather(c);
 	if (e == 0)
 		e = jt_issue_open(&c->issue, &c->cmd->paths);
 	if (e == 0 && c->to_file)

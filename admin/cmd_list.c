@@ -16,13 +16,14 @@
 static json_t *as_json(const struct jt_catalog *c, const struct jt_card *card,
 		       const char *status)
 {
-	const struct jt_limit *limit = &c->plans[card->plan];
+	struct jt_limit limit = jt_limits_merge(&c->plans[card->own].limit,
+						&c->plans[card->plan].limit);
 	char expires[JT_TIME_TEXT], created[JT_TIME_TEXT], rate[JT_LIMIT_TEXT];
 	json_t *o = json_object();
 
 	jt_time_format(card->expires_s, expires);
 	jt_time_format(card->created_s, created);
-	jt_limits_rate(limit, rate);
+	jt_limits_rate(&limit, rate);
 	json_object_set_new(o, "id", jt_json_text(card->id, JT_ID_BYTES));
 	json_object_set_new(o, "name", jt_json_text(card->name, JT_NAME_MAX));
 	json_object_set_new(o, "env", jt_json_text(card->env, JT_ENV_MAX));
@@ -32,9 +33,9 @@ static json_t *as_json(const struct jt_catalog *c, const struct jt_card *card,
 	json_object_set_new(o, "expires", json_string(expires));
 	json_object_set_new(o, "status", json_string(status));
 	json_object_set_new(o, "rate",
-			    card->plan ? json_string(rate) : json_null());
+			    limit.rate ? json_string(rate) : json_null());
 	json_object_set_new(o, "burst",
-			    card->plan ? json_integer((json_int_t)limit->burst)
+			    limit.rate ? json_integer((json_int_t)limit.burst)
 				       : json_null());
 	return o;
 }

@@ -28,15 +28,37 @@ static const char *field(const char *from, size_t max, char *out)
 	return out;
 }
 
-static void put_limit(struct jt_sheet *s, const struct jt_limit *limit)
+static void put_limit(struct jt_sheet *s, const struct jt_found *f)
 {
-	char rate[JT_LIMIT_TEXT];
+	const struct jt_limit *limit = &f->limit;
+	char text[JT_LIMIT_TEXT];
 
-	jt_limits_rate(limit, rate);
-	jt_sheet_text(s, "rate", "Rate", rate, limit->rate ? NULL : "no limit");
+	if (f->plan[0])
+		jt_sheet_text(s, "plan", "Plan", f->plan, NULL);
+	jt_limits_rate(limit, text);
+	jt_sheet_text(s, "rate", "Rate", text, limit->rate ? NULL : "no limit");
 	if (limit->rate)
 		jt_sheet_number(s, "burst", "Burst", (int64_t)limit->burst,
 				NULL);
+	jt_limits_quota(limit, text);
+	jt_sheet_text(s, "quota", "Quota", text,
+		      limit->quota ? NULL : "no limit");
+	jt_sheet_text(s, "scopes", "Scopes", f->scopes,
+		      f->scopes[0] ? NULL : "none");
+}
+
+/* Of the quota in the window that holds now. */
+static void put_quota(struct jt_sheet *s, const struct jt_found *f,
+		      uint64_t now_s)
+{
+	struct jt_bounds bounds = jt_limits_bounds(&f->limit);
+
+	if (!bounds.quota)
+		return;
+	jt_sheet_number(
+		s, "quota_used", "Quota used",
+		(int64_t)jt_meter_quota_used(f->look.quota, &bounds, now_s),
+		NULL);
 }
 
 static void put_use(struct jt_sheet *s, const struct jt_found *f,
@@ -44,12 +66,21 @@ static void put_use(struct jt_sheet *s, const struct jt_found *f,
 {
 	if (!f->metered)
 		return;
+	put_quota(s, f, now_s);
 	jt_sheet_number(s, "uses", "Uses", (int64_t)f->look.uses, NULL);
 	jt_sheet_number(s, "refusals", "Refusals", (int64_t)f->look.refusals,
 			NULL);
 	if (f->look.last_use_s)
 		put_time(s, "last_used", "Last used", f->look.last_use_s,
 			 now_s);
+}
+
+static void put_rotation(struct jt_sheet *s, const struct jt_card *card,
+			 uint64_t now_s)
+{
+	if (card->old_until_s)
+		put_time(s, "old_value_until", "Old value until",
+			 card->old_until_s, now_s);
 }
 
 static void put(const struct jt_found *f, bool json)
@@ -73,7 +104,8 @@ static void put(const struct jt_found *f, bool json)
 	put_time(&s, "expires", "Expires", card->expires_s, now_s);
 	if (card->type == JT_REC_REVOKE)
 		put_time(&s, "revoked", "Revoked", card->changed_s, now_s);
-	put_limit(&s, &f->limit);
+	put_rotation(&s, card, now_s);
+	put_limit(&s, f);
 	put_use(&s, f, now_s);
 	jt_sheet_number(&s, "record", "Record", (int64_t)card->last, NULL);
 	jt_sheet_end(&s);
@@ -85,7 +117,7 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 	struct jt_fault fault = {0};
 	struct jt_control control;
 	struct jt_journal j;
-	struct jt_found f;
+	static struct jt_found f;
 	int e = jt_id_check(id);
 
 	if (e)

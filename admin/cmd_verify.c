@@ -27,7 +27,7 @@
 #define CONNECT_S 2
 #define REPLY_S 5
 #define REPLY_FIELDS 11
-#define ARGS_MAX (2 + 2 + 2 * JT_SCOPES_MAX + 2)
+#define ARGS_MAX (2 + 2 + 2 * JT_SCOPES_GIVEN_MAX + 2)
 
 struct value {
 	char bytes[VALUE_MAX + 2];

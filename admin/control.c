@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,22 +320,21 @@ int jt_control_sync(struct jt_control *c, uint64_t number)
 	return e;
 }
 
-int jt_control_fit(struct jt_control *c, uint64_t at, uint64_t tokens,
-		   uint64_t plans, uint64_t owner_bytes)
+int jt_control_fit(struct jt_control *c, uint64_t at, const struct jt_room *r)
 {
-	int e = ask(c, "FIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-		    at, tokens, plans, owner_bytes);
+	int e = ask(c,
+		    "FIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+		    " %" PRIu64 "\n",
+		    at, r->tokens, r->values, r->plans, r->owner_bytes);
 
 	return e ? e : numbers(c, NULL, 0);
 }
 
-int jt_control_plan(struct jt_control *c, uint64_t at, uint64_t rate,
-		    uint64_t period_ns, uint64_t burst, uint16_t *numberp,
-		    uint16_t *nextp)
+/* "OK number second", both 16 bits; a second above that reads as 0. */
+static int two(struct jt_control *c, int e, uint16_t *numberp,
+	       uint16_t *secondp)
 {
 	uint64_t v[2];
-	int e = ask(c, "PLAN %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-		    at, rate, period_ns, burst);
 
 	if (e == 0)
 		e = numbers(c, v, 2);
@@ -343,26 +343,114 @@ int jt_control_plan(struct jt_control *c, uint64_t at, uint64_t rate,
 	if (v[0] > UINT16_MAX)
 		return lost(c, "its answer is out of range");
 	*numberp = (uint16_t)v[0];
-	*nextp = v[1] > UINT16_MAX ? 0 : (uint16_t)v[1]; /* 0: none left */
+	*secondp = v[1] > UINT16_MAX ? 0 : (uint16_t)v[1];
 	return 0;
 }
 
-int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
-		    struct jt_look *lookp)
+int jt_control_limit(struct jt_control *c, uint64_t at,
+		     const struct jt_limit *l, uint16_t *numberp,
+		     uint16_t *nextp)
 {
-	uint64_t v[6];
+	int e = ask(c,
+		    "LIMIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+		    " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n",
+		    at, l->rate, l->period_ns, l->burst, l->quota,
+		    l->quota_unit, l->quota_minutes);
+
+	return two(c, e, numberp, nextp);
+}
+
+int jt_control_plan(struct jt_control *c, uint64_t at,
+		    const char name[JT_PLAN_MAX], uint16_t *numberp,
+		    bool *removedp)
+{
+	uint16_t removed = 0;
+	int e = ask(c, "PLAN %" PRIu64 " %.*s\n", at, JT_PLAN_MAX, name);
+
+	e = two(c, e, numberp, &removed);
+	*removedp = removed;
+	return e;
+}
+
+int jt_control_scope(struct jt_control *c, uint64_t at,
+		     const char name[JT_SCOPE_MAX], uint16_t *numberp,
+		     uint16_t *nextp)
+{
+	int e = ask(c, "SCOPE %" PRIu64 " %.*s\n", at, JT_SCOPE_MAX, name);
+
+	return two(c, e, numberp, nextp);
+}
+
+int jt_control_set(struct jt_control *c, uint64_t at, const uint8_t bits[32],
+		   uint16_t *numberp, uint16_t *nextp)
+{
+	char hex[65];
+	int e;
+
+	sodium_bin2hex(hex, sizeof(hex), bits, 32);
+	e = ask(c, "SET %" PRIu64 " %s\n", at, hex);
+	return two(c, e, numberp, nextp);
+}
+
+int jt_control_pair(struct jt_control *c, uint64_t at, uint16_t plan,
+		    uint16_t own, bool *knownp)
+{
+	uint64_t known;
+	int e = ask(c, "PAIR %" PRIu64 " %u %u\n", at, plan, own);
+
+	if (e == 0)
+		e = numbers(c, &known, 1);
+	if (e == 0)
+		*knownp = known;
+	return e;
+}
+
+int jt_control_users(struct jt_control *c, uint64_t at, uint16_t plan,
+		     uint64_t *tokensp, uint64_t *pairsp)
+{
+	uint64_t v[2];
+	int e = ask(c, "USERS %" PRIu64 " %u\n", at, plan);
+
+	if (e == 0)
+		e = numbers(c, v, 2);
+	if (e)
+		return e;
+	*tokensp = v[0];
+	*pairsp = v[1];
+	return 0;
+}
+
+int jt_control_names(struct jt_control *c, uint16_t set)
+{
+	int e = ask(c, "NAMES %u\n", set);
+
+	if (e == 0 && c->line[2] == '\0')
+		return lost(c, "its answer is not understood");
+	return e;
+}
+
+int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
+		    struct jt_look *l)
+{
+	uint64_t v[10];
 	int e = ask(c, "LOOK %.*s\n", JT_ID_BYTES, id);
 
 	if (e == 0)
-		e = numbers(c, v, 6);
+		e = numbers(c, v, 10);
 	if (e)
 		return e;
-	lookp->first = v[0];
-	lookp->last = v[1];
-	lookp->plan = v[2];
-	lookp->uses = v[3];
-	lookp->refusals = v[4];
-	lookp->last_use_s = v[5];
+	*l = (struct jt_look){
+		.first = v[0],
+		.last = v[1],
+		.plan = v[2],
+		.own = v[3],
+		.set = v[4],
+		.uses = v[5],
+		.refusals = v[6],
+		.last_use_s = v[7],
+		.old_use_s = v[8],
+		.quota = v[9],
+	};
 	return 0;
 }
 

@@ -8,16 +8,26 @@
  *
  *   SYNC number             OK applied        once every record up to number
  *                                             is in force
- *   FIT at tokens plans owner_bytes
+ *   FIT at tokens values plans owner_bytes
  *                           OK                the table, having applied `at`,
  *                                             takes that many more
- *   PLAN at rate period_ns burst
- *                           OK number next    number 0: no such plan; next:
- *                                             the number a new one gets
- *   LOOK id                 OK first last plan uses refusals last_use_s
+ *   LIMIT at rate period_ns burst quota unit minutes
+ *                           OK number next    number 0: no such limits without
+ *                                             a name; next: the number that
+ *                                             new ones get, 0: no more
+ *   PLAN at name            OK number removed number 0: no plan of that name
+ *   SCOPE at name           OK number next
+ *   SET at hex              OK number next    64 hex digits: the set's bits
+ *   PAIR at plan own        OK known          1: FIT need not count that pair
+ *   USERS at plan           OK tokens pairs   that have it and are not
+ *                                             revoked; pairs PAIR knows of it
+ *   NAMES set               OK name ...       of the scopes in that set
+ *   LOOK id                 OK first last plan own set uses refusals
+ *                              last_use_s old_use_s quota
  *                                             record numbers of the id's first
- *                                             and newest record and of its
- *                                             plan (0: none), then its meter
+ *                                             and newest record, of its plan
+ *                                             and its own limits (0: none), its
+ *                                             scope set, then its meter's words
  *   STATUS                  OK {...}          one line of JSON
  *
  * Refusals: "ERR WORD sentence"; WORD is FULL, NOTFOUND, RED (the journal
@@ -26,7 +36,7 @@
 #ifndef JT_ADMIN_CONTROL_H
 #define JT_ADMIN_CONTROL_H
 
-#include "admin/record.h"
+#include "admin/limits.h"
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,8 +60,13 @@ struct jt_control {
 };
 
 struct jt_look {
-	uint64_t first, last, plan;
-	uint64_t uses, refusals, last_use_s;
+	uint64_t first, last, plan, own, set;
+	uint64_t uses, refusals, last_use_s, old_use_s, quota;
+};
+
+/* Room that FIT asks for: values are those of new tokens and of rotations. */
+struct jt_room {
+	uint64_t tokens, values, plans, owner_bytes;
 };
 
 /*
@@ -67,11 +82,25 @@ void jt_control_close(struct jt_control *c);
 bool jt_control_where(const char *data, char dir[PATH_MAX]);
 
 int jt_control_sync(struct jt_control *c, uint64_t number);
-int jt_control_fit(struct jt_control *c, uint64_t at, uint64_t tokens,
-		   uint64_t plans, uint64_t owner_bytes);
-int jt_control_plan(struct jt_control *c, uint64_t at, uint64_t rate,
-		    uint64_t period_ns, uint64_t burst, uint16_t *numberp,
-		    uint16_t *nextp);
+int jt_control_fit(struct jt_control *c, uint64_t at,
+		   const struct jt_room *room);
+int jt_control_limit(struct jt_control *c, uint64_t at,
+		     const struct jt_limit *limit, uint16_t *numberp,
+		     uint16_t *nextp);
+int jt_control_plan(struct jt_control *c, uint64_t at,
+		    const char name[JT_PLAN_MAX], uint16_t *numberp,
+		    bool *removedp);
+int jt_control_scope(struct jt_control *c, uint64_t at,
+		     const char name[JT_SCOPE_MAX], uint16_t *numberp,
+		     uint16_t *nextp);
+int jt_control_set(struct jt_control *c, uint64_t at, const uint8_t bits[32],
+		   uint16_t *numberp, uint16_t *nextp);
+int jt_control_pair(struct jt_control *c, uint64_t at, uint16_t plan,
+		    uint16_t own, bool *knownp);
+int jt_control_users(struct jt_control *c, uint64_t at, uint16_t plan,
+		     uint64_t *tokensp, uint64_t *pairsp);
+/* The names stand in c->line + 3, blanks between. */
+int jt_control_names(struct jt_control *c, uint16_t set);
 int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		    struct jt_look *lookp);
 /* The JSON text stands in c->line + 3. */

@@ -221,6 +221,29 @@ int jt_expiry_parse(const char *text, uint64_t now_s, uint64_t *expires_sp)
 	return 0;
 }
 
+int jt_span_parse(const char *text, uint64_t now_s, uint64_t *span_sp)
+{
+	int64_t when = 0;
+	int e;
+
+	*span_sp = 0;
+	if (strcmp(text, "0") == 0)
+		return 0;
+	e = parse_span(text, now_s, &when);
+	if (e)
+		return e;
+	if (when > (int64_t)jt_expiry_furthest_s(now_s))
+		return JT_EXPIRY_E_FAR;
+	*span_sp = (uint64_t)when - now_s;
+	return 0;
+}
+
+const char *jt_span_why(int e)
+{
+	return e == JT_EXPIRY_E_FAR ? "is more than 4 years"
+				    : "is not like 24h, 30d, 2w, 6m or 1y";
+}
+
 const char *jt_expiry_why(int e)
 {
 	switch (e) {

@@ -28,6 +28,13 @@ enum {
 
 int jt_expiry_parse(const char *text, uint64_t now_s, uint64_t *expires_sp);
 
+/*
+ * A span alone: 30d, 12h, 90s, 2w, 6m, 1y, 0 with any unit or none; at most 4
+ * years. Months and years are those that follow on NOW_S.
+ */
+int jt_span_parse(const char *text, uint64_t now_s, uint64_t *span_sp);
+const char *jt_span_why(int e);
+
 /* The furthest moment that a token made now may have. */
 uint64_t jt_expiry_furthest_s(uint64_t now_s);
 

@@ -143,7 +143,7 @@ static bool token_ok(const struct jt_record_token *t)
 	return text_ok(t->id, JT_ID_BYTES, JT_ID_BYTES) &&
 	       text_ok(t->name, JT_NAME_MAX, JT_NAME_MAX) &&
 	       text_ok(t->owner, JT_OWNER_MAX, JT_OWNER_MAX) &&
-	       t->scheme < JT_SCHEMES && !(t->flags & ~JT_TOKEN_FLAGS);
+	       t->scheme < JT_VALUE_SCHEMES && !(t->flags & ~JT_TOKEN_FLAGS);
 }
 
 static bool plan_ok(const struct jt_record_plan *p)

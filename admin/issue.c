@@ -1,16 +1,16 @@
 /*
  * issue: see issue.h.
  *
- * Equal limits share a plan. While rows are added, token.plan is the place of
- * the row's limit in `limits`; under the lock each distinct limit becomes a
- * number (the keeper knows those that exist, or the folded journal), new ones
- * become PLAN records in front of the tokens, and token.plan is rewritten.
+ * Equal limits share a number, and so do equal sets of scopes. While rows are
+ * added, a token's own, plan and scope_set are places in tables of what is
+ * different; under the lock each place becomes a number (numbers.c), and what
+ * is new a record in front of the tokens.
  *
  * The owners' filter only prevents counting an owner twice; it forgets on a
  * collision, and then more room is asked for than is needed, never less.
  */
 #include "admin/issue.h"
-#include "admin/catalog.h"
+#include "admin/numbers.h"
 #include "admin/output.h"
 
 #include <errno.h>
@@ -20,16 +20,15 @@
 
 #define RECORDS_MIN 16u
 #define LIMITS_MAX 65535u
-#define LIMITS_INDEX 131072u /* twice as many, a power of two */
 #define OWNERS_MASK 65535u
 
 int jt_issue_init(struct jt_issue *s)
 {
 	memset(s, 0, sizeof(*s));
-	s->limits = calloc(LIMITS_MAX + 1, sizeof(*s->limits));
-	s->limit_index = calloc(LIMITS_INDEX, sizeof(*s->limit_index));
 	s->owners = calloc(OWNERS_MASK + 1, sizeof(*s->owners));
-	if (s->limits && s->limit_index && s->owners)
+	if (s->owners && jt_distinct_init(&s->limits, LIMITS_MAX) == 0 &&
+	    jt_distinct_init(&s->plans, LIMITS_MAX) == 0 &&
+	    jt_distinct_init(&s->sets, JT_SETS_N) == 0)
 		return 0;
 	jt_issue_deinit(s);
 	return -ENOMEM;
@@ -38,26 +37,22 @@ int jt_issue_init(struct jt_issue *s)
 void jt_issue_deinit(struct jt_issue *s)
 {
 	free(s->records);
-	free(s->limits);
-	free(s->limit_index);
 	free(s->owners);
+	jt_distinct_deinit(&s->limits);
+	jt_distinct_deinit(&s->plans);
+	jt_distinct_deinit(&s->sets);
 	memset(s, 0, sizeof(*s));
 }
 
-/* Place of a limit in s->limits, 0 when there is no room for another. */
-static uint16_t place(struct jt_issue *s, const struct jt_limit *limit)
+/* Place of a string; 0 for nothing, which needs none. */
+static int place(struct jt_distinct *d, const void *bytes, size_t n,
+		 uint16_t *placep)
 {
-	size_t at = XXH3_64bits(limit, sizeof(*limit)) & (LIMITS_INDEX - 1);
+	uint32_t number = 0;
+	int e = n ? jt_distinct_put(d, bytes, n, &number) : 0;
 
-	for (; s->limit_index[at]; at = (at + 1) & (LIMITS_INDEX - 1))
-		if (memcmp(&s->limits[s->limit_index[at]], limit,
-			   sizeof(*limit)) == 0)
-			return s->limit_index[at];
-	if (s->n_limits == LIMITS_MAX)
-		return 0;
-	s->limits[++s->n_limits] = *limit;
-	s->limit_index[at] = (uint16_t)s->n_limits;
-	return s->limit_index[at];
+	*placep = (uint16_t)number;
+	return e;
 }
 
 static void count_owner(struct jt_issue *s, const char owner[JT_OWNER_MAX])
@@ -83,26 +78,41 @@ static int grow(struct jt_issue *s, size_t n)
 	return 0;
 }
 
+static int places(struct jt_issue *s, const struct jt_draft *d,
+		  struct jt_record_token *t)
+{
+	size_t limit = jt_limits_any(&d->limit) ? sizeof(d->limit) : 0;
+	int e = place(&s->limits, &d->limit, limit, &t->own);
+
+	if (e == 0)
+		e = place(&s->plans, d->plan, strlen(d->plan), &t->plan);
+	if (e)
+		return e < 0 ? e : JT_ISSUE_E_LIMITS;
+	e = place(&s->sets, d->scopes, strlen(d->scopes), &t->scope_set);
+	return e > 0 ? JT_ISSUE_E_SETS : e;
+}
+
 int jt_issue_add(struct jt_issue *s, const struct jt_draft *d)
 {
 	struct jt_record *r;
-	uint16_t limit = 0;
+	int e;
 
 	if (s->n == JT_ISSUE_MAX)
 		return JT_ISSUE_E_MANY;
-	if (d->limit.rate && !(limit = place(s, &d->limit)))
-		return JT_ISSUE_E_LIMITS;
 	if (s->n == s->n_max && grow(s, s->n ? s->n * 2 : RECORDS_MIN) < 0)
 		return -ENOMEM;
-	r = &s->records[s->n++];
+	r = &s->records[s->n];
 	memset(r, 0, sizeof(*r));
+	e = places(s, d, &r->token);
+	if (e)
+		return e;
 	r->type = JT_REC_CREATE;
 	memcpy(r->env, d->env, sizeof(r->env));
 	memcpy(r->token.name, d->name, sizeof(r->token.name));
 	memcpy(r->token.owner, d->owner, sizeof(r->token.owner));
-	r->token.expires_s = d->expires_s;
-	r->token.plan = limit;
+	r->token.expires_s = (uint32_t)d->expires_s;
 	count_owner(s, d->owner);
+	s->n++;
 	return 0;
 }
 
@@ -117,6 +127,21 @@ static int make_journal(const struct jt_paths *paths, struct jt_fault *faultp)
 	e = jt_journal_create(&jt_io_os, paths->data, JT_PREFIX_DEFAULT,
 			      faultp);
 	return e == JT_JOURNAL_E_EXISTS ? 0 : e;
+}
+
+int jt_issue_rules(struct jt_issue *s, const struct jt_paths *paths)
+{
+	struct jt_fault fault = {0};
+	struct jt_journal j;
+	int e = jt_journal_open(&j, &jt_io_os, paths->data, &fault);
+
+	if (e == JT_JOURNAL_E_NONE)
+		return 0;
+	if (e == 0) {
+		e = jt_journal_rules(&j, &s->rules, &fault);
+		jt_journal_close(&j);
+	}
+	return e ? jt_journal_refusal(e, &fault) : 0;
 }
 
 int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths)
@@ -147,126 +172,104 @@ void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES])
 	jt_token_digest((const uint8_t *)out, r->token.digest);
 }
 
-/* numbers[place] of each limit; 0 and *NEXTP counted on: a new plan. */
-static int ask_plans(struct jt_issue *s, struct jt_change *c, uint16_t *numbers,
-		     uint32_t *nextp)
+/* What a place of each table is in the journal. */
+struct map {
+	uint16_t *own, *plan, *set;
+};
+
+static int number_all(struct jt_issue *s, struct jt_numbers *n,
+		      const struct map *m)
 {
-	uint64_t at = c->journal.committed.number;
-	uint16_t next = 1;
-
-	for (uint32_t i = 1; i <= s->n_limits; i++) {
-		const struct jt_limit *l = &s->limits[i];
-		int e = jt_control_plan(&c->control, at, l->rate, l->period_ns,
-					l->burst, &numbers[i], &next);
-
-		if (e == JT_CONTROL_E_FULL && numbers[i] == 0)
-			next = 0;
-		else if (e)
-			return jt_fail(JT_EXIT_SIDECAR,
-				       "the sidecar does not answer (%s), "
-				       "nothing was created; see `jeton "
-				       "status`",
-				       jt_control_reason(&c->control, e));
-	}
-	*nextp = next ? next : LIMITS_MAX + 1;
-	return 0;
-}
-
-static int fold_plans(struct jt_issue *s, struct jt_change *c,
-		      uint16_t *numbers, uint32_t *nextp)
-{
-	struct jt_fault fault = {.line = "not enough memory"};
-	struct jt_catalog catalog;
-	int e = jt_catalog_init(&catalog);
-
-	if (e == 0)
-		e = jt_catalog_load(&catalog, &c->journal, &fault);
-	for (uint32_t i = 1; e == 0 && i <= s->n_limits; i++)
-		numbers[i] = jt_catalog_plan(&catalog, &s->limits[i]);
-	*nextp = e ? 0 : catalog.n_plans + 1;
-	jt_catalog_deinit(&catalog);
-	return e ? jt_journal_refusal(e, &fault) : 0;
-}
-
-/* Put N PLAN records in front, for the limits that have no number yet. */
-static int write_plans(struct jt_issue *s, uint16_t *numbers, uint32_t n,
-		       uint32_t next)
-{
-	struct jt_record *r;
-
-	if (next + n > LIMITS_MAX + 1)
-		return jt_fail(JT_EXIT_NO,
-			       "there are already %u different limits, nothing "
-			       "was created; use a --rate and --burst that "
-			       "other tokens have",
-			       next - 1);
-	if (s->n + n > s->n_max && grow(s, s->n + n) < 0)
-		return jt_fail(JT_EXIT_FILE, "not enough memory");
-	memmove(s->records + n, s->records, s->n * sizeof(*s->records));
-	memset(s->records, 0, n * sizeof(*s->records));
-	r = s->records;
-	for (uint32_t i = 1; i <= s->n_limits; i++) {
-		if (numbers[i])
-			continue;
-		numbers[i] = (uint16_t)next++;
-		r->type = JT_REC_PLAN;
-		r->plan.number = numbers[i];
-		r->plan.rate = s->limits[i].rate;
-		r->plan.period_ns = s->limits[i].period_ns;
-		r->plan.burst = s->limits[i].burst;
-		r++;
-	}
-	s->n += n;
-	return 0;
-}
-
-/* Give every token its plan's number; *NEWP plans stand in front now. */
-static int number_plans(struct jt_issue *s, struct jt_change *c, uint32_t *newp)
-{
-	uint16_t *numbers = calloc(LIMITS_MAX + 1, sizeof(*numbers));
-	uint32_t next = 1;
+	char text[JT_SCOPES_TEXT];
+	struct jt_limit limit;
+	const void *bytes;
+	size_t len;
 	int e = 0;
 
-	*newp = 0;
-	if (!numbers)
-		return jt_fail(JT_EXIT_FILE, "not enough memory");
-	if (s->n_limits)
-		e = c->sidecar == 0 ? ask_plans(s, c, numbers, &next)
-				    : fold_plans(s, c, numbers, &next);
-	for (uint32_t i = 1; i <= s->n_limits; i++)
-		*newp += numbers[i] == 0;
-	if (e == 0 && *newp)
-		e = write_plans(s, numbers, *newp, next);
-	for (size_t i = *newp; e == 0 && i < s->n; i++)
-		s->records[i].token.plan = numbers[s->records[i].token.plan];
-	free(numbers);
+	for (uint32_t i = 1; e == 0 && i <= s->limits.n; i++) {
+		bytes = jt_distinct_get(&s->limits, i, &len);
+		memcpy(&limit, bytes, sizeof(limit));
+		e = jt_numbers_limit(n, &limit, &m->own[i]);
+	}
+	for (uint32_t i = 1; e == 0 && i <= s->plans.n; i++) {
+		bytes = jt_distinct_get(&s->plans, i, &len);
+		memcpy(text, bytes, len);
+		text[len] = '\0';
+		e = jt_numbers_plan(n, text, &m->plan[i]);
+	}
+	for (uint32_t i = 1; e == 0 && i <= s->sets.n; i++) {
+		bytes = jt_distinct_get(&s->sets, i, &len);
+		memcpy(text, bytes, len);
+		text[len] = '\0';
+		e = jt_numbers_scopes(n, text, &m->set[i]);
+	}
 	return e;
 }
 
-static int ask_room(const struct jt_issue *s, struct jt_change *c,
-		    uint32_t plans)
+/* Places to numbers, and every pair of them told. */
+static int renumber(struct jt_issue *s, struct jt_numbers *n,
+		    const struct map *m)
 {
-	int e;
+	int e = 0;
 
-	if (c->sidecar != 0)
+	for (size_t i = 0; e == 0 && i < s->n; i++) {
+		struct jt_record_token *t = &s->records[i].token;
+
+		t->own = m->own[t->own];
+		t->plan = m->plan[t->plan];
+		t->scope_set = m->set[t->scope_set];
+		if (t->own || t->plan)
+			e = jt_numbers_use(n, t->plan, t->own);
+	}
+	return e;
+}
+
+/* Definitions in front of the tokens. */
+static int define(struct jt_issue *s, const struct jt_numbers *n)
+{
+	if (n->n_made == 0)
 		return 0;
-	e = jt_control_fit(&c->control, c->journal.committed.number,
-			   s->n - plans, plans, s->owner_bytes);
+	if (s->n + n->n_made > s->n_max && grow(s, s->n + n->n_made) < 0)
+		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	memmove(s->records + n->n_made, s->records, s->n * sizeof(*s->records));
+	memcpy(s->records, n->made, n->n_made * sizeof(*s->records));
+	s->n += n->n_made;
+	s->n_defs = n->n_made;
+	return 0;
+}
+
+static int resolve(struct jt_issue *s, struct jt_change *c)
+{
+	struct map m = {
+		.own = calloc(s->limits.n + 1, sizeof(*m.own)),
+		.plan = calloc(s->plans.n + 1, sizeof(*m.plan)),
+		.set = calloc(s->sets.n + 1, sizeof(*m.set)),
+	};
+	struct jt_numbers n;
+	int e = jt_numbers_begin(&n, c);
+
+	if (e == 0 && (!m.own || !m.plan || !m.set))
+		e = jt_fail(JT_EXIT_FILE, "not enough memory");
 	if (e == 0)
-		return 0;
-	if (e == JT_CONTROL_E_FULL)
-		return jt_fail(JT_EXIT_NO, "nothing was created: %s",
-			       jt_control_reason(&c->control, e));
-	return jt_fail(JT_EXIT_SIDECAR,
-		       "the sidecar does not agree (%s), nothing was created; "
-		       "see `jeton status`",
-		       jt_control_reason(&c->control, e));
+		e = number_all(s, &n, &m);
+	if (e == 0)
+		e = renumber(s, &n, &m);
+	n.room.tokens = n.room.values = s->n;
+	n.room.owner_bytes = s->owner_bytes;
+	if (e == 0)
+		e = jt_numbers_fit(&n, "nothing was created");
+	if (e == 0)
+		e = define(s, &n);
+	jt_numbers_end(&n);
+	free(m.own);
+	free(m.plan);
+	free(m.set);
+	return e;
 }
 
 int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 		    const struct jt_paths *paths)
 {
-	uint32_t plans;
 	int e = jt_change_begin(c, paths);
 
 	if (e)
@@ -278,8 +281,6 @@ int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 			       paths->data);
 	e = jt_change_consent(c);
 	if (e == 0)
-		e = number_plans(s, c, &plans);
-	if (e == 0)
-		e = ask_room(s, c, plans);
+		e = resolve(s, c);
 	return e ? e : jt_change_commit(c, s->records, s->n);
 }

@@ -1,7 +1,8 @@
 /*
  * issue: new tokens, one or a million, as one commit.
  *
- *   add     what each shall be; limits and owners are gathered
+ *   rules   what the deployment allows
+ *   add     what each shall be; limits, scopes and owners are gathered
  *   open    find the journal's prefix, making the journal if there is none
  *   make    a value for each, which the caller writes where it belongs
  *   commit  plans and tokens in one batch, if the sidecar has room for them
@@ -14,6 +15,7 @@
 #define JT_ADMIN_ISSUE_H
 
 #include "admin/change.h"
+#include "admin/distinct.h"
 #include "admin/draft.h"
 #include "shm/token.h"
 
@@ -22,20 +24,21 @@
 
 enum {
 	JT_ISSUE_E_MANY = 1, /* more than JT_ISSUE_MAX */
-	JT_ISSUE_E_LIMITS,   /* more than 65,535 different limits */
+	JT_ISSUE_E_LIMITS,   /* more than 65,535 different limits or plans */
+	JT_ISSUE_E_SETS,     /* more than 8,191 different scope lists */
 };
 
 struct jt_issue {
-	/* token.plan holds a place in `limits` until commit() */
+	/* own, plan, scope_set hold a place in these until commit() */
 	struct jt_record *records;
 	size_t n, n_max;
-	struct jt_limit *limits; /* from 1 on; NULL: none yet */
-	uint32_t n_limits;
-	uint16_t *limit_index; /* hash -> place */
-	uint64_t *owners;      /* hashes of owners already counted */
-	uint64_t owner_bytes;  /* pool room that they want at most */
+	size_t n_defs; /* after commit: definitions in front */
+	struct jt_distinct limits, plans, sets;
+	uint64_t *owners;     /* hashes of owners already counted */
+	uint64_t owner_bytes; /* pool room that they want at most */
 	char prefix[8];
 	uint8_t journal_id[16];
+	struct jt_record_rules rules;
 };
 
 int jt_issue_init(struct jt_issue *s);
@@ -44,7 +47,10 @@ void jt_issue_deinit(struct jt_issue *s);
 /* 0, -ENOMEM or JT_ISSUE_E_*. */
 int jt_issue_add(struct jt_issue *s, const struct jt_draft *d);
 
-/* Exit code, reason printed. */
+/* Before the first add: the rules, if there is a journal. Exit code. */
+int jt_issue_rules(struct jt_issue *s, const struct jt_paths *paths);
+
+/* Find the prefix, making the journal if there is none. Exit code. */
 int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths);
 
 /* Make token I; the value is in OUT alone. */
@@ -52,8 +58,8 @@ void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES]);
 
 /*
  * Lock, check room, commit, unlock; C is begun here and always to be ended by
- * the caller. Exit code, reason printed. Afterwards new plans stand in front
- * of the tokens: the last record is still the last token's.
+ * the caller. Exit code, reason printed. Afterwards new definitions stand in
+ * front of the tokens: the last record is still the last token's.
  */
 int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 		    const struct jt_paths *paths);

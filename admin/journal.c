@@ -508,3 +508,19 @@ int jt_reader_next(struct jt_reader *r, struct jt_record *records, size_t max,
 		*np = n;
 	return rc;
 }
+
+int jt_journal_rules(const struct jt_journal *j, struct jt_record_rules *rulesp,
+		     struct jt_fault *faultp)
+{
+	struct jt_record first;
+	struct jt_reader r;
+	size_t n;
+	int rc;
+
+	memset(rulesp, 0, sizeof(*rulesp));
+	jt_reader_init(&r, j);
+	rc = jt_reader_next(&r, &first, 1, &n, faultp);
+	if (rc == 0 && n == 1 && first.type == JT_REC_RULES)
+		*rulesp = first.rules;
+	return rc;
+}

@@ -137,6 +137,10 @@ void jt_reader_init(struct jt_reader *r, const struct jt_journal *j);
 int jt_reader_next(struct jt_reader *r, struct jt_record *records, size_t max,
 		   size_t *np, struct jt_fault *faultp);
 
+/* The rules that init wrote as the very first record; zeros: none. */
+int jt_journal_rules(const struct jt_journal *j, struct jt_record_rules *rulesp,
+		     struct jt_fault *faultp);
+
 /*
  * Verify everything that was committed: header, both slots, every record,
  * padding, chain, batches, anchor; expect may be NULL, else {number, tag} must

@@ -3,11 +3,12 @@
 #include "admin/output.h"
 #include "shm/token.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool is_of(const struct jt_record *r, const char id[JT_ID_BYTES])
 {
-	return (r->type == JT_REC_CREATE || r->type == JT_REC_REVOKE) &&
+	return jt_record_is_token(r->type) &&
 	       memcmp(r->token.id, id, JT_ID_BYTES) == 0;
 }
 
@@ -17,22 +18,52 @@ static bool read_one(struct jt_journal *j, uint64_t number, struct jt_record *r)
 
 	if (number > j->committed.number)
 		(void)jt_journal_refresh(j, &ignored);
-	return number > j->base && number <= j->committed.number &&
+	return number <= j->committed.number &&
 	       jt_journal_read(j, number, r, 1, &ignored) == 0;
 }
 
-static bool read_limit(struct jt_journal *j, struct jt_found *f)
+/* The plan record under the number NAMED, which stands at RECORD. */
+static bool read_plan(struct jt_journal *j, uint16_t named, uint64_t record,
+		      struct jt_record *r)
 {
-	struct jt_record r;
-
-	memset(&f->limit, 0, sizeof(f->limit));
-	if (f->card.plan == 0)
+	memset(r, 0, sizeof(*r));
+	if (named == 0)
 		return true;
-	if (!read_one(j, f->look.plan, &r) || r.type != JT_REC_PLAN ||
-	    r.plan.number != f->card.plan)
+	return read_one(j, record, r) && r->type == JT_REC_PLAN &&
+	       r->plan.number == named;
+}
+
+static void put_limits(struct jt_found *f, const struct jt_limit *own,
+		       const struct jt_limit *plan,
+		       const char name[JT_PLAN_MAX])
+{
+	f->own = *own;
+	f->limit = jt_limits_merge(own, plan);
+	memcpy(f->plan, name, JT_PLAN_MAX);
+}
+
+static bool read_limits(struct jt_journal *j, struct jt_found *f)
+{
+	struct jt_limit own_limit, plan_limit;
+	struct jt_record own, plan;
+
+	if (!read_plan(j, f->card.own, f->look.own, &own) ||
+	    !read_plan(j, f->card.plan, f->look.plan, &plan))
 		return false;
-	f->limit =
-		(struct jt_limit){r.plan.rate, r.plan.period_ns, r.plan.burst};
+	own_limit = jt_limits_of(&own.plan);
+	plan_limit = jt_limits_of(&plan.plan);
+	put_limits(f, &own_limit, &plan_limit, plan.plan.name);
+	return true;
+}
+
+static bool ask_scopes(struct jt_control *c, struct jt_found *f)
+{
+	if (f->card.scope_set == 0)
+		return true;
+	if (jt_control_names(c, f->card.scope_set) != 0 ||
+	    strlen(c->line + 3) >= sizeof(f->scopes))
+		return false;
+	strcpy(f->scopes, c->line + 3);
 	return true;
 }
 
@@ -53,8 +84,33 @@ static bool ask_keeper(struct jt_journal *j, struct jt_control *c,
 	    !is_of(&first, id))
 		return false;
 	jt_card_fill(&f->card, &first, &f->newest);
-	f->exists = f->metered = read_limit(j, f);
+	f->exists = f->metered = read_limits(j, f) && ask_scopes(c, f);
 	return f->exists;
+}
+
+void jt_catalog_scope_names(const struct jt_catalog *c, uint16_t set, char *out,
+			    size_t max)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (uint32_t i = 1; set && i <= c->n_scopes && n < max; i++)
+		if (c->sets[set].bits[(i - 1) / 8] >> (i - 1) % 8 & 1)
+			n += (size_t)snprintf(out + n, max - n, "%s%.*s",
+					      n ? " " : "", JT_SCOPE_MAX,
+					      c->scopes[i].name);
+}
+
+void jt_found_fill(struct jt_found *f, const struct jt_catalog *c,
+		   const struct jt_card *card)
+{
+	const struct jt_plan_card *plan = &c->plans[card->plan];
+
+	f->exists = true;
+	f->card = *card;
+	put_limits(f, &c->plans[card->own].limit, &plan->limit, plan->name);
+	jt_catalog_scope_names(c, card->scope_set, f->scopes,
+			       sizeof(f->scopes));
 }
 
 static int fold(struct jt_journal *j, const char *id, struct jt_found *f,
@@ -69,9 +125,7 @@ static int fold(struct jt_journal *j, const char *id, struct jt_found *f,
 	e = jt_catalog_load(&catalog, j, faultp);
 	card = e ? NULL : jt_catalog_find(&catalog, id);
 	if (card) {
-		f->exists = true;
-		f->card = *card;
-		f->limit = catalog.plans[card->plan];
+		jt_found_fill(f, &catalog, card);
 		e = jt_journal_read(j, card->last, &f->newest, 1, faultp);
 	}
 	jt_catalog_deinit(&catalog);

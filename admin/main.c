@@ -4,7 +4,7 @@
  * Everything about a verb but its work stands in the table below: usage, help
  * and what is refused before the verb runs are made from it.
  */
-#include "admin/cmd.h"
+#include "admin/choose.h"
 
 #include <fcntl.h>
 #include <locale.h>
@@ -16,14 +16,17 @@
 #include <unistd.h>
 
 #define B(option) JT_BIT(option)
+#define IDS 1000
+#define CHOICE (JT_CHOICE | JT_BIT(yes))
 
 const struct jt_verb jt_verbs[] = {
-	{"init", jt_cmd_init, "", 0, 0, B(prefix) | B(json),
+	{"init", jt_cmd_init, "", 0, 0, B(prefix) | B(max_lifetime) | B(json),
 	 "make an empty journal",
-	 "Not needed: the first create makes one with the prefix jt.\n"},
+	 "Not needed: the first create makes one with the prefix jt. With\n"
+	 "--max-lifetime no token of this journal may ever live longer.\n"},
 	{"create", jt_cmd_create, "NAME", 0, 1,
-	 B(expires) | B(env) | B(owner) | B(rate) | B(burst) | B(from) |
-		 B(out) | B(json),
+	 B(expires) | B(env) | B(owner) | B(rate) | B(burst) | B(quota) |
+		 B(plan) | B(scope) | B(from) | B(out) | B(json),
 	 "make a token, or with --from one for each row of a table",
 	 "The value, 64 characters, is printed alone on stdout, once; all "
 	 "else\n"
@@ -34,7 +37,8 @@ const struct jt_verb jt_verbs[] = {
 	 "RFC 3339 time; at most 4 years ahead.\n"
 	 "\n"
 	 "FILE.csv begins with column names: name, and any of expires, env,\n"
-	 "owner, rate, burst. Empty cells take the option of that name. All\n"
+	 "owner, rate, burst, quota, plan, scopes. Empty cells take the option "
+	 "of that name. All\n"
 	 "rows are one commit; values go to --out as id,name,token. A crash\n"
 	 "may leave FILE.jeton-XXXXXX: its tokens are valid if `jeton list`\n"
 	 "shows them; else it can be deleted.\n"},
@@ -47,13 +51,80 @@ const struct jt_verb jt_verbs[] = {
 	 "ID is the first 24 characters of the value, as list shows them. "
 	 "Uses\n"
 	 "and refusals are known while a sidecar runs.\n"},
-	{"revoke", jt_cmd_revoke, "ID", 1, 1, B(offline) | B(json),
-	 "end a token at once and for good",
+	{"renew", jt_cmd_renew, "[ID...]", 0, IDS,
+	 CHOICE | B(expires) | B(shorten) | B(reason) | B(json),
+	 "another expiry in place; the value stays",
+	 "jeton renew ID --expires 90d\n"
+	 "jeton renew --owner web --expiring-within 30d --expires 1y --yes\n"
+	 "\n"
+	 "A span counts from now. An expiry earlier than the present one "
+	 "needs\n"
+	 "--shorten; of chosen tokens such are passed over. An expired token\n"
+	 "that is renewed works again.\n"},
+	{"rename", jt_cmd_rename, "ID NAME", 2, 2, B(reason) | B(json),
+	 "another name", "jeton rename ID \"CI runner\"\n"},
+	{"set", jt_cmd_set, "ID...", 1, IDS,
+	 B(owner) | B(rate) | B(burst) | B(quota) | B(plan) | B(scope) |
+		 B(reason) | B(yes) | B(json),
+	 "another owner, other limits or scopes",
+	 "jeton set ID --rate 100/s --burst 200 --quota 5000000/month\n"
+	 "jeton set ID --plan gold --rate none\n"
+	 "jeton set ID --scope orders:read --scope 'billing:*'\n"
+	 "\n"
+	 "What is not given stays as it is; `none` takes it away. A rate or\n"
+	 "quota of its own stands before the plan's. --scope replaces all\n"
+	 "scopes. In force with the next request: a debt of the rate is at "
+	 "most\n"
+	 "the new burst, what was counted of a quota stays counted.\n"},
+	{"suspend", jt_cmd_suspend, "[ID...]", 0, IDS,
+	 CHOICE | B(reason) | B(json), "refuse a token until it is resumed",
+	 "jeton suspend ID --reason 'invoice overdue'\n"},
+	{"resume", jt_cmd_resume, "[ID...]", 0, IDS,
+	 CHOICE | B(reason) | B(json), "end a suspension", "jeton resume ID\n"},
+	{"rotate", jt_cmd_rotate, "ID", 0, 1,
+	 B(overlap) | B(force) | B(finish) | B(status) | B(out) | B(reason) |
+		 B(json),
+	 "another value for the same token",
+	 "jeton rotate ID --overlap 24h    prints the new value, once\n"
+	 "jeton rotate --status ID         is the old value still used?\n"
+	 "jeton rotate ID --finish         ends the overlap now\n"
+	 "\n"
+	 "Id, limits, counts and history stay. Both values work until the\n"
+	 "overlap ends (default 24h; 0: at once). A second rotation during an\n"
+	 "overlap would end a value that may still be used: it needs "
+	 "--force.\n"},
+	{"revoke", jt_cmd_revoke, "[ID...]", 0, IDS,
+	 CHOICE | B(leaked) | B(reason) | B(offline) | B(json),
+	 "end tokens at once and for good",
+	 "jeton revoke ID --reason 'laptop lost'\n"
+	 "jeton revoke --owner web --env test --yes\n"
+	 "jeton revoke --leaked build.log\n"
+	 "\n"
 	 "Exit 0: recorded and in force everywhere. When no sidecar runs it "
 	 "is\n"
 	 "recorded too, but the exit code is 3 unless --offline says that "
 	 "this\n"
-	 "is as it should be.\n"},
+	 "is as it should be. --leaked finds values in any text and revokes\n"
+	 "those that are whole; ids of ours with another secret are told.\n"},
+	{"purge", jt_cmd_purge, "", 0, 0,
+	 CHOICE | B(dead_for) | B(reason) | B(json),
+	 "forget tokens that were dead for long",
+	 "jeton purge --dead-for 30d --yes\n"
+	 "\n"
+	 "Revoked or expired so long ago. Their values are UNKNOWN from then\n"
+	 "on; audit and history keep what they were.\n"},
+	{"plan set", jt_cmd_plan_set, "NAME", 1, 1,
+	 B(rate) | B(burst) | B(quota) | B(reason) | B(json),
+	 "limits under a name, made or changed",
+	 "jeton plan set gold --rate 1000/s --burst 2000 --quota "
+	 "5000000/month\n"
+	 "\n"
+	 "A change takes effect for every token of the plan with its next\n"
+	 "request.\n"},
+	{"plan list", jt_cmd_plan_list, "", 0, 0, B(json),
+	 "plans, and how many tokens have them", NULL},
+	{"plan rm", jt_cmd_plan_rm, "NAME", 1, 1, B(reason) | B(json),
+	 "remove a plan that no token has", NULL},
 	{"verify", jt_cmd_verify, "", 0, 0,
 	 B(env) | B(scope) | B(cost) | B(file) | B(json),
 	 "ask the sidecar about a token read from stdin",

@@ -13,6 +13,7 @@
 #ifndef JT_ADMIN_RECORD_H
 #define JT_ADMIN_RECORD_H
 
+#include "shm/layout.h"
 #include "shm/window.h"
 #include <assert.h>
 #include <stddef.h>
@@ -59,14 +60,6 @@ enum jt_record_type {
 	JT_REC_LAST = JT_REC_NOTICE,
 };
 
-/* How a value is stored: body.token.scheme */
-enum jt_scheme {
-	JT_SCHEME_NATIVE = 0,	/* BLAKE2b-256 of our 64 characters */
-	JT_SCHEME_SHA256 = 1,	/* SHA-256 of the whole value */
-	JT_SCHEME_PREFIXED = 2, /* SHA-256 of what stands behind the last `_` */
-	JT_SCHEMES,
-};
-
 /* body.token.flags */
 #define JT_TOKEN_SUSPENDED 0x01u
 #define JT_TOKEN_RECOVERABLE 0x02u /* the vault holds its value */
@@ -82,8 +75,8 @@ struct jt_record_token {
 			       * 0: never rotated */
 	uint16_t plan;	      /* named limits; 0: none */
 	uint16_t scope_set;   /* 0: none */
-	uint16_t own; /* limits of its own, before the plan's; 0: none */
-	uint8_t scheme;
+	uint16_t own;	/* limits of its own, before the plan's; 0: none */
+	uint8_t scheme; /* enum jt_value_scheme */
 	uint8_t flags;
 };
 

@@ -8,7 +8,10 @@
  *   identity segment                      written by     read by
  *   0      struct jt_identity  4096 B     keeper         everyone
  *   slots  struct jt_slot      64 B each  keeper         everyone
- *   plans  struct jt_plan      32 B each  keeper         everyone
+ *   plans  uint32_t            4 B each   keeper         everyone
+ *   limits struct jt_limits    32 B each  keeper         everyone
+ *   sets   struct jt_scope_set 32 B each  keeper         everyone
+ *   scopes struct jt_scopes    one        keeper         everyone
  *   pool   bytes: owners                  keeper         everyone
  *
  *   meter segment
@@ -28,13 +31,16 @@
 #include "shm/atomic.h"
 #include <stddef.h>
 
-#define JT_LAYOUT_VERSION 1u
+#define JT_LAYOUT_VERSION 2u
 #define JT_IDENTITY_MAGIC 0x31444e45444a544aull
 #define JT_METERS_MAGIC 0x315254454d4e544aull
 
 #define JT_LINE 64u
 #define JT_PAGE 4096u
 #define JT_PLANS_MAX 65536u /* numbers 1..65535; 0 = no limit */
+#define JT_SETS_MAX 8192u   /* numbers 1..8191; 0 = no scope */
+#define JT_SCOPES_MAX 256u  /* numbers 1..256 */
+#define JT_SCOPE_BYTES 64u  /* of a name */
 #define JT_ENVS_MAX 256u    /* numbers 1..254; 0 = none */
 #define JT_ENV_OTHER 255u   /* one of more than that: its word stays 0 */
 #define JT_WORKERS_MAX 63u
@@ -76,7 +82,8 @@ static inline uint32_t jt_a_expires_s(uint64_t a)
 	return (uint32_t)a;
 }
 
-/* Word B: meter line 32 | plan 16 | scope set 16. */
+/* Word B: meter line 32 | plan 16 | scope set 16. The numbers are those of
+ * this segment, not the journal's: see struct jt_limits. */
 static inline uint64_t jt_word_b(uint32_t meter, uint16_t plan,
 				 uint16_t scope_set)
 {
@@ -95,19 +102,28 @@ static inline uint16_t jt_b_scope_set(uint64_t b)
 	return (uint16_t)b;
 }
 
+/* How a value became a digest. */
+enum jt_value_scheme {
+	JT_VALUE_NATIVE = 0,   /* BLAKE2b-256 of our 64 characters */
+	JT_VALUE_SHA256 = 1,   /* SHA-256 of the whole value */
+	JT_VALUE_PREFIXED = 2, /* SHA-256 of what stands behind the last `_` */
+	JT_VALUE_SCHEMES,
+};
+
 /*
  * One token value. `key` is what the index is made from: XXH3-64 of the public
- * 24 characters under the segment's seed. `digest` is compared; it is atomic
+ * 24 characters under the segment's seed; for values that are not of our form
+ * the digest's first 8 bytes. `digest` is compared; it is atomic
  * only because a slot may be rewritten while a reader looks (table.c).
  */
 struct jt_slot {
 	_Atomic uint64_t key;	    /*  0 */
-	_Atomic uint64_t digest[4]; /*  8 BLAKE2b-256 of the value */
+	_Atomic uint64_t digest[4]; /*  8 of the value, see `scheme` */
 	_Atomic uint64_t a;	    /* 40 */
 	_Atomic uint64_t b;	    /* 48 */
 	_Atomic uint32_t owner; /* 56 pool offset of {length, bytes}; 0 none */
 	_Atomic uint8_t env;	/* 60 number in jt_identity.envs */
-	_Atomic uint8_t scheme; /* 61 0 = native */
+	_Atomic uint8_t scheme; /* 61 enum jt_value_scheme */
 	_Atomic uint16_t reach; /* 62 of the *home* that stands here: how far
 				 * its keys went, in slots; only grows */
 };
@@ -120,14 +136,37 @@ static_assert(offsetof(struct jt_slot, env) == 60, "slot env");
 static_assert(offsetof(struct jt_slot, scheme) == 61, "slot scheme");
 static_assert(offsetof(struct jt_slot, reach) == 62, "slot reach");
 
-/* Limits under a number. Written once, before any slot names it. */
-struct jt_plan {
+/*
+ * What a token may do in a time. A slot names a plan's number, the number's
+ * word in `plans` names a block of these, so that a plan changes for all its
+ * tokens by one store. A block is written once, before any word names it, and
+ * never again: a reader who has the word needs no second look.
+ */
+struct jt_limits {
 	_Atomic uint64_t interval_ns; /*  0 between requests; 0 = no rate */
 	_Atomic uint64_t burst;	      /*  8 requests at once */
-	_Atomic uint64_t zeros[2];    /* 16 quota: 0 = none */
+	_Atomic uint64_t quota;	      /* 16 requests in a window; 0 = none */
+	_Atomic uint64_t window;      /* 24 unit 32 | minutes 32, window.h */
 };
-static_assert(sizeof(struct jt_plan) == 32, "two plans a line");
-static_assert(offsetof(struct jt_plan, burst) == 8, "plan burst");
+static_assert(sizeof(struct jt_limits) == 32, "two blocks a line");
+static_assert(offsetof(struct jt_limits, quota) == 16, "limits quota");
+
+/* The scopes of a token, by number. Written once, like a block of limits. */
+struct jt_scope_set {
+	_Atomic uint64_t bits[4]; /* bit i: scope number i + 1 */
+};
+static_assert(sizeof(struct jt_scope_set) == 32, "two sets a line");
+
+/* Names of scopes, and an index into them. A name is never rewritten. */
+#define JT_SCOPE_PLACES 1024u /* a power of two, four times the names */
+struct jt_scope {
+	uint8_t name[JT_SCOPE_BYTES]; /* zero-padded */
+};
+struct jt_scopes {
+	struct jt_scope names[JT_SCOPES_MAX];	  /* number - 1 */
+	_Atomic uint16_t places[JT_SCOPE_PLACES]; /* hash -> number; 0: free */
+};
+static_assert(sizeof(struct jt_scopes) == 18432, "scopes");
 
 enum jt_identity_state {
 	JT_IDENTITY_LOADING =
@@ -148,27 +187,37 @@ struct jt_identity {
 	uint64_t capacity;	/* 64 tokens */
 	uint64_t slots_off;	/* 72 */
 	uint64_t plans_off;	/* 80 */
-	uint64_t pool_off;	/* 88 */
-	uint64_t pool_bytes;	/* 96 */
-	uint8_t zeros0[24];	/* 104 */
-	/* the keeper's moving words, on a line of their own */
-	_Atomic uint64_t state;		    /* 128 enum jt_identity_state */
-	_Atomic uint64_t applied;	    /* 136 journal number in force */
-	_Atomic uint64_t used;		    /* 144 slots in use */
-	_Atomic uint64_t tokens;	    /* 152 ids, = meter lines in use */
-	_Atomic uint64_t plans;		    /* 160 highest plan number */
-	_Atomic uint64_t pool_used;	    /* 168 bytes */
-	_Atomic uint64_t envs_used;	    /* 176 highest number */
-	uint8_t zeros1[8];		    /* 184 */
-	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 192 names, zero-padded words */
-	uint8_t zeros2[4096 - 192 - 8 * JT_ENVS_MAX];
+	uint64_t limits_off;	/* 88 */
+	uint64_t sets_off;	/* 96 */
+	uint64_t scopes_off;	/* 104 */
+	uint64_t pool_off;	/* 112 */
+	uint64_t pool_bytes;	/* 120 */
+	/* the keeper's moving words, on lines of their own */
+	_Atomic uint64_t state;	    /* 128 enum jt_identity_state */
+	_Atomic uint64_t applied;   /* 136 journal number in force */
+	_Atomic uint64_t used;	    /* 144 slots in use */
+	_Atomic uint64_t tokens;    /* 152 ids */
+	_Atomic uint64_t plans;	    /* 160 highest number given */
+	_Atomic uint64_t limits;    /* 168 highest block given */
+	_Atomic uint64_t sets;	    /* 176 highest number given */
+	_Atomic uint64_t scopes;    /* 184 highest number given */
+	_Atomic uint64_t pool_used; /* 192 bytes */
+	_Atomic uint64_t envs_used; /* 200 highest number */
+	_Atomic uint64_t schemes;   /* 208 bit: that scheme is in use */
+	_Atomic uint64_t env;	    /* 216 only tokens of this one; 0: any */
+	char prefix[8];		    /* 224 how ids begin */
+	uint8_t zeros1[24];	    /* 232 */
+	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 256 names, zero-padded words */
+	uint8_t zeros2[4096 - 256 - 8 * JT_ENVS_MAX];
 };
 static_assert(sizeof(struct jt_identity) == JT_PAGE, "identity header");
 static_assert(offsetof(struct jt_identity, slots_off) == 72, "slots_off");
 static_assert(offsetof(struct jt_identity, state) == 128, "own line");
 static_assert(offsetof(struct jt_identity, applied) == 136, "applied");
-static_assert(offsetof(struct jt_identity, envs_used) == 176, "envs_used");
-static_assert(offsetof(struct jt_identity, envs) == 192, "envs");
+static_assert(offsetof(struct jt_identity, envs_used) == 200, "envs_used");
+static_assert(offsetof(struct jt_identity, schemes) == 208, "schemes");
+static_assert(offsetof(struct jt_identity, prefix) == 224, "prefix");
+static_assert(offsetof(struct jt_identity, envs) == 256, "envs");
 
 /* One token's rate, quota and usage. Any worker, lock-free (meter.c). */
 struct jt_meter {
@@ -178,7 +227,8 @@ struct jt_meter {
 	_Atomic uint64_t uses;	     /* 16 admitted requests, cost counted */
 	_Atomic uint64_t refusals;   /* 24 */
 	_Atomic uint64_t last_use_s; /* 32 */
-	uint8_t zeros[24];	     /* 40 */
+	_Atomic uint64_t old_use_s;  /* 40 of the value before the rotation */
+	uint8_t zeros[16];	     /* 48 */
 };
 static_assert(sizeof(struct jt_meter) == JT_LINE, "meter is one line");
 static_assert(_Alignof(struct jt_meter) == JT_LINE, "a pair needs 16");
@@ -186,6 +236,7 @@ static_assert(offsetof(struct jt_meter, quota) == 8, "quota follows rate");
 static_assert(offsetof(struct jt_meter, uses) == 16, "meter uses");
 static_assert(offsetof(struct jt_meter, refusals) == 24, "meter refusals");
 static_assert(offsetof(struct jt_meter, last_use_s) == 32, "meter last use");
+static_assert(offsetof(struct jt_meter, old_use_s) == 40, "meter old use");
 
 enum jt_desk_state {
 	JT_DESK_FREE = 0,

@@ -323,3 +323,35 @@ void jt_meter_refused(struct jt_meter *meter)
 {
 	jt_add_relaxed(&meter->refusals, 1); /* relaxed: a statistic */
 }
+
+void jt_meter_used_old(struct jt_meter *meter, uint64_t now_s)
+{
+	/* relaxed: a statistic */
+	if (jt_load_relaxed(&meter->old_use_s) != now_s)
+		jt_store_relaxed(&meter->old_use_s, now_s);
+}
+
+void jt_meter_clamp(struct jt_meter *meter, const struct jt_bounds *bounds,
+		    uint64_t now_ns)
+{
+	uint64_t most = now_ns + bounds->interval_ns * bounds->burst;
+	/* relaxed: the word stands alone */
+	uint64_t tat = jt_load_relaxed(&meter->rate);
+
+	if (!bounds->interval_ns)
+		return;
+	for (unsigned try = 0; try < TRIES && tat > most; try++)
+		/* pairs with any swap of the word in any other process */
+		if (jt_swap_if(&meter->rate, &tat, most))
+			return;
+}
+
+uint64_t jt_meter_quota_used(uint64_t word, const struct jt_bounds *bounds,
+			     uint64_t wall_s)
+{
+	struct jt_window w =
+		jt_window_at(bounds->quota_unit, bounds->quota_minutes, wall_s);
+
+	return count_of(word,
+			w.start_min < START_MAX ? w.start_min : START_MAX);
+}

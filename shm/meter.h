@@ -17,8 +17,9 @@
  *
  * Limits may change between two requests, and while requests are in flight; the
  * words stay as they are and the new limits take effect at once:
- *  - another rate: a debt above the new full burst counts as that burst, and
- *    denies until the old TAT has come as near as that.
+ *  - another rate: a debt above the new full burst counts as that burst; the
+ *    keeper cuts the word itself, too (jt_meter_clamp), or it would deny until
+ *    the old TAT has come as near as that.
  *  - another quota: the count is kept; at or above the quota it denies.
  *  - another unit: the count is kept if its window began no earlier than the
  *    new one (day to month: what was used today is used this month), because
@@ -98,5 +99,18 @@ enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
 /* Count an admitted request of COST, or a refusal. */
 void jt_meter_used(struct jt_meter *meter, uint64_t cost, uint64_t now_s);
 void jt_meter_refused(struct jt_meter *meter);
+/*
+ * The limits became BOUNDS: a debt beyond their full burst is cut to it, so
+ * that a slow rate's debt does not lock a token out of a fast one. Keeper.
+ */
+void jt_meter_clamp(struct jt_meter *meter, const struct jt_bounds *bounds,
+		    uint64_t now_ns);
+
+/* What the quota word counts in the window that holds at WALL_S. */
+uint64_t jt_meter_quota_used(uint64_t word, const struct jt_bounds *bounds,
+			     uint64_t wall_s);
+
+/* The value before the rotation was used. */
+void jt_meter_used_old(struct jt_meter *meter, uint64_t now_s);
 
 #endif

@@ -26,7 +26,9 @@ static uint64_t fingerprint(void)
 		JT_LAYOUT_VERSION,
 		sizeof(struct jt_identity),
 		sizeof(struct jt_slot),
-		sizeof(struct jt_plan),
+		sizeof(struct jt_limits),
+		sizeof(struct jt_scope_set),
+		sizeof(struct jt_scopes),
 		sizeof(struct jt_meter),
 		sizeof(struct jt_desk),
 		offsetof(struct jt_slot, a),
@@ -35,7 +37,8 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_slot, env),
 		offsetof(struct jt_slot, scheme),
 		offsetof(struct jt_slot, reach),
-		offsetof(struct jt_plan, burst),
+		offsetof(struct jt_limits, quota),
+		offsetof(struct jt_scopes, places),
 		offsetof(struct jt_identity, state),
 		offsetof(struct jt_identity, applied),
 		offsetof(struct jt_identity, envs),
@@ -43,10 +46,12 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_meter, uses),
 		offsetof(struct jt_meter, refusals),
 		offsetof(struct jt_meter, last_use_s),
+		offsetof(struct jt_meter, old_use_s),
 		offsetof(struct jt_desk, connections),
 		offsetof(struct jt_desk, beat_ns),
 		offsetof(struct jt_desk, words),
 		JT_PLANS_MAX,
+		JT_SETS_MAX,
 		JT_ENVS_MAX,
 		JT_WORKERS_MAX,
 		JT_SLOT_STATES,
@@ -66,6 +71,11 @@ uint64_t jt_segment_slots(uint64_t capacity)
 	return capacity + capacity / 2 + 1;
 }
 
+uint64_t jt_segment_values(uint64_t capacity)
+{
+	return capacity + capacity / 20 + 1;
+}
+
 uint64_t jt_segment_pool(uint64_t capacity)
 {
 	uint64_t bytes = capacity * POOL_PER_TOKEN;
@@ -75,11 +85,28 @@ uint64_t jt_segment_pool(uint64_t capacity)
 	return bytes < JT_POOL_MAX ? bytes : JT_POOL_MAX;
 }
 
+/* Where everything behind the header stands, from two numbers. */
+struct plot {
+	uint64_t slots, plans, limits, sets, scopes, pool, end;
+};
+
+static struct plot plot_of(uint64_t capacity, uint64_t pool)
+{
+	struct plot p = {.slots = JT_PAGE};
+
+	p.plans = p.slots +
+		  page_up(jt_segment_slots(capacity) * sizeof(struct jt_slot));
+	p.limits = p.plans + JT_PLANS_MAX * sizeof(uint32_t);
+	p.sets = p.limits + JT_PLANS_MAX * sizeof(struct jt_limits);
+	p.scopes = p.sets + JT_SETS_MAX * sizeof(struct jt_scope_set);
+	p.pool = p.scopes + page_up(sizeof(struct jt_scopes));
+	p.end = p.pool + page_up(pool);
+	return p;
+}
+
 static uint64_t identity_bytes(uint64_t capacity, uint64_t pool)
 {
-	return JT_PAGE +
-	       page_up(jt_segment_slots(capacity) * sizeof(struct jt_slot)) +
-	       JT_PLANS_MAX * sizeof(struct jt_plan) + page_up(pool);
+	return plot_of(capacity, pool).end;
 }
 
 static uint64_t board_bytes(void)
@@ -106,6 +133,9 @@ static void point(struct jt_maps *maps)
 
 	maps->slots = (const void *)(base + id->slots_off);
 	maps->plans = (const void *)(base + id->plans_off);
+	maps->limits = (const void *)(base + id->limits_off);
+	maps->sets = (const void *)(base + id->sets_off);
+	maps->scopes = (const void *)(base + id->scopes_off);
 	maps->pool = (const uint8_t *)base + id->pool_off;
 	/* not from the meters' header: every worker can write that */
 	maps->board = (void *)((char *)maps->meters + JT_PAGE);
@@ -148,21 +178,27 @@ static void fill_identity(struct jt_identity *id,
 			  const uint8_t journal_id[16])
 {
 	uint64_t capacity = size->capacity;
+	struct plot p = plot_of(capacity, size->pool_bytes);
 
 	id->magic = JT_IDENTITY_MAGIC;
 	id->version = JT_LAYOUT_VERSION;
 	id->fingerprint = fingerprint();
-	id->size_bytes = identity_bytes(capacity, size->pool_bytes);
+	id->size_bytes = p.end;
 	memcpy(id->journal_id, journal_id, 16);
 	randombytes_buf(&id->seed, sizeof(id->seed));
 	id->slots = jt_segment_slots(capacity);
 	id->capacity = capacity;
-	id->slots_off = JT_PAGE;
-	id->plans_off = JT_PAGE + page_up(id->slots * sizeof(struct jt_slot));
-	id->pool_off = id->plans_off + JT_PLANS_MAX * sizeof(struct jt_plan);
+	id->slots_off = p.slots;
+	id->plans_off = p.plans;
+	id->limits_off = p.limits;
+	id->sets_off = p.sets;
+	id->scopes_off = p.scopes;
+	id->pool_off = p.pool;
+	memcpy(id->prefix, size->prefix, sizeof(id->prefix));
 	id->pool_bytes = page_up(size->pool_bytes);
 	/* relaxed: nobody else has mapped it yet */
 	jt_store_relaxed(&id->state, JT_IDENTITY_LOADING);
+	jt_store_relaxed(&id->env, size->env);
 	jt_store_relaxed(&id->pool_used, 1); /* offset 0 means none */
 }
 
@@ -243,19 +279,19 @@ static int sized(int fd, int want_seals, size_t *bytesp)
 
 static bool is_identity(const struct jt_identity *id, size_t bytes)
 {
-	uint64_t slots = jt_segment_slots(id->capacity);
+	struct plot p;
 
-	return id->magic == JT_IDENTITY_MAGIC &&
-	       id->version == JT_LAYOUT_VERSION &&
-	       id->fingerprint == fingerprint() && id->capacity > 0 &&
-	       id->capacity <= UINT32_MAX && id->pool_bytes <= JT_POOL_MAX &&
-	       id->size_bytes == bytes &&
-	       bytes == identity_bytes(id->capacity, id->pool_bytes) &&
-	       id->slots == slots && id->slots_off == JT_PAGE &&
-	       id->plans_off ==
-		       JT_PAGE + page_up(slots * sizeof(struct jt_slot)) &&
-	       id->pool_off ==
-		       id->plans_off + JT_PLANS_MAX * sizeof(struct jt_plan);
+	if (id->magic != JT_IDENTITY_MAGIC ||
+	    id->version != JT_LAYOUT_VERSION ||
+	    id->fingerprint != fingerprint() || !id->capacity ||
+	    id->capacity > UINT32_MAX || id->pool_bytes > JT_POOL_MAX)
+		return false;
+	p = plot_of(id->capacity, id->pool_bytes);
+	return id->size_bytes == bytes && bytes == p.end &&
+	       id->slots == jt_segment_slots(id->capacity) &&
+	       id->slots_off == p.slots && id->plans_off == p.plans &&
+	       id->limits_off == p.limits && id->sets_off == p.sets &&
+	       id->scopes_off == p.scopes && id->pool_off == p.pool;
 }
 
 static bool is_meters(const struct jt_meters *m, size_t bytes,

@@ -23,7 +23,10 @@ enum {
 struct jt_maps {
 	const struct jt_identity *identity;
 	const struct jt_slot *slots;
-	const struct jt_plan *plans;
+	const _Atomic uint32_t *plans;
+	const struct jt_limits *limits;
+	const struct jt_scope_set *sets;
+	const struct jt_scopes *scopes;
 	const uint8_t *pool;
 	struct jt_identity *identity_rw;
 	struct jt_meters *meters;
@@ -37,14 +40,18 @@ struct jt_segment_fds {
 	int meters;
 };
 
-/* How large: tokens, and bytes of owners' names. */
+/* How large: tokens, and bytes of owners' names. And for whom. */
 struct jt_segment_size {
 	uint64_t capacity;   /* 1 .. UINT32_MAX */
 	uint64_t pool_bytes; /* rounded up to pages; at most UINT32_MAX */
+	char prefix[8];	     /* of native ids, zero-padded */
+	uint64_t env;	     /* jt_env_word(): only tokens of it; 0: any */
 };
 
 /* Slots for that many tokens: load 0.7, 5 % kept for rotations. */
 uint64_t jt_segment_slots(uint64_t capacity);
+/* Values that those slots take: tokens and what rotations replaced. */
+uint64_t jt_segment_values(uint64_t capacity);
 /* Pool for that many tokens with owners as long as usual. */
 uint64_t jt_segment_pool(uint64_t capacity);
 /* Shared bytes, both segments together. */

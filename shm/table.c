@@ -12,11 +12,12 @@
  *     | h: key of h | h+1: other home | h+2: key of h | h+3 ...
  *     `------------ searched for a key of h ---------'
  *
- * Slots are never moved and, in this version, never reused: a revoked value
- * keeps its slot so that its verdict stays REVOKED. The protocol below is
- * nevertheless made for reuse, and readers check it; reuse also needs that
- * every worker has passed a round since, because the last pass of a batch uses
- * what the second one saw (verify.c).
+ * A value is never moved. A revoked one keeps its slot so that its verdict
+ * stays REVOKED; a slot becomes free (state EMPTY) when its token is purged or
+ * when the value before a rotation has long been over, and may then be put
+ * again: the generation tells a reader who is in the middle of it (below), and
+ * what a reader already has is a copy. The meter line is not: it is given to
+ * another token only after every worker has passed a round (feed.c).
  *
  * Writer (keeper, single thread), putting a value into a free slot:
  *   W1 a      := {generation + 1, BUSY}                 release
@@ -81,6 +82,18 @@ static uint32_t reach_max(const struct jt_maps *maps)
 	return slots > JT_REACH_MAX ? JT_REACH_MAX : (uint32_t)slots - 1;
 }
 
+uint64_t jt_table_key(const struct jt_maps *maps, uint8_t scheme,
+		      const uint8_t id[JT_PUBLIC_BYTES],
+		      const uint8_t digest[JT_VALUE_DIGEST])
+{
+	uint64_t key;
+
+	if (scheme == JT_VALUE_NATIVE)
+		return jt_token_key(id, maps->identity->seed);
+	memcpy(&key, digest, sizeof(key));
+	return key;
+}
+
 /* R1-R3. False: torn. */
 static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
 {
@@ -91,9 +104,10 @@ static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
 			continue;
 		for (unsigned i = 0; i < 4; i++) /* pairs with W2 */
 			v->digest[i] = jt_load_acquire(&slot->digest[i]);
-		v->b = jt_load_acquire(&slot->b);	  /* W2 */
-		v->owner = jt_load_acquire(&slot->owner); /* W2 */
-		v->env = jt_load_acquire(&slot->env);	  /* W2 */
+		v->b = jt_load_acquire(&slot->b);	    /* W2 */
+		v->owner = jt_load_acquire(&slot->owner);   /* W2 */
+		v->env = jt_load_acquire(&slot->env);	    /* W2 */
+		v->scheme = jt_load_acquire(&slot->scheme); /* W2 */
 		/* relaxed: the acquires above keep it behind them */
 		if (jt_load_relaxed(&slot->a) == v->a)
 			return true;
@@ -135,9 +149,23 @@ struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b)
 	return line < maps->identity->capacity ? &maps->lines[line] : NULL;
 }
 
-const struct jt_plan *jt_table_plan(const struct jt_maps *maps, uint64_t b)
+const struct jt_limits *jt_table_limits(const struct jt_maps *maps, uint64_t b)
 {
-	return jt_b_plan(b) ? &maps->plans[jt_b_plan(b)] : NULL;
+	uint32_t block;
+
+	if (!jt_b_plan(b))
+		return NULL;
+	/* pairs with jt_table_set_plan() */
+	block = jt_load_acquire(&maps->plans[jt_b_plan(b)]);
+	return &maps->limits[block < JT_PLANS_MAX ? block : 0];
+}
+
+const struct jt_scope_set *jt_table_scopes(const struct jt_maps *maps,
+					   uint64_t b)
+{
+	uint16_t set = jt_b_scope_set(b);
+
+	return set && set < JT_SETS_MAX ? &maps->sets[set] : NULL;
 }
 
 const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
@@ -152,12 +180,18 @@ const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
 	return maps->pool + owner + 1;
 }
 
-bool jt_table_fits(const struct jt_maps *maps, uint64_t n)
+/* What stands OFF bytes into the writable map. */
+static void *at(struct jt_identity *id, uint64_t off)
 {
-	/* relaxed: the keeper reads its own words */
-	uint64_t tokens = jt_load_relaxed(&maps->identity->tokens);
+	return (char *)id + off;
+}
 
-	return n <= maps->identity->capacity - tokens;
+static struct jt_slot *slot_rw(const struct jt_maps *maps, uint32_t slot)
+{
+	struct jt_identity *id = maps->identity_rw;
+
+	assert(slot < id->slots);
+	return (struct jt_slot *)at(id, id->slots_off) + slot;
 }
 
 /* W4. Raised before `applied`, never lowered. */
@@ -184,26 +218,23 @@ static void fill(struct jt_slot *slot, uint64_t key, const struct jt_entry *e)
 	jt_store_release(&slot->b, jt_word_b(e->meter, e->plan, e->scope_set));
 	jt_store_release(&slot->owner, e->owner);
 	jt_store_release(&slot->env, e->env);
-	jt_store_release(&slot->scheme, 0);
+	jt_store_release(&slot->scheme, e->scheme);
 	jt_store_release(&slot->key, key);
-	jt_store_release(&slot->a,
-			 jt_word_a(generation, e->state, 0, e->expires_s));
+	jt_store_release(&slot->a, jt_word_a(generation, e->state, e->flags,
+					     e->expires_s));
 }
 
-void jt_table_prefetch(const struct jt_maps *maps,
-		       const uint8_t id[JT_PUBLIC_BYTES])
+void jt_table_prefetch(const struct jt_maps *maps, uint64_t key)
 {
-	uint64_t key = jt_token_key(id, maps->identity->seed);
-
 	__builtin_prefetch(&maps->slots[jt_table_home(maps, key)], 1);
 }
 
 int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
-		 uint64_t *slotp)
+		 uint32_t *slotp)
 {
-	struct jt_slot *slots = (struct jt_slot *)((char *)maps->identity_rw +
-						   maps->identity->slots_off);
-	uint64_t key = jt_token_key(entry->id, maps->identity->seed);
+	struct jt_slot *slots = slot_rw(maps, 0);
+	uint64_t key =
+		jt_table_key(maps, entry->scheme, entry->id, entry->digest);
 	uint64_t home = jt_table_home(maps, key);
 
 	assert(entry->state > JT_SLOT_BUSY && entry->state < JT_SLOT_STATES);
@@ -217,41 +248,98 @@ int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 		fill(slot, key, entry);
 		raise_reach(&slots[home], i);
 		jt_count(&maps->identity_rw->used, 1);
-		*slotp = (uint64_t)(slot - slots);
+		*slotp = (uint32_t)(slot - slots);
 		return 0;
 	}
 	return JT_TABLE_E_FULL;
 }
 
-void jt_table_set_state(struct jt_maps *maps, uint64_t slot, uint8_t state)
+void jt_table_set_a(struct jt_maps *maps, uint32_t slot, uint8_t state,
+		    uint8_t flags, uint32_t expires_s)
 {
-	struct jt_slot *s = (struct jt_slot *)((char *)maps->identity_rw +
-					       maps->identity->slots_off) +
-			    slot;
+	struct jt_slot *s = slot_rw(maps, slot);
 	uint64_t a = jt_load_relaxed(&s->a); /* relaxed: one writer */
 
-	assert(slot < maps->identity->slots);
 	assert(state > JT_SLOT_BUSY && state < JT_SLOT_STATES);
 	/* pairs with R1 in view_slot() */
-	jt_store_release(&s->a, jt_word_a(jt_a_generation(a), state,
-					  jt_a_flags(a), jt_a_expires_s(a)));
+	jt_store_release(
+		&s->a, jt_word_a(jt_a_generation(a), state, flags, expires_s));
 }
 
-int jt_table_put_plan(struct jt_maps *maps, uint16_t number,
-		      uint64_t interval_ns, uint64_t burst)
+void jt_table_set_b(struct jt_maps *maps, uint32_t slot, uint16_t plan,
+		    uint16_t scope_set)
 {
-	struct jt_plan *plan = (struct jt_plan *)((char *)maps->identity_rw +
-						  maps->identity->plans_off) +
-			       number;
+	struct jt_slot *s = slot_rw(maps, slot);
+	uint64_t b = jt_load_relaxed(&s->b); /* relaxed: one writer */
 
-	if (number == 0)
-		return JT_TABLE_E_FULL;
+	/* pairs with R2 in view_slot(): plan and set were written before */
+	jt_store_release(&s->b, jt_word_b(jt_b_meter(b), plan, scope_set));
+}
+
+void jt_table_set_owner(struct jt_maps *maps, uint32_t slot, uint32_t owner)
+{
+	/* pairs with R2 in view_slot(): the name was written before */
+	jt_store_release(&slot_rw(maps, slot)->owner, owner);
+}
+
+void jt_table_drop(struct jt_maps *maps, uint32_t slot)
+{
+	struct jt_slot *s = slot_rw(maps, slot);
+	uint64_t a = jt_load_relaxed(&s->a); /* relaxed: one writer */
+
+	assert(jt_a_state(a) > JT_SLOT_BUSY);
+	/* pairs with R1 in view_slot() */
+	jt_store_release(&s->a,
+			 jt_word_a(jt_a_generation(a), JT_SLOT_EMPTY, 0, 0));
+	/* relaxed: the keeper's own word */
+	jt_store_relaxed(&maps->identity_rw->used,
+			 jt_load_relaxed(&maps->identity_rw->used) - 1);
+}
+
+void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
+			 const struct jt_bounds *bounds)
+{
+	struct jt_identity *id = maps->identity_rw;
+	struct jt_limits *l = at(id, id->limits_off);
+
+	assert(block > 0);
+	l += block;
+	/* relaxed: pairs through the plan's word, stored with release later */
+	jt_store_relaxed(&l->interval_ns, bounds->interval_ns);
+	jt_store_relaxed(&l->burst, bounds->burst);
+	jt_store_relaxed(&l->quota, bounds->quota);
+	jt_store_relaxed(&l->window, (uint64_t)bounds->quota_unit << 32 |
+					     bounds->quota_minutes);
+	if (jt_load_relaxed(&id->limits) < block)
+		jt_store_relaxed(&id->limits, block);
+}
+
+void jt_table_set_plan(struct jt_maps *maps, uint16_t plan, uint16_t block)
+{
+	struct jt_identity *id = maps->identity_rw;
+	_Atomic uint32_t *plans = at(id, id->plans_off);
+
+	assert(plan > 0);
+	/* pairs with jt_table_limits(): the block was written before */
+	jt_store_release(&plans[plan], block);
+	if (jt_load_relaxed(&id->plans) < plan)
+		jt_store_relaxed(&id->plans, plan);
+}
+
+void jt_table_put_set(struct jt_maps *maps, uint16_t number,
+		      const uint8_t bits[32])
+{
+	struct jt_identity *id = maps->identity_rw;
+	struct jt_scope_set *set = at(id, id->sets_off);
+	uint64_t words[4];
+
+	assert(number > 0 && number < JT_SETS_MAX);
+	memcpy(words, bits, sizeof(words));
 	/* relaxed: pairs through the slot's b, stored with release later */
-	jt_store_relaxed(&plan->interval_ns, interval_ns);
-	jt_store_relaxed(&plan->burst, burst);
-	if (jt_load_relaxed(&maps->identity_rw->plans) < number)
-		jt_store_relaxed(&maps->identity_rw->plans, number);
-	return 0;
+	for (unsigned i = 0; i < 4; i++)
+		jt_store_relaxed(&set[number].bits[i], words[i]);
+	if (jt_load_relaxed(&id->sets) < number)
+		jt_store_relaxed(&id->sets, number);
 }
 
 uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word)

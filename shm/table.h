@@ -7,6 +7,7 @@
 #ifndef JT_SHM_TABLE_H
 #define JT_SHM_TABLE_H
 
+#include "shm/meter.h"
 #include "shm/segment.h"
 #include "shm/token.h"
 
@@ -23,10 +24,15 @@ struct jt_view {
 	uint64_t digest[4];
 	uint64_t a, b;
 	uint32_t owner;
-	uint8_t env;
+	uint8_t env, scheme;
 };
 
 /* ---- any process ---- */
+
+/* The index key of a value: from its id when it is native, else its digest. */
+uint64_t jt_table_key(const struct jt_maps *maps, uint8_t scheme,
+		      const uint8_t id[JT_PUBLIC_BYTES],
+		      const uint8_t digest[JT_VALUE_DIGEST]);
 
 /* Where a key's search begins. Prefetch this slot before calling next. */
 uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key);
@@ -38,9 +44,14 @@ uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key);
 bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,
 		   struct jt_view *viewp);
 
-/* Meter line, plan, owner of a view; out of range reads as NULL / none. */
+/*
+ * Meter line, limits, scopes, owner of a view; out of range reads as NULL or
+ * none. A plan without a block reads as block 0, which is no limit that holds.
+ */
 struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b);
-const struct jt_plan *jt_table_plan(const struct jt_maps *maps, uint64_t b);
+const struct jt_limits *jt_table_limits(const struct jt_maps *maps, uint64_t b);
+const struct jt_scope_set *jt_table_scopes(const struct jt_maps *maps,
+					   uint64_t b);
 const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
 			      uint32_t *bytesp);
 
@@ -50,30 +61,41 @@ struct jt_entry {
 	uint8_t id[JT_PUBLIC_BYTES];
 	uint8_t digest[JT_VALUE_DIGEST];
 	uint8_t state; /* enum jt_slot_state */
+	uint8_t flags; /* JT_SLOT_* */
 	uint8_t env;
+	uint8_t scheme; /* enum jt_value_scheme */
 	uint16_t plan, scope_set;
 	uint32_t expires_s;
 	uint32_t owner;
 	uint32_t meter;
 };
 
-/* Ask for the line where this id's search begins, some puts ahead. */
-void jt_table_prefetch(const struct jt_maps *maps,
-		       const uint8_t id[JT_PUBLIC_BYTES]);
+/* Ask for the line where this key's search begins, some puts ahead. */
+void jt_table_prefetch(const struct jt_maps *maps, uint64_t key);
 
 /* Put a new value; *SLOTP receives its slot. It is in force on return. */
 int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
-		 uint64_t *slotp);
+		 uint32_t *slotp);
 
-/* Change state in place: one atomic store, in force on return. */
-void jt_table_set_state(struct jt_maps *maps, uint64_t slot, uint8_t state);
+/* Change in place, one atomic store each, in force on return. */
+void jt_table_set_a(struct jt_maps *maps, uint32_t slot, uint8_t state,
+		    uint8_t flags, uint32_t expires_s);
+void jt_table_set_b(struct jt_maps *maps, uint32_t slot, uint16_t plan,
+		    uint16_t scope_set);
+void jt_table_set_owner(struct jt_maps *maps, uint32_t slot, uint32_t owner);
 
-/* Room for N more values / meter lines? */
-bool jt_table_fits(const struct jt_maps *maps, uint64_t n);
+/* The value is no longer known; its slot may be put again. */
+void jt_table_drop(struct jt_maps *maps, uint32_t slot);
 
-/* Store limits under a number, before any slot names it. */
-int jt_table_put_plan(struct jt_maps *maps, uint16_t number,
-		      uint64_t interval_ns, uint64_t burst);
+/* Store a block of limits (1..65535), before any plan names it. */
+void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
+			 const struct jt_bounds *bounds);
+/* Let a plan's number (1..65535) mean that block from now on. */
+void jt_table_set_plan(struct jt_maps *maps, uint16_t plan, uint16_t block);
+
+/* Store a set (1..8191) before any slot names it. */
+void jt_table_put_set(struct jt_maps *maps, uint16_t number,
+		      const uint8_t bits[32]);
 
 /*
  * Number of an environment, added when new; 0 for no name. When there is no

@@ -128,11 +128,26 @@ void jt_token_make(const char *prefix, const char *env,
 	checksum(out, out + BODY);
 }
 
+void jt_token_remake(const char id[JT_PUBLIC_BYTES], char out[JT_TOKEN_BYTES])
+{
+	memcpy(out, id, JT_PUBLIC_BYTES);
+	random_digits(out + JT_PUBLIC_BYTES, BODY - JT_PUBLIC_BYTES);
+	checksum(out, out + BODY);
+}
+
 static bool is_native(const char *s)
 {
 	return jt_public_ok(s, NULL, NULL) &&
 	       all_base62(s + JT_PUBLIC_BYTES,
 			  JT_TOKEN_BYTES - JT_PUBLIC_BYTES);
+}
+
+bool jt_token_is_native(const uint8_t *bytes, size_t n, const char prefix[8])
+{
+	size_t p = strnlen(prefix, 8);
+
+	return n == JT_TOKEN_BYTES && memcmp(bytes, prefix, p) == 0 &&
+	       bytes[p] == '_' && is_native((const char *)bytes);
 }
 
 static bool checksum_ok(const char *s)
@@ -176,6 +191,55 @@ void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 	crypto_generichash_blake2b_salt_personal(out, JT_VALUE_DIGEST, value,
 						 JT_TOKEN_BYTES, NULL, 0, NULL,
 						 personal);
+}
+
+bool jt_token_digest_other(const uint8_t *bytes, size_t n, bool prefixed,
+			   uint8_t out[JT_VALUE_DIGEST])
+{
+	const uint8_t *mark = prefixed ? memrchr(bytes, '_', n) : NULL;
+	size_t skip = mark ? (size_t)(mark - bytes) + 1 : 0;
+
+	if (n == skip || (prefixed && !mark))
+		return false;
+	crypto_hash_sha256(out, bytes + skip, n - skip);
+	return true;
+}
+
+void jt_token_other_id(const char *prefix, const char *env,
+		       const uint8_t digest[JT_VALUE_DIGEST],
+		       char out[JT_PUBLIC_BYTES])
+{
+	size_t p = strlen(prefix), e = strlen(env), from = p + e + 2;
+	uint64_t key;
+
+	assert(jt_prefix_ok(prefix) && jt_env_ok(env, e));
+	memcpy(&key, digest, sizeof(key));
+	memcpy(out, prefix, p);
+	out[p] = '_';
+	memcpy(out + p + 1, env, e);
+	out[from - 1] = '_';
+	/* at least 12 places, of which a 64-bit number takes 11 */
+	for (size_t i = JT_PUBLIC_BYTES; i-- > from; key /= 62)
+		out[i] = digits[key % 62];
+}
+
+bool jt_token_other_key(const char id[JT_PUBLIC_BYTES], uint64_t *keyp)
+{
+	const char *env, *end = id + JT_PUBLIC_BYTES;
+	unsigned __int128 key = 0;
+	size_t bytes;
+
+	if (!jt_public_ok(id, &env, &bytes))
+		return false;
+	for (const char *c = env + bytes + 1; c < end; c++) {
+		const char *digit = strchr(digits, *c);
+
+		key = key * 62 + (unsigned)(digit - digits);
+		if (key > UINT64_MAX)
+			return false;
+	}
+	*keyp = (uint64_t)key;
+	return true;
 }
 
 uint64_t jt_token_key(const uint8_t id[JT_PUBLIC_BYTES], uint64_t seed)

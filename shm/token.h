@@ -48,12 +48,37 @@ bool jt_public_ok(const char id[JT_PUBLIC_BYTES], const char **envp,
 void jt_token_make(const char *prefix, const char *env,
 		   char out[JT_TOKEN_BYTES]);
 
+/* Another value for the same ID. */
+void jt_token_remake(const char id[JT_PUBLIC_BYTES], char out[JT_TOKEN_BYTES]);
+
+/* Of the form above, checksum aside, and with that prefix (zero-padded)? */
+bool jt_token_is_native(const uint8_t *bytes, size_t n, const char prefix[8]);
+
 /* What these bytes look like; decided without any table. */
 enum jt_token_shape jt_token_shape(const uint8_t *bytes, size_t n);
 
 /* BLAKE2b-256 with jeton's personalisation: the stored form. */
 void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 		     uint8_t out[JT_VALUE_DIGEST]);
+
+/*
+ * SHA-256 of another system's value: of all of it, or with PREFIXED
+ * (`prefix_short_long`) of what stands behind its last `_`. False: there is
+ * nothing there.
+ */
+bool jt_token_digest_other(const uint8_t *bytes, size_t n, bool prefixed,
+			   uint8_t out[JT_VALUE_DIGEST]);
+
+/*
+ * The public id of another system's value: prefix, environment, and the first
+ * 8 bytes of its digest in base62, filled up with zeros in front.
+ */
+void jt_token_other_id(const char *prefix, const char *env,
+		       const uint8_t digest[JT_VALUE_DIGEST],
+		       char out[JT_PUBLIC_BYTES]);
+
+/* Those 8 bytes as a number, from the id. False: it cannot be such an id. */
+bool jt_token_other_key(const char id[JT_PUBLIC_BYTES], uint64_t *keyp);
 
 /* Index key of a public part under a segment's seed. */
 uint64_t jt_token_key(const uint8_t id[JT_PUBLIC_BYTES], uint64_t seed);

@@ -22,6 +22,7 @@
  */
 #include "shm/verify.h"
 
+#include "shm/scope.h"
 #include "shm/table.h"
 #include <sodium.h>
 #include <string.h>
@@ -74,7 +75,7 @@ static void aim(const struct jt_maps *maps, const struct jt_memo *memo,
 	}
 }
 
-/* Is VALUE the one whose digest the view holds? */
+/* Is VALUE, of our form, the one whose digest the view holds? */
 static bool is_value(const struct jt_memo *memo, struct aim *t,
 		     const uint8_t *value, struct jt_tally *tally)
 {
@@ -98,30 +99,81 @@ static bool is_value(const struct jt_memo *memo, struct aim *t,
 	return true;
 }
 
-static void find(const struct jt_maps *maps, const struct jt_memo *memo,
-		 const struct jt_ask *ask, struct aim *t,
-		 struct jt_tally *tally)
+static bool find_native(const struct jt_maps *maps, const struct jt_memo *memo,
+			const struct jt_ask *ask, struct aim *t,
+			struct jt_tally *tally)
 {
 	uint32_t cursor = 0;
-	struct jt_meter *meter;
 
-	if (ask->token.bytes != JT_TOKEN_BYTES)
-		return;
 	while (jt_table_next(maps, t->key, &cursor, &t->view)) {
 		if (t->view.a == 0) {
 			tally->torn++;
 			continue;
 		}
-		if (!is_value(memo, t, ask->token.at, tally))
-			continue;
-		t->found = true;
-		meter = jt_table_meter(maps, t->view.b);
-		if (meter)
-			__builtin_prefetch(meter, 1);
-		/* hostile or not, a prefetch of any address is harmless */
-		__builtin_prefetch(maps->pool + t->view.owner);
-		return;
+		if (t->view.scheme == JT_VALUE_NATIVE &&
+		    is_value(memo, t, ask->token.at, tally))
+			return true;
 	}
+	return false;
+}
+
+/* A value of another system, stored under SCHEME? */
+static bool find_other(const struct jt_maps *maps, const struct jt_ask *ask,
+		       uint8_t scheme, struct aim *t, struct jt_tally *tally)
+{
+	uint8_t digest[JT_VALUE_DIGEST];
+	uint32_t cursor = 0;
+
+	if (!jt_token_digest_other(ask->token.at, ask->token.bytes,
+				   scheme == JT_VALUE_PREFIXED, digest))
+		return false;
+	t->key = jt_table_key(maps, scheme, NULL, digest);
+	while (jt_table_next(maps, t->key, &cursor, &t->view)) {
+		if (t->view.a == 0)
+			tally->torn++;
+		else if (t->view.scheme == scheme &&
+			 crypto_verify_32(digest, (uint8_t *)t->view.digest) ==
+				 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only for values that are not of our form, and only if such were taken. */
+static bool find_others(const struct jt_maps *maps, const struct jt_ask *ask,
+			struct aim *t, struct jt_tally *tally)
+{
+	/* relaxed: set before the first such slot is put; a reader who misses
+	 * that moment denies */
+	uint64_t schemes = jt_load_relaxed(&maps->identity->schemes);
+
+	if (schemes <= 1u << JT_VALUE_NATIVE || !ask->token.bytes ||
+	    jt_token_is_native(ask->token.at, ask->token.bytes,
+			       maps->identity->prefix))
+		return false;
+	for (uint8_t s = JT_VALUE_NATIVE + 1; s < JT_VALUE_SCHEMES; s++)
+		if (schemes >> s & 1 && find_other(maps, ask, s, t, tally))
+			return true;
+	return false;
+}
+
+static void find(const struct jt_maps *maps, const struct jt_memo *memo,
+		 const struct jt_ask *ask, struct aim *t,
+		 struct jt_tally *tally)
+{
+	struct jt_meter *meter;
+
+	t->found = ask->token.bytes == JT_TOKEN_BYTES &&
+		   find_native(maps, memo, ask, t, tally);
+	if (!t->found)
+		t->found = find_others(maps, ask, t, tally);
+	if (!t->found)
+		return;
+	meter = jt_table_meter(maps, t->view.b);
+	if (meter)
+		__builtin_prefetch(meter, 1);
+	/* hostile or not, a prefetch of any address is harmless */
+	__builtin_prefetch(maps->pool + t->view.owner);
 }
 
 static enum jt_word not_found(const struct jt_ask *ask)
@@ -141,41 +193,81 @@ static enum jt_word not_found(const struct jt_ask *ask)
 	return JT_UNKNOWN;
 }
 
+/* The first scope that was asked for and that the token does not have. */
+static bool lacks(const struct jt_maps *maps, const struct jt_ask *ask,
+		  uint64_t b, struct jt_bytes *missingp)
+{
+	const struct jt_scope_set *set = jt_table_scopes(maps, b);
+
+	for (uint32_t i = 0; i < ask->n_scopes; i++) {
+		const struct jt_bytes *s = &ask->scopes[i];
+
+		if (jt_scope_granted(maps, set, s->at, s->bytes))
+			continue;
+		*missingp = *s;
+		return true;
+	}
+	return false;
+}
+
+/* Is the token of an environment that is served here, and that was asked? */
+static bool env_fits(const struct jt_maps *maps, const struct jt_ask *ask,
+		     const struct jt_view *v)
+{
+	/* relaxed: written before any slot named the number, and at start */
+	uint64_t env = jt_load_relaxed(&maps->identity->envs[v->env]);
+	uint64_t served = jt_load_relaxed(&maps->identity->env);
+
+	return !ask->env_unknown && (!ask->env || ask->env == env) &&
+	       (!served || served == env);
+}
+
 /* Everything but the limits; VALID when nothing speaks against it. */
 static enum jt_word standing(const struct jt_maps *maps,
 			     const struct jt_ask *ask, const struct jt_view *v,
-			     uint64_t now_s)
+			     uint64_t now_s, struct jt_verdict *verdict)
 {
-	/* relaxed: written before any slot named the number */
-	uint64_t env = jt_load_relaxed(&maps->identity->envs[v->env]);
+	bool over = now_s >= jt_a_expires_s(v->a);
+	bool old = jt_a_flags(v->a) & JT_SLOT_OLD_VALUE;
 
-	if (ask->env_unknown || (ask->env && ask->env != env))
+	if (!env_fits(maps, ask, v))
 		return JT_WRONG_ENVIRONMENT;
+	/* a value that was replaced has no expiry, it has an end */
+	if (jt_a_state(v->a) == JT_SLOT_REVOKED || (old && over))
+		return JT_REVOKED;
 	if (jt_a_state(v->a) == JT_SLOT_SUSPENDED)
 		return JT_SUSPENDED;
 	if (jt_a_state(v->a) != JT_SLOT_ACTIVE)
 		return JT_REVOKED;
-	if (now_s >= jt_a_expires_s(v->a))
+	if (over)
 		return JT_EXPIRED;
-	/* no token has scopes in this version */
-	return ask->n_scopes ? JT_INSUFFICIENT_SCOPE : JT_VALID;
+	if (ask->n_scopes && lacks(maps, ask, v->b, &verdict->scope)) {
+		verdict->notes |= JT_NOTE_SCOPE;
+		return JT_INSUFFICIENT_SCOPE;
+	}
+	return JT_VALID;
 }
 
 static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
 			  const struct jt_ask *ask, uint64_t b,
 			  struct jt_now now, struct jt_verdict *v)
 {
-	const struct jt_plan *plan = jt_table_plan(maps, b);
+	const struct jt_limits *l = jt_table_limits(maps, b);
 	struct jt_meter_state state;
-	struct jt_bounds bounds;
 	enum jt_meter_answer got;
+	struct jt_bounds bounds;
+	uint64_t window;
 
-	if (!plan)
+	if (!l)
 		return JT_VALID;
-	/* relaxed: written once, before the slot named the plan */
+	/* relaxed: written once, before the plan's word named the block */
+	window = jt_load_relaxed(&l->window);
 	bounds = (struct jt_bounds){
-		.interval_ns = jt_load_relaxed(&plan->interval_ns),
-		.burst = jt_load_relaxed(&plan->burst),
+		.interval_ns = jt_load_relaxed(&l->interval_ns),
+		.burst = jt_load_relaxed(&l->burst),
+		.quota = jt_load_relaxed(&l->quota),
+		.quota_unit = (uint32_t)(window >> 32),
+		.quota_minutes = (uint32_t)window,
 	};
 	if (!jt_meter_bounds_ok(&bounds)) {
 		v->notes |= JT_NOTE_NEVER;
@@ -186,12 +278,27 @@ static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
 	v->limit = (int64_t)state.limit;
 	v->remaining = (int64_t)state.remaining;
 	v->reset_ms = state.reset_ms;
-	v->retry_after_ms = state.retry_after_ms;
 	if (got == JT_METER_ADMITTED)
 		return JT_VALID;
+	v->retry_after_ms = state.retry_after_ms;
 	if (state.retry_after_ms < 0)
 		v->notes |= JT_NOTE_NEVER;
-	return JT_RATE_LIMITED;
+	return got == JT_METER_NO_QUOTA ? JT_QUOTA_EXCEEDED : JT_RATE_LIMITED;
+}
+
+/* The id of a value that does not show it. */
+static void make_id(const struct jt_maps *maps, const struct jt_view *view,
+		    struct jt_verdict *v)
+{
+	/* relaxed: written before any slot named the number */
+	uint64_t word = jt_load_relaxed(&maps->identity->envs[view->env]);
+	char env[9] = "", prefix[9] = "";
+
+	memcpy(env, &word, sizeof(word));
+	memcpy(prefix, maps->identity->prefix, 8);
+	jt_token_other_id(prefix, env[0] ? env : "other",
+			  (const uint8_t *)view->digest, (char *)v->made);
+	v->id = v->made;
 }
 
 static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
@@ -200,14 +307,18 @@ static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
 {
 	uint64_t expires_s = jt_a_expires_s(view->a);
 
-	v->id = ask->token.at;
+	if (view->scheme == JT_VALUE_NATIVE)
+		v->id = ask->token.at;
+	else
+		make_id(maps, view, v);
+	v->scopes = jt_table_scopes(maps, view->b);
 	v->owner.at = jt_table_owner(maps, view->owner, &v->owner.bytes);
 	if (jt_a_flags(view->a) & JT_SLOT_OLD_VALUE)
 		v->notes |= JT_NOTE_OLD_VALUE;
 	if (now_s >= expires_s)
 		return;
 	v->expires_in_s = expires_s - now_s;
-	if (v->expires_in_s <= JT_EXPIRING_S)
+	if (v->expires_in_s <= JT_EXPIRING_S && !(v->notes & JT_NOTE_OLD_VALUE))
 		v->notes |= JT_NOTE_EXPIRING;
 }
 
@@ -222,12 +333,8 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 		return;
 	}
 	describe(maps, ask, &t->view, now.wall_s, v);
-	v->word = standing(maps, ask, &t->view, now.wall_s);
+	v->word = standing(maps, ask, &t->view, now.wall_s, v);
 	meter = jt_table_meter(maps, t->view.b);
-	if (v->word == JT_INSUFFICIENT_SCOPE) {
-		v->notes |= JT_NOTE_SCOPE;
-		v->scope = ask->scopes[0];
-	}
 	if (!meter) {
 		v->word = JT_UNKNOWN;
 		return;
@@ -236,10 +343,13 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 		v->word = limit(maps, meter, ask, t->view.b, now, v);
 	if (ask->cost == 0)
 		return; /* a look leaves no trace */
-	if (v->word != JT_VALID)
+	if (v->word != JT_VALID) {
 		jt_meter_refused(meter);
-	else
-		jt_meter_used(meter, ask->cost, now.wall_s);
+		return;
+	}
+	jt_meter_used(meter, ask->cost, now.wall_s);
+	if (v->notes & JT_NOTE_OLD_VALUE)
+		jt_meter_used_old(meter, now.wall_s);
 }
 
 static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,

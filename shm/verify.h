@@ -72,14 +72,17 @@ struct jt_ask {
 struct jt_verdict {
 	enum jt_word word;
 	uint32_t notes;
-	const uint8_t *id; /* 24 characters inside the request; NULL: unknown */
-	uint64_t expires_in_s;	/* 0: expired or unknown */
-	int64_t limit;		/* -1: none */
-	int64_t remaining;	/* -1: none */
+	/* 24 characters, in the request or in `made`; NULL: unknown */
+	const uint8_t *id;
+	uint8_t made[JT_PUBLIC_BYTES]; /* so: never copy a verdict */
+	uint64_t expires_in_s;	       /* 0: expired or unknown */
+	int64_t limit;		       /* -1: none */
+	int64_t remaining;	       /* -1: none */
 	uint64_t reset_ms;	/* until the whole limit is there again */
 	int64_t retry_after_ms; /* -1: waiting will not help (NEVER) */
 	struct jt_bytes owner;	/* in the pool */
 	struct jt_bytes scope;	/* the missing one, with JT_NOTE_SCOPE */
+	const struct jt_scope_set *scopes; /* what it has; NULL: none */
 };
 
 /* Tallies of one call, for the desk of the calling worker. */

@@ -1,5 +1,6 @@
 /* config: see config.h. */
 #include "sidecar/config.h"
+#include "shm/token.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -25,6 +26,7 @@ static const struct setting settings[] = {
 enum {
 	FLAG_DATA = 1000,
 	FLAG_RUN,
+	FLAG_ENV,
 	FLAG_HELP,
 	FLAG_VERSION
 };
@@ -35,7 +37,9 @@ static void help(void)
 	       "this host\n\n"
 	       "usage: jetond [--data DIR] [--run DIR] [settings]\n\n"
 	       "  --data DIR         journal, anchor and locks\n"
-	       "  --run DIR          sockets: %s, %s\n",
+	       "  --run DIR          sockets: %s, %s\n"
+	       "  --env E            only tokens of this environment pass "
+	       "(JETON_ENV)\n",
 	       JT_RESP_NAME, "jeton-control.sock");
 	for (size_t i = 0; i < N_SETTINGS; i++)
 		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].flag,
@@ -82,11 +86,12 @@ static int from_environment(struct jt_config *config)
 	return 0;
 }
 
-static void list_options(struct option options[N_SETTINGS + 5])
+static void list_options(struct option options[N_SETTINGS + 6])
 {
 	static const struct option fixed[] = {
 		{"data", required_argument, NULL, FLAG_DATA},
 		{"run", required_argument, NULL, FLAG_RUN},
+		{"env", required_argument, NULL, FLAG_ENV},
 		{"help", no_argument, NULL, FLAG_HELP},
 		{"version", no_argument, NULL, FLAG_VERSION},
 		{0},
@@ -99,9 +104,9 @@ static void list_options(struct option options[N_SETTINGS + 5])
 }
 
 static int from_flags(struct jt_config *config, int argc, char **argv,
-		      const char **datap, const char **runp)
+		      const char **datap, const char **runp, const char **envp)
 {
-	struct option options[N_SETTINGS + 5];
+	struct option options[N_SETTINGS + 6];
 	char where[64];
 	int flag, rc;
 
@@ -114,6 +119,9 @@ static int from_flags(struct jt_config *config, int argc, char **argv,
 			continue;
 		case FLAG_RUN:
 			*runp = optarg;
+			continue;
+		case FLAG_ENV:
+			*envp = optarg;
 			continue;
 		case FLAG_HELP:
 			help();
@@ -139,6 +147,16 @@ static int from_flags(struct jt_config *config, int argc, char **argv,
 	return JT_CONFIG_E_USAGE;
 }
 
+static int set_env(struct jt_config *config, const char *env)
+{
+	if (!jt_env_ok(env, strlen(env))) {
+		fprintf(stderr, "jetond: --env takes 1 to 6 of a-z and 0-9\n");
+		return JT_CONFIG_E_USAGE;
+	}
+	strcpy(config->env, env);
+	return 0;
+}
+
 static void choose_workers(struct jt_config *config)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -152,12 +170,14 @@ static void choose_workers(struct jt_config *config)
 
 int jt_config_read(struct jt_config *config, int argc, char **argv)
 {
-	const char *data = NULL, *run = NULL;
+	const char *data = NULL, *run = NULL, *env = getenv("JETON_ENV");
 	struct jt_fault fault = {0};
 	int rc = from_environment(config);
 
 	if (!rc)
-		rc = from_flags(config, argc, argv, &data, &run);
+		rc = from_flags(config, argc, argv, &data, &run, &env);
+	if (!rc && env)
+		rc = set_env(config, env);
 	if (rc)
 		return rc;
 	choose_workers(config);

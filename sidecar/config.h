@@ -22,6 +22,7 @@ struct jt_config {
 #define X(field, flag, env, def, least, most, help) uint64_t field;
 	JT_SETTINGS(X)
 #undef X
+	char env[8]; /* only tokens of this environment; empty: of any */
 	struct jt_paths paths;
 };
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,51 +125,79 @@ static enum done sync_to(struct jt_controls *c, struct jt_control_client *cl,
 	return say(cl, line);
 }
 
-static enum done fit(struct jt_controls *c, struct jt_control_client *cl,
-		     const uint64_t v[4], uint64_t now_ns)
+/* One line of decimal numbers. */
+static enum done say_numbers(const struct jt_control_client *cl,
+			     const uint64_t *v, unsigned n)
 {
-	struct jt_fault fault;
-	bool go;
-	enum done done = reach(c, cl, v[0], now_ns, &go);
+	char line[256] = "OK";
+	size_t len = 2;
 
-	if (!go)
-		return done;
-	if (jt_feed_fits(c->feed, v[1], v[2], v[3], &fault))
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len,
+					" %" PRIu64, v[i]);
+	strcpy(line + len, "\n");
+	return say(cl, line);
+}
+
+static enum done say_two(const struct jt_control_client *cl, uint64_t first,
+			 uint64_t second)
+{
+	return say_numbers(cl, (const uint64_t[]){first, second}, 2);
+}
+
+static enum done fit(struct jt_controls *c, struct jt_control_client *cl,
+		     const uint64_t v[5])
+{
+	struct jt_room room = {v[1], v[2], v[3], v[4]};
+	struct jt_ledger *l = &c->feed->ledger;
+	struct jt_fault fault;
+
+	jt_feed_clock(c->feed);
+	jt_ledger_tidy(l, room.values);
+	if (jt_ledger_fits(l, &room, &fault))
 		return say_error(cl, "FULL", fault.line);
 	return say(cl, "OK\n");
 }
 
-static enum done plan(struct jt_controls *c, struct jt_control_client *cl,
-		      const uint64_t v[4], uint64_t now_ns)
+static enum done limit(struct jt_controls *c, struct jt_control_client *cl,
+		       const uint64_t v[7])
 {
-	uint16_t number, next;
-	char line[64];
-	bool go;
-	enum done done = reach(c, cl, v[0], now_ns, &go);
+	struct jt_limit limit = {v[1], v[2],	       v[3],
+				 v[4], (uint32_t)v[5], (uint32_t)v[6]};
+	uint16_t next, number;
 
-	if (!go)
-		return done;
-	number = jt_feed_plan(c->feed, v[1], v[2], v[3], &next);
-	if (!number && !next)
-		return say_error(cl, "FULL",
-				 "65,535 different limits are in use; use one "
-				 "of them");
-	snprintf(line, sizeof(line), "OK %u %u\n", number, next);
-	return say(cl, line);
+	if (v[5] > UINT32_MAX || v[6] > UINT32_MAX)
+		return say_two(cl, 0, 0);
+	number = jt_ledger_limit(&c->feed->ledger, &limit, &next);
+	return say_two(cl, number, next);
 }
 
 static enum done look(struct jt_controls *c, struct jt_control_client *cl,
 		      const char *id)
 {
 	struct jt_look l;
-	char line[160];
 
-	if (!jt_feed_look(c->feed, id, &l))
+	if (strlen(id) != JT_ID_BYTES ||
+	    !jt_ledger_look(&c->feed->ledger, id, &l))
 		return say_error(cl, "NOTFOUND", "no token has this id");
-	snprintf(line, sizeof(line),
-		 "OK %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-		 " %" PRIu64 "\n",
-		 l.first, l.last, l.plan, l.uses, l.refusals, l.last_use_s);
+	return say_numbers(cl,
+			   (const uint64_t[]){l.first, l.last, l.plan, l.own,
+					      l.set, l.uses, l.refusals,
+					      l.last_use_s, l.old_use_s,
+					      l.quota},
+			   10);
+}
+
+static enum done names(struct jt_controls *c, struct jt_control_client *cl,
+		       uint64_t set)
+{
+	char line[JT_CONTROL_LINE] = "OK ";
+
+	if (set > UINT16_MAX ||
+	    !jt_ledger_names(&c->feed->ledger, (uint16_t)set, line + 3,
+			     sizeof(line) - 5))
+		return say_error(cl, "NOTFOUND", "no such set of scopes");
+	strcat(line, "\n");
 	return say(cl, line);
 }
 
@@ -202,24 +231,109 @@ static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 	return !*line;
 }
 
+/* "VERB at word": the number, and the one word behind it. */
+static bool named(const char *line, const char *verb, uint64_t *atp,
+		  const char **wordp)
+{
+	size_t len = strlen(verb);
+	char *end;
+
+	if (strncmp(line, verb, len) || line[len] != ' ' ||
+	    line[len + 1] < '0' || line[len + 1] > '9')
+		return false;
+	errno = 0;
+	*atp = strtoull(line + len, &end, 10);
+	*wordp = end + 1;
+	return !errno && end[0] == ' ' && end[1] && !strchr(end + 1, ' ');
+}
+
+/* Requests about what has a name, answered once `at` is in force. */
+static enum done answer_named(struct jt_controls *c,
+			      struct jt_control_client *cl, uint64_t now_ns)
+{
+	struct jt_ledger *l = &c->feed->ledger;
+	char name[JT_SCOPE_MAX + 1] = "";
+	uint16_t number, next = 0;
+	const char *word = NULL;
+	bool plan, scope, go, removed;
+	uint8_t bits[32];
+	enum done done;
+	uint64_t at;
+
+	plan = named(cl->line, "PLAN", &at, &word);
+	scope = !plan && named(cl->line, "SCOPE", &at, &word);
+	if (!plan && !scope && !named(cl->line, "SET", &at, &word))
+		return say_error(cl, "USAGE",
+				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
+				 "SET, PAIR, USERS, NAMES, LOOK and STATUS");
+	done = reach(c, cl, at, now_ns, &go);
+	if (!go)
+		return done;
+	if (!plan && !scope) {
+		if (strlen(word) != 64 ||
+		    sodium_hex2bin(bits, 32, word, 64, NULL, NULL, NULL))
+			return say_error(cl, "USAGE", "a set is 64 hex digits");
+		number = jt_ledger_set(l, bits, &next);
+		return say_two(cl, number, next);
+	}
+	if (strlen(word) > (plan ? JT_PLAN_MAX : JT_SCOPE_MAX))
+		return say_error(cl, "USAGE", "that name is too long");
+	memcpy(name, word, strlen(word));
+	if (scope) {
+		number = jt_ledger_scope(l, name, &next);
+		return say_two(cl, number, next);
+	}
+	number = jt_ledger_plan(l, name, &removed);
+	return say_two(cl, number, removed);
+}
+
 static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 			uint64_t now_ns)
 {
-	uint64_t v[4];
+	struct jt_ledger *l = &c->feed->ledger;
+	enum {
+		FIT,
+		LIMIT,
+		PAIR,
+		USERS
+	} verb;
+	enum done done;
+	uint64_t v[7] = {0};
+	bool go;
 
 	if (strcmp(cl->line, "STATUS") == 0)
 		return status(c, cl);
+	if (strncmp(cl->line, "LOOK ", 5) == 0)
+		return look(c, cl, cl->line + 5);
+	if (numbers(cl->line, "NAMES", v, 1))
+		return names(c, cl, v[0]);
 	if (numbers(cl->line, "SYNC", v, 1))
 		return sync_to(c, cl, v[0], now_ns);
-	if (numbers(cl->line, "FIT", v, 4))
-		return fit(c, cl, v, now_ns);
-	if (numbers(cl->line, "PLAN", v, 4))
-		return plan(c, cl, v, now_ns);
-	if (strncmp(cl->line, "LOOK ", 5) == 0 &&
-	    strlen(cl->line + 5) == JT_ID_BYTES)
-		return look(c, cl, cl->line + 5);
-	return say_error(cl, "USAGE",
-			 "the words are SYNC, FIT, PLAN, LOOK and STATUS");
+	if (numbers(cl->line, "FIT", v, 5))
+		verb = FIT;
+	else if (numbers(cl->line, "LIMIT", v, 7))
+		verb = LIMIT;
+	else if (numbers(cl->line, "PAIR", v, 3))
+		verb = PAIR;
+	else if (numbers(cl->line, "USERS", v, 2))
+		verb = USERS;
+	else
+		return answer_named(c, cl, now_ns);
+	done = reach(c, cl, v[0], now_ns, &go);
+	if (!go)
+		return done;
+	if (verb == FIT)
+		return fit(c, cl, v);
+	if (verb == LIMIT)
+		return limit(c, cl, v);
+	if (v[1] > UINT16_MAX || v[2] > UINT16_MAX)
+		return say_two(cl, 0, 0);
+	if (verb == USERS) {
+		v[0] = jt_ledger_users(l, (uint16_t)v[1], &v[1]);
+		return say_two(cl, v[0], v[1]);
+	}
+	v[0] = jt_ledger_pair(l, (uint16_t)v[1], (uint16_t)v[2]);
+	return say_numbers(cl, v, 1);
 }
 
 /* Read up to the end of one line; nothing is read while a request waits. */

@@ -6,8 +6,7 @@
  * commit slot in the page cache is not yet durable. When that flush fails,
  * revokes are still applied, nothing else is, and health is red.
  *
- * Keeps, privately, what the table has no room for: the record numbers of each
- * token's first and newest record, and the plans in words. Keeper only.
+ * What a record means in the table is the ledger's business. Keeper only.
  */
 #ifndef JT_SIDECAR_FEED_H
 #define JT_SIDECAR_FEED_H
@@ -15,7 +14,7 @@
 #include "admin/anchor.h"
 #include "admin/control.h"
 #include "admin/journal.h"
-#include "sidecar/intern.h"
+#include "sidecar/ledger.h"
 
 enum jt_health {
 	JT_HEALTH_OK = 0,
@@ -23,25 +22,13 @@ enum jt_health {
 	JT_HEALTH_LOST, /* for this life of the process */
 };
 
-struct jt_feed_history {
-	uint64_t first, last;
-};
-
-struct jt_feed_plan {
-	uint64_t rate, period_ns, burst;
-	uint64_t record;
-};
-
 struct jt_feed {
 	const char *data; /* directory */
 	struct jt_journal journal;
 	struct jt_reader reader;
 	struct jt_maps *maps;
-	struct jt_intern owners;
-	struct jt_feed_history *history; /* by meter line */
-	struct jt_feed_plan *plans;	 /* by number */
+	struct jt_ledger ledger;
 	struct jt_record *chunk;
-	uint16_t n_plans;
 	bool denies_only; /* a flush failed: apply revokes alone */
 	bool alarmed;	  /* that a commit slot is damaged was told */
 	uint64_t flushed; /* commits up to here are durable */
@@ -50,9 +37,15 @@ struct jt_feed {
 	char why[sizeof(((struct jt_fault *)0)->line)];
 };
 
-/* How much room what is stored needs. Reads the whole journal, unverified. */
-int jt_feed_measure(const struct jt_journal *journal, uint64_t *tokensp,
-		    uint64_t *owner_bytesp, struct jt_fault *faultp);
+/*
+ * How much room what is stored needs: tokens, and of those how many were
+ * rotated and still have two values at NOW_S. Reads all, unverified.
+ */
+struct jt_feed_size {
+	uint64_t tokens, rotated, owner_bytes;
+};
+int jt_feed_measure(const struct jt_journal *journal, uint64_t now_s,
+		    struct jt_feed_size *sizep, struct jt_fault *faultp);
 
 /*
  * Take over an open journal that was flushed on its descriptor. MAPS: made for
@@ -63,22 +56,13 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 		 const struct jt_journal *journal, struct jt_maps *maps);
 void jt_feed_deinit(struct jt_feed *feed);
 
+/* Tell the ledger what time it is. */
+void jt_feed_clock(struct jt_feed *feed);
+
 /*
  * Look for commits and apply at most a chunk. True: there is more. Trouble is
  * told by feed->health and feed->why, not here.
  */
 bool jt_feed_step(struct jt_feed *feed);
-
-/* Does the table take that many more? JT_TABLE_E_FULL and a line. */
-int jt_feed_fits(const struct jt_feed *feed, uint64_t tokens, uint64_t plans,
-		 uint64_t owner_bytes, struct jt_fault *faultp);
-
-/* Number of a plan, 0: none; the number that a new one gets, 0: no more. */
-uint16_t jt_feed_plan(const struct jt_feed *feed, uint64_t rate,
-		      uint64_t period_ns, uint64_t burst, uint16_t *nextp);
-
-/* What is known of an id; false: nothing. */
-bool jt_feed_look(const struct jt_feed *feed, const char id[JT_ID_BYTES],
-		  struct jt_look *lookp);
 
 #endif

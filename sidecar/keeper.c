@@ -177,7 +177,7 @@ static void add_table(const struct keeper *k, json_t *o,
 		{"capacity", s->capacity},
 		{"slots", s->slots},
 		{"slots_used", s->slots_used},
-		{"plans", k->feed.n_plans},
+		{"plans", k->feed.ledger.n_plans},
 		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
 		{"uptime_s", s->uptime_s},
 	};
@@ -288,20 +288,24 @@ static uint64_t memory_left(void)
 static int make_segments(struct keeper *k, const struct jt_journal *j,
 			 struct jt_segment_fds *fdsp, struct jt_fault *faultp)
 {
-	struct jt_segment_size size;
-	uint64_t tokens, owner_bytes;
-	int rc = jt_feed_measure(j, &tokens, &owner_bytes, faultp);
+	struct jt_segment_size size = {.capacity = k->config->capacity};
+	struct jt_feed_size need;
+	int rc = jt_feed_measure(j, j->io->wall_ns() / NS_PER_S, &need, faultp);
 
 	if (rc)
 		return rc;
-	size.capacity = k->config->capacity;
-	if (size.capacity < HEADROOM(tokens))
-		size.capacity = HEADROOM(tokens);
+	memcpy(size.prefix, j->prefix, sizeof(size.prefix));
+	size.env = jt_env_word(k->config->env, strlen(k->config->env));
+	/* 5 % of the places are for values that rotations replaced */
+	if (need.rotated > need.tokens / 20)
+		need.tokens += need.rotated - need.tokens / 20;
+	if (size.capacity < HEADROOM(need.tokens))
+		size.capacity = HEADROOM(need.tokens);
 	size.pool_bytes = jt_segment_pool(size.capacity);
 	/* more than it can be at all is counted too often: try with that */
-	if (size.pool_bytes < HEADROOM(owner_bytes))
-		size.pool_bytes = HEADROOM(owner_bytes) < JT_POOL_MAX
-					  ? HEADROOM(owner_bytes)
+	if (size.pool_bytes < HEADROOM(need.owner_bytes))
+		size.pool_bytes = HEADROOM(need.owner_bytes) < JT_POOL_MAX
+					  ? HEADROOM(need.owner_bytes)
 					  : JT_POOL_MAX;
 	rc = memory_left() < jt_segment_bytes(&size)
 		     ? JT_SEGMENT_E_MEMORY

@@ -1,0 +1,123 @@
+/*
+ * ledger: the keeper's books: what each record of the journal means in the
+ * table, and what the table has no room for.
+ *
+ * A token's record carries its whole state, so one function puts any of them
+ * in force: find the token's line, make its one or two slots say what the
+ * record says. Nothing here reads a file or a clock.
+ *
+ * The books are private memory of the keeper: per token 48 bytes, per plan its
+ * words. Numbers of plans in the table are the ledger's own: one for each pair
+ * (named plan, own limits) that some token has, so that a plan which changes,
+ * changes for all its tokens by a store for each pair. Keeper only.
+ */
+#ifndef JT_SIDECAR_LEDGER_H
+#define JT_SIDECAR_LEDGER_H
+
+#include "admin/control.h"
+#include "admin/journal.h"
+#include "admin/limits.h"
+#include "sidecar/intern.h"
+
+#define JT_LINE_NONE UINT32_MAX
+
+/* One token, by its meter line. */
+struct jt_line {
+	uint64_t first, last; /* its first and newest record; 0: free line */
+	uint32_t slot;	      /* of its value */
+	uint32_t old_slot;    /* of the value before, or JT_LINE_NONE */
+	uint32_t old_until_s;
+	uint32_t next; /* of free lines */
+	uint16_t plan, own, set;
+	uint8_t state; /* enum jt_slot_state */
+	uint8_t zero;
+};
+
+struct jt_ledger_plan {
+	struct jt_limit limit;
+	char name[JT_PLAN_MAX];
+	uint64_t record;
+	bool removed;
+};
+
+/* A plan in the table: pair -> block of limits. */
+struct jt_plan_pair {
+	uint16_t plan, own, block;
+};
+
+struct jt_ledger {
+	struct jt_maps *maps;
+	struct jt_now now; /* the caller's, before each call that changes */
+	struct jt_intern owners;
+	struct jt_line *lines;
+	uint32_t n_lines;    /* lines ever used */
+	uint32_t free_first; /* lines that may be used again */
+	uint32_t n_free;
+	/* lines of purged tokens, until every worker has passed a round */
+	uint32_t rest_first, rest_last;
+	uint64_t rest_rounds[JT_WORKERS_MAX];
+	uint64_t rest_since_s; /* 0: since the last purge nobody looked */
+	struct jt_ledger_plan *plans; /* by journal number */
+	uint64_t *set_records;	      /* by number */
+	struct jt_plan_pair *pairs;   /* by the table's number */
+	struct jt_bounds *blocks;     /* by number */
+	uint16_t *pair_index, *block_index;
+	uint16_t n_plans, n_sets, n_scopes, n_pairs, n_blocks;
+};
+
+/* MAPS: new and empty. 0 or -ENOMEM. */
+int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps);
+void jt_ledger_deinit(struct jt_ledger *l);
+
+/* Ask for the memory of a record that is put some records later. */
+void jt_ledger_prefetch(const struct jt_ledger *l, const struct jt_record *r);
+
+/*
+ * Put one record in force. 0; JT_TABLE_E_FULL; negative errno: the record does
+ * not fit what went before.
+ */
+int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r);
+
+/* Of this record only what takes something away, if anything. */
+int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r);
+
+/*
+ * Make room: forget values whose time is over when there are fewer than VALUES
+ * free places for new ones; take back the lines of purged tokens.
+ */
+void jt_ledger_tidy(struct jt_ledger *l, uint64_t values);
+
+/*
+ * Is there room for so many more tokens, values (those of new tokens and of
+ * rotations), numbers of plans, bytes of owners? JT_TABLE_E_FULL and a line.
+ */
+int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
+		   struct jt_fault *faultp);
+
+/* Numbers, 0: none; *NEXTP the number that a new one gets, 0: no more. */
+uint16_t jt_ledger_limit(const struct jt_ledger *l,
+			 const struct jt_limit *limit, uint16_t *nextp);
+uint16_t jt_ledger_plan(const struct jt_ledger *l, const char name[JT_PLAN_MAX],
+			bool *removedp);
+uint16_t jt_ledger_scope(const struct jt_ledger *l, const char *name,
+			 uint16_t *nextp);
+uint16_t jt_ledger_set(const struct jt_ledger *l, const uint8_t bits[32],
+		       uint16_t *nextp);
+/* Has the table a number for that pair? (0, 0) needs none. */
+bool jt_ledger_pair(const struct jt_ledger *l, uint16_t plan, uint16_t own);
+/* Tokens that have this named plan, but for revoked ones, and its pairs. */
+uint64_t jt_ledger_users(const struct jt_ledger *l, uint16_t plan,
+			 uint64_t *pairsp);
+
+/* Line of an id, JT_LINE_NONE: there is no such token. */
+uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES]);
+
+/* What is known of an id; false: nothing. */
+bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
+		    struct jt_look *lookp);
+
+/* Names of a set, blanks between; false: too long for MAX or no such set. */
+bool jt_ledger_names(const struct jt_ledger *l, uint16_t set, char *out,
+		     size_t max);
+
+#endif
