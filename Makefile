@@ -41,6 +41,13 @@ SIDECAR := $(call lib,sidecar) $(ADMIN)
 BINS := $(O)/jetond $(O)/jeton $(O)/jeton-bench
 program = $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/$(1)_*.c))
 
+DEST = $(DESTDIR)$(PREFIX)
+MAN = $(DEST)/share/man
+PAGES := admin/jeton-journal.5 sidecar/jeton-protocol.7 sidecar/jetond.8
+COMPLETIONS = $(DEST)/share/bash-completion/completions/jeton \
+	$(DEST)/share/zsh/site-functions/_jeton \
+	$(DEST)/share/fish/vendor_completions.d/jeton.fish
+
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 link = $(call say,LINK)$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1)
@@ -97,10 +104,18 @@ check-layers: ## rooms include only to the left: shm < admin < sidecar < bench <
 	$(Q)tests/layers.sh
 lint: ## formatting, and what static analysis sees
 	$(Q)tests/lint.sh
-install: all ## binaries to PREFIX/bin
-	install -D -t $(DESTDIR)$(PREFIX)/bin $(BINS)
+install: all ## binaries, manual pages and completions to PREFIX
+	install -D -t $(DEST)/bin $(BINS)
+	$(foreach p,$(PAGES),install -D -m 644 -t $(MAN)/man$(lastword $(subst ., ,$(p))) $(p);)
+	install -d $(MAN)/man1 $(dir $(COMPLETIONS))
+	$(O)/jeton help --man >$(MAN)/man1/jeton.1
+	$(O)/jeton completion bash >$(word 1,$(COMPLETIONS))
+	$(O)/jeton completion zsh >$(word 2,$(COMPLETIONS))
+	$(O)/jeton completion fish >$(word 3,$(COMPLETIONS))
 uninstall: ## remove them
-	rm -f $(patsubst $(O)/%,$(DESTDIR)$(PREFIX)/bin/%,$(BINS))
+	rm -f $(patsubst $(O)/%,$(DEST)/bin/%,$(BINS)) $(MAN)/man1/jeton.1 \
+		$(foreach p,$(PAGES),$(MAN)/man$(lastword $(subst ., ,$(p)))/$(notdir $(p))) \
+		$(COMPLETIONS)
 clean: ## remove build/
 	rm -rf build
 help: ## this list

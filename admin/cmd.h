@@ -59,6 +59,8 @@ int jt_cmd_journal_check(const struct jt_cmd *cmd);
 int jt_cmd_journal_dump(const struct jt_cmd *cmd);
 int jt_cmd_journal_rescue(const struct jt_cmd *cmd);
 int jt_cmd_journal_accept(const struct jt_cmd *cmd);
+int jt_cmd_completion(const struct jt_cmd *cmd);
+int jt_cmd_scan_rules(const struct jt_cmd *cmd);
 int jt_cmd_help(const struct jt_cmd *cmd);
 
 #endif

@@ -1,5 +1,5 @@
 /* jeton help: usage made from the table of verbs. */
-#include "admin/cmd.h"
+#include "admin/manual.h"
 
 #include <string.h>
 
@@ -20,6 +20,10 @@ int jt_cmd_help(const struct jt_cmd *cmd)
 {
 	size_t n = 0;
 
+	if (cmd->args.man) {
+		jt_manual(stdout);
+		return 0;
+	}
 	if (cmd->n_operands == 0) {
 		jt_verbs_usage(stdout);
 		return 0;

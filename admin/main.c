@@ -36,10 +36,18 @@ const struct jt_verb jt_verbs[] = {
 	 "d, w, m (months) or y, a date (to the end of that day, UTC) or an\n"
 	 "RFC 3339 time; at most 4 years ahead.\n"
 	 "\n"
+	 "A quota counts in a day, a week (from Monday) or a month of the UTC\n"
+	 "calendar, or in any span of whole minutes, hours, days or weeks.\n"
+	 "\n"
+	 "jeton create \"Production API\" --expires 90d --owner web\n"
+	 "jeton create CI --env test --scope orders:read --rate 10/s\n"
+	 "jeton create --from tokens.csv --out values.csv\n"
+	 "\n"
 	 "FILE.csv begins with column names: name, and any of expires, env,\n"
-	 "owner, rate, burst, quota, plan, scopes. Empty cells take the option "
-	 "of that name. All\n"
-	 "rows are one commit; values go to --out as id,name,token. A crash\n"
+	 "owner, rate, burst, quota, plan, scopes. Empty cells take the "
+	 "option\n"
+	 "of that name. All rows are one commit; values go to --out as "
+	 "id,name,token. A crash\n"
 	 "may leave FILE.jeton-XXXXXX: its tokens are valid if `jeton list`\n"
 	 "shows them; else it can be deleted.\n"},
 	{"list", jt_cmd_list, "", 0, 0, B(json),
@@ -145,7 +153,15 @@ const struct jt_verb jt_verbs[] = {
 	{"journal accept", jt_cmd_journal_accept, "NUMBER:TAG", 1, 1, B(json),
 	 "go on with an older journal that was put back",
 	 "Says what is lost. Tokens revoked in the lost part work again.\n"},
-	{"help", jt_cmd_help, "[VERB]", 0, 2, 0, "explain a verb", NULL},
+	{"scan-rules", jt_cmd_scan_rules, "gitleaks|trufflehog", 1, 1, 0,
+	 "rules with which secret scanners find our tokens",
+	 "jeton scan-rules gitleaks >> .gitleaks.toml\n"
+	 "jeton scan-rules trufflehog > trufflehog.yaml\n"},
+	{"completion", jt_cmd_completion, "bash|zsh|fish", 1, 1, 0,
+	 "completion for a shell", "eval \"$(jeton completion bash)\"\n"},
+	{"help", jt_cmd_help, "[VERB]", 0, 2, B(man), "explain a verb",
+	 "jeton help create\n"
+	 "jeton help --man | man -l -\n"},
 	{NULL, NULL, NULL, 0, 0, 0, NULL, NULL},
 };
 

@@ -1,0 +1,169 @@
+"""What explains itself: help, manual pages, completion, scanner rules, and
+where `make install` puts them."""
+import os
+import re
+import subprocess
+
+import pytest
+
+import rig
+
+VERB = re.compile(r"^  ([a-z][a-z-]*(?: [a-z]+)?)\s{2,}\S", re.M)
+
+
+def run(*command, **kw):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60,
+                          **kw)
+
+
+def jeton(*args):
+    done = run(rig.JETON, *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def verbs():
+    found = VERB.findall(jeton("help"))
+    assert {"create", "revoke", "journal check"} <= set(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A `make install`; the build is done, so this only copies."""
+    dest = tmp_path_factory.mktemp("dest")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = run("make", "-s", "install", f"DESTDIR={dest}",
+               f"FLAVOUR={rig.BIN.name}", cwd=rig.ROOT, env=env)
+    assert done.returncode == 0, done.stderr
+    yield dest / "usr/local"
+    done = run("make", "-s", "uninstall", f"DESTDIR={dest}",
+               f"FLAVOUR={rig.BIN.name}", cwd=rig.ROOT, env=env)
+    assert done.returncode == 0, done.stderr
+    left = [p for p in dest.rglob("*") if p.is_file()]
+    assert not left, left
+
+
+def test_every_verb_has_help_with_usage_and_options():
+    for verb in verbs():
+        text = jeton("help", *verb.split())
+        assert f"usage: jeton {verb}" in text
+        assert "--data" in text
+        assert text == jeton(*verb.split(), "--help")
+
+
+def test_help_fits_80_columns():
+    for verb in [()] + [v.split() for v in verbs()]:
+        for line in jeton("help", *verb).splitlines():
+            assert len(line) <= 80, line
+
+
+def test_unknown_verb_is_refused_with_what_to_do():
+    done = run(rig.JETON, "help", "frobnicate")
+    assert done.returncode == 2 and "jeton help" in done.stderr
+
+
+def test_manual_has_every_verb_and_every_option():
+    page = jeton("help", "--man")
+    for verb in verbs():
+        assert re.search(rf"^\.It Cm {verb}( |$)", page, re.M), verb
+        for option in re.findall(r"^  --([a-z-]+)",
+                                 jeton("help", *verb.split()), re.M):
+            if option not in ("data", "run", "help", "version"):
+                assert re.search(rf"^\.It Fl -{option}( |$)", page, re.M)
+
+
+def test_manual_pages_are_clean_under_mandoc_lint(installed):
+    pages = sorted((installed / "share/man").rglob("*.[1-8]"))
+    assert [p.name for p in pages] == ["jeton.1", "jeton-journal.5",
+                                       "jeton-protocol.7", "jetond.8"]
+    ours = re.compile(r"referenced manual not found: Xr (jeton|systemd)")
+    for page in pages:
+        done = run("mandoc", "-T", "lint", "-W", "style", str(page))
+        complaints = [line for line in
+                      (done.stdout + done.stderr).splitlines()
+                      if not ours.search(line) and "makewhatis" not in line]
+        assert not complaints
+        text = run("mandoc", "-T", "utf8", "-O", "width=78", str(page)).stdout
+        assert "SEE ALSO" in re.sub(".\b", "", text)
+
+
+def test_binaries_are_installed_and_run(installed):
+    for name in ("jeton", "jetond"):
+        done = run(str(installed / "bin" / name), "--version")
+        assert done.returncode == 0 and name in done.stdout
+
+
+def bash_offers(script, words):
+    line = " ".join(f"'{w}'" for w in words)
+    done = run("bash", "-c", f"""
+        source '{script}'
+        COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
+        _jeton
+        printf '%s\\n' "${{COMPREPLY[@]}}" """)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_bash_offers_verbs_second_words_and_options(installed):
+    script = installed / "share/bash-completion/completions/jeton"
+    first = {v.split()[0] for v in verbs()}
+    assert first <= set(bash_offers(script, ["jeton", ""]))
+    assert bash_offers(script, ["jeton", "rev"]) == ["revoke"]
+    assert "check" in bash_offers(script, ["jeton", "journal", ""])
+    assert bash_offers(script, ["jeton", "journal", "check", "--exp"]) == \
+        ["--expect"]
+    assert bash_offers(script, ["jeton", "--data", "/x", "rotate", "--ov"]) \
+        == ["--overlap"]
+    assert "--overlap" not in bash_offers(script, ["jeton", "list", "--"])
+
+
+def test_fish_offers_verbs_and_options(installed):
+    script = installed / "share/fish/vendor_completions.d/jeton.fish"
+
+    def offers(line):
+        done = run("fish", "--no-config", "-c",
+                   f"source '{script}'; complete -C '{line}'")
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return [row.split("\t")[0] for row in done.stdout.splitlines()]
+
+    assert {v.split()[0] for v in verbs()} <= set(offers("jeton "))
+    assert "check" in offers("jeton journal ")
+    assert "--overlap" in offers("jeton rotate --ov")
+
+
+def test_zsh_takes_the_completion(installed):
+    script = installed / "share/zsh/site-functions/_jeton"
+    done = run("zsh", "-f", "-c", f"""
+        autoload -Uz compinit; compinit -D -u
+        functions[_jeton]="$(<'{script}')"
+        whence -w _jeton""")
+    assert done.returncode == 0 and "function" in done.stdout, done.stderr
+    assert run("zsh", "-n", str(script)).returncode == 0
+    text = script.read_text()
+    for verb in verbs():
+        assert f"'{verb}:" in text
+
+
+@pytest.mark.parametrize("prefix", ["jt", "acme"])
+def test_scanner_rules_find_values_and_not_ids(site, prefix):
+    site.cli("init", "--prefix", prefix)
+    rules = site.cli("scan-rules", "gitleaks").out
+    pattern = re.search(r"regex = '''(.*)'''", rules).group(1)
+    flat = site.cli("scan-rules", "trufflehog").out
+    assert pattern.strip(r"\b") in flat
+    for env in ("a", "live", "stag12"):
+        token = site.create("x", "--env", env)
+        assert re.search(pattern, f"key={token};").group(0) == token
+        assert not re.search(pattern, f"key={token[:24]};")
+        assert not re.search(pattern, f"key={token[:-1]};")
+    done = site.cli("scan-rules", "grep", rc=2)
+    assert "gitleaks" in done.err
+
+
+def test_rules_are_valid_toml_and_yaml(site):
+    import tomllib  # Python 3.11, as Debian 12 has it
+    site.cli("init")
+    rules = tomllib.loads(site.cli("scan-rules", "gitleaks").out)["rules"]
+    assert rules[0]["keywords"] == ["jt_"]
+    re.compile(rules[0]["regex"])
