@@ -46,10 +46,9 @@ const struct jt_verb jt_verbs[] = {
 	 "FILE.csv begins with column names: name, and any of expires, env,\n"
 	 "owner, rate, burst, quota, plan, scopes. Empty cells take the "
 	 "option\n"
-	 "of that name. All rows are one commit; values go to --out as "
-	 "id,name,token. A crash\n"
-	 "may leave FILE.jeton-XXXXXX: its tokens are valid if `jeton list`\n"
-	 "shows them; else it can be deleted.\n"},
+	 "of that name. All rows are one commit; values go to --out as\n"
+	 "id,name,token. A crash may leave FILE.jeton-XXXXXX: its tokens are\n"
+	 "valid if `jeton list` shows them; else it can be deleted.\n"},
 	{"list", jt_cmd_list, "", 0, 0, B(json),
 	 "all tokens: name, masked value, expiry date, status",
 	 "In order of creation. The date is the last day on which the token\n"
