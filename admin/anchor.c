@@ -12,6 +12,7 @@
  *crash leaves no anchor or a whole one. One bad slot is passed over; the other
  *is at most a second older and still holds its journal to what it says.
  */
+#include "admin/archive.h"
 #include "admin/inner.h"
 
 #include <errno.h>
@@ -181,6 +182,18 @@ int jt_anchor_write(const struct jt_io *io, int dir_fd,
 	return rc == JT_ANCHOR_E_DAMAGED ? write_whole(&p, &now) : rc;
 }
 
+/* Nothing here can tell this history from another. */
+static int unknown(const struct jt_journal *j, uint64_t number,
+		   struct jt_fault *faultp)
+{
+	return jt_fault_set(faultp, JT_JOURNAL_E_OLD, number, 0,
+			    "journal begins after record %" PRIu64
+			    ", but the anchor names %" PRIu64 " and the "
+			    "archive of it is not here to compare; put it "
+			    "back, or see `jeton journal accept`",
+			    j->base, number);
+}
+
 int jt_anchor_check(const struct jt_journal *j, const struct jt_anchor *a,
 		    struct jt_fault *faultp)
 {
@@ -202,9 +215,9 @@ int jt_anchor_check(const struct jt_journal *j, const struct jt_anchor *a,
 				    "put the newer back, or see `jeton "
 				    "journal accept`",
 				    j->committed.number, a->number);
-	if (a->number < j->base)
-		return 0; /* compacted since: only a newer journal can be */
-	rc = jt_journal_tag(j, a->number, tag, faultp);
+	rc = jt_archive_tag(j, a->number, tag, faultp);
+	if (rc == JT_JOURNAL_E_ARCHIVED)
+		return unknown(j, a->number, faultp);
 	if (rc != 0 || memcmp(tag, a->tag, sizeof(tag)) == 0)
 		return rc;
 	return jt_fault_set(faultp, JT_JOURNAL_E_OLD, a->number, 0,

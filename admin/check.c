@@ -2,9 +2,10 @@
  * check: verifying all that was committed, and receipts.
  *
  * Opening a journal looks at its ends only: header, slots, last record. This
- * reads every record, and holds the other slot, the anchor and a receipt
- * against the tags that it meets on the way.
+ * reads every record, those in archives too, and holds the other slot, the
+ * anchor and a receipt against the tags that it meets on the way.
  */
+#include "admin/archive.h"
 #include "admin/inner.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static uint64_t count_batches(const struct jt_record *records, size_t n)
 
 static uint64_t reserve(const struct jt_journal *j)
 {
-	uint64_t end = jt_record_offset(j->base, j->committed.number + 1);
+	uint64_t end = jt_record_offset(j->origin, j->committed.number + 1);
 
 	return j->file_bytes < end ? 0
 				   : (j->file_bytes - end) / JT_RECORD_BYTES;
@@ -86,13 +87,18 @@ int jt_journal_verify(const struct jt_journal *j, const struct jt_slots *slots,
 		return rc;
 	jt_reader_init(&r, j);
 	do {
+		bool state = jt_reader_in_state(&r);
+
 		rc = jt_reader_next(&r, records, CHUNK_RECORDS, &n, faultp);
-		if (rc == 0)
+		if (rc == 0 && !state)
 			rc = match_slots(slots, &r, records, n, faultp);
 		if (rc != 0)
 			return rc;
 		summaryp->records += n;
-		summaryp->batches += count_batches(records, n);
+		if (state)
+			summaryp->state += n;
+		else
+			summaryp->batches += count_batches(records, n);
 	} while (n > 0);
 	summaryp->reserve = reserve(j);
 	if (j->adopted)
@@ -119,13 +125,7 @@ static int check_expect(const struct jt_journal *j,
 				    ", the receipt says %" PRIu64
 				    ": this is an older copy",
 				    j->committed.number, expect->number);
-	if (expect->number < j->base)
-		return jt_fault_set(faultp, JT_JOURNAL_E_OLD, expect->number, 0,
-				    "journal begins after record %" PRIu64
-				    ", the receipt's %" PRIu64
-				    " is in an archive",
-				    j->base, expect->number);
-	rc = jt_journal_tag(j, expect->number, tag, faultp);
+	rc = jt_archive_tag(j, expect->number, tag, faultp);
 	if (rc != 0 || memcmp(tag, expect->tag, sizeof(tag)) == 0)
 		return rc;
 	return jt_fault_set(faultp, JT_JOURNAL_E_OLD, expect->number, 0,
@@ -155,6 +155,9 @@ int jt_journal_check(const struct jt_io *io, const char *dir,
 		return rc;
 	}
 	rc = jt_journal_verify(&j, &slots, summaryp, faultp);
+	if (rc == 0)
+		rc = jt_archive_verify(&j, &summaryp->archives,
+				       &summaryp->first, faultp);
 	if (rc == 0)
 		rc = jt_anchor_guard(&j, faultp);
 	if (rc == 0 && expect != NULL)

@@ -207,7 +207,7 @@ static void stamp(const struct jt_journal *j, struct jt_record *records,
 static int write_records(const struct jt_journal *j, struct jt_record *records,
 			 size_t n, struct jt_commit *c)
 {
-	uint64_t at = jt_record_offset(j->base, records[0].number);
+	uint64_t at = jt_record_offset(j->origin, records[0].number);
 
 	for (size_t i = 0; i < n; i += CHUNK_RECORDS) {
 		size_t now = n - i < CHUNK_RECORDS ? n - i : CHUNK_RECORDS;
@@ -274,7 +274,7 @@ static int put_batch(struct jt_journal *j, struct jt_record *records, size_t n,
 		     struct jt_commit *c, struct jt_fault *faultp)
 {
 	uint64_t had = j->file_bytes;
-	uint64_t end = jt_record_offset(j->base, c->number + 1);
+	uint64_t end = jt_record_offset(j->origin, c->number + 1);
 	bool written;
 	int rc = write_records(j, records, n, c);
 

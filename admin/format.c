@@ -18,6 +18,7 @@ static const char slot_magic[8] = "jetoncmt";
 static const uint8_t header_domain[16] = "jeton header";
 static const uint8_t slot_domain[2][16] = {"jeton slot 0", "jeton slot 1"};
 static const uint8_t record_domain[16] = "jeton record";
+static const uint8_t state_domain[16] = "jeton state";
 
 static void hash(uint8_t out[16], const void *bytes, size_t n,
 		 const uint8_t salt[16], const uint8_t domain[16])
@@ -36,9 +37,9 @@ bool jt_all_zero(const void *bytes, size_t n)
 	return n == 0 || (b[0] == 0 && memcmp(b, b + 1, n - 1) == 0);
 }
 
-uint64_t jt_record_offset(uint64_t base, uint64_t number)
+uint64_t jt_record_offset(uint64_t origin, uint64_t number)
 {
-	return JT_JOURNAL_DATA + JT_RECORD_BYTES * (number - base - 1);
+	return JT_JOURNAL_DATA + JT_RECORD_BYTES * (number - origin - 1);
 }
 
 void jt_header_seal(struct jt_header_page *h)
@@ -69,6 +70,13 @@ static bool base_ok(const struct jt_header_page *h)
 	       h->base <= JT_NUMBER_MAX;
 }
 
+/* The state is made of records up to the base, so there are no more of it. */
+static bool state_ok(const struct jt_header_page *h)
+{
+	return h->state_records <= h->base && h->archive < h->generation &&
+	       (h->state_records > 0 || jt_all_zero(h->state_tag, 16));
+}
+
 int jt_header_check(const struct jt_header_page *h, const char **whyp)
 {
 	uint8_t sum[16];
@@ -86,7 +94,8 @@ int jt_header_check(const struct jt_header_page *h, const char **whyp)
 		return JT_JOURNAL_E_DAMAGED;
 	*whyp = "its header holds impossible values";
 	if (h->page_bytes != JT_PAGE_BYTES || !prefix_ok(h->prefix) ||
-	    !base_ok(h) || !jt_all_zero(h->zero, sizeof(h->zero)))
+	    !base_ok(h) || !state_ok(h) ||
+	    !jt_all_zero(h->zero, sizeof(h->zero)))
 		return JT_JOURNAL_E_DAMAGED;
 	return 0;
 }
@@ -204,28 +213,41 @@ static_assert(offsetof(struct linked, record) == JT_TAG_BYTES, "hash input");
 
 /* The tag of records[i], the first of which follows on TAG. */
 static void tag_of(uint8_t out[JT_TAG_BYTES], const uint8_t *tag,
-		   const struct jt_record *records, size_t i)
+		   const struct jt_record *records, size_t i,
+		   const uint8_t domain[16])
 {
 	const uint8_t *bytes = (const uint8_t *)records;
 	struct linked first;
 
 	if (i > 0) {
 		hash(out, bytes + i * JT_RECORD_BYTES - JT_TAG_BYTES,
-		     JT_RECORD_BYTES, NULL, record_domain);
+		     JT_RECORD_BYTES, NULL, domain);
 		return;
 	}
 	memcpy(first.tag, tag, sizeof(first.tag));
 	first.record = records[0];
-	hash(out, &first, JT_RECORD_BYTES, NULL, record_domain);
+	hash(out, &first, JT_RECORD_BYTES, NULL, domain);
+}
+
+static void seal(struct jt_record *records, size_t n, uint8_t tag[JT_TAG_BYTES],
+		 const uint8_t domain[16])
+{
+	for (size_t i = 0; i < n; i++)
+		tag_of(records[i].tag, tag, records, i, domain);
+	if (n > 0)
+		memcpy(tag, records[n - 1].tag, JT_TAG_BYTES);
 }
 
 void jt_chain_seal(struct jt_record *records, size_t n,
 		   uint8_t tag[JT_TAG_BYTES])
 {
-	for (size_t i = 0; i < n; i++)
-		tag_of(records[i].tag, tag, records, i);
-	if (n > 0)
-		memcpy(tag, records[n - 1].tag, JT_TAG_BYTES);
+	seal(records, n, tag, record_domain);
+}
+
+void jt_state_seal(struct jt_record *records, size_t n,
+		   uint8_t tag[JT_TAG_BYTES])
+{
+	seal(records, n, tag, state_domain);
 }
 
 bool jt_chain_closed(const struct jt_reader *r)
@@ -246,24 +268,34 @@ static bool batch_ok(const struct jt_reader *r, const struct jt_record *rec)
 	       memcmp(rec->op, r->op, sizeof(r->op)) == 0;
 }
 
+/* State records stand in order of their numbers, with gaps. */
+static bool state_order_ok(const struct jt_reader *r,
+			   const struct jt_record *rec)
+{
+	return rec->number > r->number && rec->number <= r->journal->base &&
+	       rec->part > 0 && rec->part <= rec->parts;
+}
+
 static int step(struct jt_reader *r, const struct jt_record *rec,
 		const uint8_t tag[JT_TAG_BYTES], const char **whyp)
 {
+	bool state = jt_reader_in_state(r);
 	int rc;
 
 	*whyp = "its tag does not follow from the record before";
 	if (memcmp(rec->tag, tag, JT_TAG_BYTES) != 0)
 		return JT_JOURNAL_E_DAMAGED;
 	*whyp = "it bears another number";
-	if (rec->number != r->next)
+	if (state ? !state_order_ok(r, rec) : rec->number != r->next)
 		return JT_JOURNAL_E_DAMAGED;
 	rc = jt_record_check(rec, whyp);
 	if (rc != 0)
 		return rc;
 	*whyp = "it is not the next part of its batch";
-	if (!batch_ok(r, rec))
+	if (!state && !batch_ok(r, rec))
 		return JT_JOURNAL_E_DAMAGED;
 	r->next++;
+	r->number = rec->number;
 	r->part = rec->part;
 	r->parts = rec->parts;
 	memcpy(r->op, rec->op, sizeof(r->op));
@@ -276,11 +308,14 @@ int jt_chain_check(struct jt_reader *r, const struct jt_record *records,
 {
 	uint8_t first[JT_TAG_BYTES], tag[JT_TAG_BYTES];
 
+	const uint8_t *domain =
+		jt_reader_in_state(r) ? state_domain : record_domain;
+
 	memcpy(first, r->tag, sizeof(first));
 	for (size_t i = 0; i < n; i++) {
 		int rc;
 
-		tag_of(tag, first, records, i);
+		tag_of(tag, first, records, i, domain);
 		rc = step(r, &records[i], tag, whyp);
 		if (rc != 0)
 			return rc;

@@ -34,7 +34,10 @@ struct jt_header_page {
 	uint64_t base;	      /* zero in generation 1 */
 	uint8_t base_tag[16]; /* zero in generation 1 */
 	uint64_t created_ns;
-	uint8_t zero[4000];
+	uint64_t state_records; /* in front: what base and before come to */
+	uint8_t state_tag[16];	/* of the last of them; zero: there are none */
+	uint64_t archive; /* generation of the file that `base` ends; 0: none */
+	uint8_t zero[3968];
 	uint8_t checksum[16];
 };
 
@@ -50,7 +53,9 @@ struct jt_slot_page {
 
 static_assert(sizeof(struct jt_header_page) == JT_PAGE_BYTES, "header page");
 static_assert(offsetof(struct jt_header_page, base) == 48, "header base");
-static_assert(offsetof(struct jt_header_page, zero) == 80, "header zeros");
+static_assert(offsetof(struct jt_header_page, state_records) == 80, "state");
+static_assert(offsetof(struct jt_header_page, archive) == 104, "archive");
+static_assert(offsetof(struct jt_header_page, zero) == 112, "header zeros");
 static_assert(sizeof(struct jt_slot_page) == JT_PAGE_BYTES, "slot page");
 static_assert(offsetof(struct jt_slot_page, checksum) == 496, "slot sector");
 
@@ -61,8 +66,8 @@ struct jt_slots {
 
 bool jt_all_zero(const void *bytes, size_t n);
 
-/* Offset of record NUMBER in a file that starts after BASE. */
-uint64_t jt_record_offset(uint64_t base, uint64_t number);
+/* Offset of record NUMBER in a file with that ORIGIN (journal.h). */
+uint64_t jt_record_offset(uint64_t origin, uint64_t number);
 
 /* Fill in magic, version, sizes and checksum. */
 void jt_header_seal(struct jt_header_page *h);
@@ -84,9 +89,13 @@ int jt_record_check(const struct jt_record *rec, const char **whyp);
 /* Set the tags of N records, the first of which follows on TAG (updated). */
 void jt_chain_seal(struct jt_record *records, size_t n,
 		   uint8_t tag[JT_TAG_BYTES]);
+/* The same for state records, whose first follows on the base's tag. */
+void jt_state_seal(struct jt_record *records, size_t n,
+		   uint8_t tag[JT_TAG_BYTES]);
 /*
  * Verify N records as the continuation of R and advance R past each that
- * holds; on a refusal r->next is the number of the bad one. 0,
+ * holds; on a refusal r->next is the number of the bad one. They may not pass
+ * the base: state records and others are told apart by r->next. 0,
  * JT_JOURNAL_E_DAMAGED, or JT_JOURNAL_E_VERSION for an unknown type.
  */
 int jt_chain_check(struct jt_reader *r, const struct jt_record *records,

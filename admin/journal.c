@@ -10,8 +10,9 @@
  *	   0  magic "jetonjnl"		  8  version, 12  4096
  *	  16  journal id, random	 32  generation   40  prefix
  *	  48  base			 56  tag of record `base`
- *	  72  time of creation		 80  zeros
- *	4080  BLAKE2b-128 of bytes 0-4079
+ *	  72  time of creation		 80  number S of state records
+ *	  88  tag of the last of them	104  generation of the archive
+ *	 112  zeros		       4080  BLAKE2b-128 of bytes 0-4079
  *   Generation 1 has base 0 and no base tag: its chain starts from the header's
  *   own checksum. A later file of the same journal (rescue, compaction) names
  *   where its chain goes on, so numbers and tags outlive the file.
@@ -23,14 +24,23 @@
  *	      personalised with the slot's place
  *	 512  zeros
  *
- * Record n (record.h): 256 bytes at 12288 + 256 (n - base - 1), whose tag is
- * BLAKE2b-128 of (tag of n-1, its own first 240 bytes).
+ * Record n (record.h): 256 bytes at 12288 + 256 (n - base - 1 + S), whose tag
+ * is BLAKE2b-128 of (tag of n-1, its own first 240 bytes).
  *
- * VALID IF AND ONLY IF. The journal's state is records base+1..N, where N is
- *the larger number of the two slots; both slots verify; record N bears the
- *slot's tag; every record up to N has the number of its place, a known type,
- *zero padding, the tag that follows from its predecessor, and stands in a batch
- * (same operation id, parts 1..parts in a row) that ends at or before N.
+ * State records, S of them from 12288 on, only in a compacted file: those of
+ * the records up to `base` that still say something, in the order of their
+ * numbers. All of each but the tag is as it was; the tags are a chain of their
+ * own, with another personalisation, from base's tag to the one in the header.
+ * compact.c says how such a file comes to be, survey.c what is chosen,
+ * archive.c how the rest is found in the file before.
+ *
+ * VALID IF AND ONLY IF. The journal's state is the state records and then
+ * base+1..N, where N is the larger number of the two slots; both slots verify;
+ * record N bears the slot's tag; every record from base+1 to N has the number
+ * of its place, a known type, zero padding, the tag that follows from its
+ * predecessor, and stands in a batch (same operation id, parts 1..parts in a
+ * row) that ends at or before N; every state record has a known type, zero
+ * padding and its tag, numbers rise and none is above `base`.
  * Behind N nothing exists, whatever the bytes there look like.
  *
  * WRITER (commit.c), one at a time under the lock: put records over what stands
@@ -59,6 +69,10 @@
  * record up to N is never written again, so only the slot pages can be caught
  * half written: they are read again a few times before that is called damage.
  * Follower: N only grows. It may be seen before its flush; jt_journal_sync().
+ *
+ * COMPACTION puts another file in the place of this one: same journal, next
+ * generation. Whoever has this one open may read on, for what it says stays
+ * true, but must not wait here for more: jt_journal_refresh() tells.
  *
  * LIMITS. 2^48 records; numbers in a file are compared with its size before
  * they are used, so that a hostile file costs what its bytes cost and no more.
@@ -130,7 +144,7 @@ static int measure(struct jt_journal *j, struct jt_fault *faultp)
 	return 0;
 }
 
-/* Records that the file has room for. */
+/* Records that the file has room for, state records included. */
 static uint64_t room(const struct jt_journal *j)
 {
 	if (j->file_bytes < JT_JOURNAL_DATA)
@@ -174,6 +188,9 @@ static int load_header(struct jt_journal *j, struct jt_fault *faultp)
 	memcpy(j->prefix, h.prefix, sizeof(j->prefix));
 	j->generation = h.generation;
 	j->base = h.base;
+	j->origin = h.base - h.state_records;
+	j->archive = h.archive;
+	memcpy(j->state_tag, h.state_tag, sizeof(j->state_tag));
 	jt_header_first_tag(&h, j->base_tag);
 	j->committed = (struct jt_commit){
 		.number = h.base,
@@ -222,7 +239,7 @@ static int adopt(const struct jt_journal *j, struct jt_commit *c,
 		 struct jt_fault *faultp)
 {
 	struct jt_record records[ADOPT_CHUNK];
-	uint64_t left = room(j) - (c->number - j->base);
+	uint64_t left = room(j) - (c->number - j->origin);
 	struct jt_reader r = {
 		.journal = j,
 		.next = c->number + 1,
@@ -236,7 +253,7 @@ static int adopt(const struct jt_journal *j, struct jt_commit *c,
 		size_t n = left < ADOPT_CHUNK ? left : ADOPT_CHUNK;
 		int rc = jt_io_read_at(j->io, j->fd, records,
 				       n * JT_RECORD_BYTES,
-				       jt_record_offset(j->base, r.next));
+				       jt_record_offset(j->origin, r.next));
 
 		if (rc < 0)
 			return failed(faultp, rc, "read behind the commit");
@@ -265,8 +282,8 @@ static int plausible(const struct jt_journal *j, const struct jt_commit *c,
 		return jt_journal_damaged(faultp, 0, at,
 					  "a commit slot has another tag than "
 					  "its record");
-	if (c->number - j->base > room(j))
-		return jt_journal_damaged(faultp, j->base + room(j) + 1,
+	if (c->number - j->origin > room(j))
+		return jt_journal_damaged(faultp, j->origin + room(j) + 1,
 					  j->file_bytes,
 					  "the file ends before its last "
 					  "committed record");
@@ -315,7 +332,7 @@ int jt_journal_tag(const struct jt_journal *j, uint64_t number,
 		return 0;
 	}
 	rc = jt_io_read_at(j->io, j->fd, out, JT_TAG_BYTES,
-			   jt_record_offset(j->base, number) +
+			   jt_record_offset(j->origin, number) +
 				   offsetof(struct jt_record, tag));
 	return rc < 0 ? failed(faultp, rc, "read a record's tag") : 0;
 }
@@ -327,7 +344,7 @@ int jt_journal_last(const struct jt_journal *j, struct jt_fault *faultp)
 	size_t n;
 	int rc;
 
-	jt_reader_init(&r, j);
+	jt_reader_init_base(&r, j);
 	if (j->committed.number > j->base)
 		r.next = j->committed.number;
 	rc = jt_journal_tag(j, r.next - 1, r.tag, faultp);
@@ -420,12 +437,18 @@ static int same_file(const struct jt_journal *j, struct jt_fault *faultp)
 			    rc == 0 ? "replaced" : "removed");
 }
 
-int jt_journal_refresh(struct jt_journal *j, struct jt_fault *faultp)
+int jt_journal_catch_up(struct jt_journal *j, struct jt_fault *faultp)
 {
 	struct jt_slots slots;
+
+	return look(j, &slots, faultp);
+}
+
+int jt_journal_refresh(struct jt_journal *j, struct jt_fault *faultp)
+{
 	int rc = same_file(j, faultp);
 
-	return rc != 0 ? rc : look(j, &slots, faultp);
+	return rc != 0 ? rc : jt_journal_catch_up(j, faultp);
 }
 
 int jt_journal_sync(struct jt_journal *j)
@@ -433,28 +456,78 @@ int jt_journal_sync(struct jt_journal *j)
 	return jt_io_sync(j->io, j->fd);
 }
 
-int jt_journal_read(const struct jt_journal *j, uint64_t number,
-		    struct jt_record *records, size_t n,
-		    struct jt_fault *faultp)
+static int none_here(struct jt_fault *faultp, int rc, uint64_t number)
 {
-	uint64_t at;
-	int rc;
+	return jt_fault_set(
+		faultp, rc, number, 0,
+		"journal: it has no record %" PRIu64 " in this file", number);
+}
 
-	if (number <= j->base || number > j->committed.number ||
-	    n > j->committed.number - number + 1)
-		return jt_fault_set(faultp, -EINVAL, number, 0,
-				    "journal: it has no record %" PRIu64
-				    " in this file",
-				    number);
-	at = jt_record_offset(j->base, number);
-	rc = jt_io_read_at(j->io, j->fd, records, n * JT_RECORD_BYTES, at);
+/* AT counts as in struct jt_reader. */
+static int read_records(const struct jt_journal *j, uint64_t at,
+			struct jt_record *records, size_t n,
+			struct jt_fault *faultp)
+{
+	uint64_t offset = jt_record_offset(j->origin, at);
+	int rc = jt_io_read_at(j->io, j->fd, records, n * JT_RECORD_BYTES,
+			       offset);
+
 	if (rc == -ENODATA)
-		return jt_journal_damaged(faultp, number, at,
+		return jt_journal_damaged(faultp, at > j->base ? at : 0, offset,
 					  "the file was cut");
 	return rc < 0 ? failed(faultp, rc, "read") : 0;
 }
 
+/* State records stand in the order of their numbers. */
+static int find_state(const struct jt_journal *j, uint64_t number,
+		      struct jt_record *record, struct jt_fault *faultp)
+{
+	uint64_t low = j->origin + 1, high = j->base + 1;
+
+	while (low < high) {
+		uint64_t at = low + (high - low) / 2;
+		int rc = read_records(j, at, record, 1, faultp);
+
+		if (rc != 0 || record->number == number)
+			return rc;
+		if (record->number < number)
+			low = at + 1;
+		else
+			high = at;
+	}
+	return none_here(faultp, JT_JOURNAL_E_ARCHIVED, number);
+}
+
+int jt_journal_read(const struct jt_journal *j, uint64_t number,
+		    struct jt_record *records, size_t n,
+		    struct jt_fault *faultp)
+{
+	if (number > 0 && number <= j->base && n == 1)
+		return find_state(j, number, records, faultp);
+	if (number <= j->base || number > j->committed.number ||
+	    n > j->committed.number - number + 1)
+		return none_here(faultp, -EINVAL, number);
+	return read_records(j, number, records, n, faultp);
+}
+
+int jt_journal_peek(const struct jt_journal *j, uint64_t place,
+		    struct jt_record *records, size_t n,
+		    struct jt_fault *faultp)
+{
+	uint64_t count = jt_journal_count(j);
+
+	if (place == 0 || place > count || n > count - place + 1)
+		return none_here(faultp, -EINVAL, j->origin + place);
+	return read_records(j, j->origin + place, records, n, faultp);
+}
+
 void jt_reader_init(struct jt_reader *r, const struct jt_journal *j)
+{
+	*r = (struct jt_reader){.journal = j, .next = j->origin + 1};
+	memcpy(r->tag, j->base_tag, sizeof(r->tag));
+}
+
+void jt_reader_init_base(struct jt_reader *r, const struct jt_journal *j)
 {
 	*r = (struct jt_reader){.journal = j, .next = j->base + 1};
 	memcpy(r->tag, j->base_tag, sizeof(r->tag));
@@ -472,38 +545,61 @@ static int meet_commit(const struct jt_reader *r, struct jt_fault *faultp)
 	if (!jt_chain_closed(r))
 		return jt_journal_damaged(
 			faultp, j->committed.number,
-			jt_record_offset(j->base, j->committed.number),
+			jt_record_offset(j->origin, j->committed.number),
 			"the commit ends inside a batch");
 	return 0;
+}
+
+/* The reader stands behind the state records: go on from the base. */
+static int leave_state(struct jt_reader *r, struct jt_fault *faultp)
+{
+	const struct jt_journal *j = r->journal;
+
+	if (memcmp(r->tag, j->state_tag, JT_TAG_BYTES) != 0)
+		return jt_journal_damaged(faultp, 0,
+					  jt_record_offset(j->origin, j->base),
+					  "the state records do not end as the "
+					  "header says");
+	jt_reader_init_base(r, j);
+	return 0;
+}
+
+/* jt_chain_check() refused what stands at r->next. */
+static int refuse(const struct jt_reader *r, int rc, const char *why,
+		  struct jt_fault *faultp)
+{
+	uint64_t number = jt_reader_in_state(r) ? 0 : r->next;
+	uint64_t at = jt_record_offset(r->journal->origin, r->next);
+
+	if (rc == JT_JOURNAL_E_VERSION)
+		return jt_fault_set(faultp, rc, number, at,
+				    "journal: record %" PRIu64
+				    ": %s; a newer jeton may read it",
+				    r->next, why);
+	return jt_journal_damaged(faultp, number, at, why);
 }
 
 int jt_reader_next(struct jt_reader *r, struct jt_record *records, size_t max,
 		   size_t *np, struct jt_fault *faultp)
 {
 	const struct jt_journal *j = r->journal;
-	uint64_t left = j->committed.number + 1 - r->next;
+	bool state = jt_reader_in_state(r);
+	uint64_t end = state ? j->base : j->committed.number;
+	uint64_t left = end + 1 - r->next;
 	size_t n = left < max ? left : max;
 	const char *why;
 	int rc = 0;
 
 	*np = 0;
 	if (n > 0)
-		rc = jt_journal_read(j, r->next, records, n, faultp);
+		rc = read_records(j, r->next, records, n, faultp);
 	if (rc != 0)
 		return rc;
 	rc = jt_chain_check(r, records, n, &why);
-	if (rc == JT_JOURNAL_E_VERSION)
-		return jt_fault_set(faultp, rc, r->next,
-				    jt_record_offset(j->base, r->next),
-				    "journal: record %" PRIu64
-				    ": %s; a newer jeton may read it",
-				    r->next, why);
 	if (rc != 0)
-		return jt_journal_damaged(faultp, r->next,
-					  jt_record_offset(j->base, r->next),
-					  why);
+		return refuse(r, rc, why, faultp);
 	if (n == left)
-		rc = meet_commit(r, faultp);
+		rc = state ? leave_state(r, faultp) : meet_commit(r, faultp);
 	if (rc == 0)
 		*np = n;
 	return rc;

@@ -30,6 +30,7 @@ enum {
 	JT_JOURNAL_E_REPLACED, /* the path no longer names the file we read */
 	JT_JOURNAL_E_EXISTS,   /* create: there is one already */
 	JT_JOURNAL_E_UNSAFE,   /* directory or file is not ours alone */
+	JT_JOURNAL_E_ARCHIVED, /* a record that compaction left behind */
 };
 
 struct jt_fault {
@@ -54,6 +55,10 @@ struct jt_journal {
 	char prefix[8];
 	uint64_t base; /* number of the last record before this file */
 	uint8_t base_tag[JT_TAG_BYTES]; /* what record base+1 chains from */
+	uint64_t origin; /* base less the state records: record n > base stands
+			  * at place n - origin, from 1 */
+	uint8_t state_tag[JT_TAG_BYTES];
+	uint64_t archive; /* generation of the file that `base` ends; 0: none */
 	struct jt_commit committed;
 	bool adopted;	   /* a commit slot was damaged: raise an alarm */
 	bool failed;	   /* a flush failed here: this handle writes no more */
@@ -111,29 +116,59 @@ int jt_journal_append(struct jt_journal *j, struct jt_record *records, size_t n,
  */
 int jt_journal_refresh(struct jt_journal *j, struct jt_fault *faultp);
 
+/* The same for a file that the path may no longer name. */
+int jt_journal_catch_up(struct jt_journal *j, struct jt_fault *faultp);
+
 /* fdatasync on this descriptor. Never retried by anyone. */
 int jt_journal_sync(struct jt_journal *j);
 
-/* Read N records from NUMBER on, unverified. N may not pass the commit. */
+/*
+ * Read N records from NUMBER on, unverified. N may not pass the commit. A
+ * single record of before the base is looked for among the state records:
+ * JT_JOURNAL_E_ARCHIVED when it is none of them.
+ */
 int jt_journal_read(const struct jt_journal *j, uint64_t number,
 		    struct jt_record *records, size_t n,
 		    struct jt_fault *faultp);
 
+/* Records up to the commit that stand in this file, state records included. */
+static inline uint64_t jt_journal_count(const struct jt_journal *j)
+{
+	return j->committed.number - j->origin;
+}
+
+/* Read N of them from PLACE on, 1 for the first, unverified. */
+int jt_journal_peek(const struct jt_journal *j, uint64_t place,
+		    struct jt_record *records, size_t n,
+		    struct jt_fault *faultp);
+
 /*
- * Sequential verified reading. Start: next = base + 1, tag = base_tag (or any
- * pair that was verified before). jt_reader_next() returns up to MAX records
- * whose fields and chain hold, *NP = 0 at the commit, whose tag is compared
- * with the slot's when reached. op, part and parts are the reader's own.
+ * Sequential verified reading: first the state records of a compacted file,
+ * then those from base + 1 on. jt_reader_next() returns up to MAX records whose
+ * fields and chain hold, of one of the two kinds; *NP = 0 at the commit, whose
+ * tag is compared with the slot's when reached.
+ *
+ * While `next` is at most the base it counts the state records, as if they had
+ * the numbers origin+1 to base; their own are lower. Behind the base it is the
+ * next record's number. Other starts: at the base, or at any number behind it
+ * with the tag of the one before, verified earlier, and parts 0.
  */
 struct jt_reader {
 	const struct jt_journal *journal;
 	uint64_t next;
+	uint64_t number; /* of the last record; 0: none seen yet */
 	uint8_t tag[JT_TAG_BYTES];
 	uint8_t op[16]; /* of the last record; parts 0: none seen yet */
 	uint32_t part;
 	uint32_t parts;
 };
 void jt_reader_init(struct jt_reader *r, const struct jt_journal *j);
+/* Without the state records: what was committed behind the base. */
+void jt_reader_init_base(struct jt_reader *r, const struct jt_journal *j);
+static inline bool jt_reader_in_state(const struct jt_reader *r)
+{
+	return r->next <= r->journal->base;
+}
 int jt_reader_next(struct jt_reader *r, struct jt_record *records, size_t max,
 		   size_t *np, struct jt_fault *faultp);
 
@@ -148,9 +183,12 @@ int jt_journal_rules(const struct jt_journal *j, struct jt_record_rules *rulesp,
  * read.
  */
 struct jt_journal_summary {
-	uint64_t records;
+	uint64_t records; /* in the file */
+	uint64_t state;	  /* of them in front, from before the base */
 	uint64_t batches;
-	uint64_t reserve; /* records' room behind the commit */
+	uint64_t reserve;  /* records' room behind the commit */
+	uint64_t archives; /* older files, verified as well */
+	uint64_t first;	   /* oldest record that they reach back to */
 };
 int jt_journal_check(const struct jt_io *io, const char *dir,
 		     const struct jt_commit *expect,

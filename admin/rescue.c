@@ -102,7 +102,7 @@ static uint64_t wanted(const struct jt_io *io, int fd, uint64_t size)
 	number = c[c[1].number > c[0].number].number;
 	if (number < h.base)
 		return size;
-	end = page_up(jt_record_offset(h.base, number + 1));
+	end = page_up(jt_record_offset(h.base - h.state_records, number + 1));
 	return end < size ? end : size;
 }
 
@@ -145,7 +145,7 @@ static int copy_journal(const struct jt_place *p, int to,
 /* The copy J is loaded: make it a file of its own right. */
 static int seal_copy(struct jt_journal *j)
 {
-	uint64_t end = jt_record_offset(j->base, j->committed.number + 1);
+	uint64_t end = jt_record_offset(j->origin, j->committed.number + 1);
 	struct jt_header_page h;
 	int rc = jt_io_read_at(j->io, j->fd, &h, sizeof(h), 0);
 

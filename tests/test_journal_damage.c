@@ -510,10 +510,46 @@ Test(journal_damage, impossible_headers_are_refused, .init = make_journal)
 	put_header(&h);
 	cr_assert_eq(help_check(), JT_JOURNAL_E_DAMAGED);
 	h = good;
-	h.zero[3999] = 1;
+	h.zero[sizeof(h.zero) - 1] = 1;
 	jt_header_seal(&h);
 	put_header(&h);
 	cr_assert_eq(help_check(), JT_JOURNAL_E_DAMAGED);
+}
+
+static void expect_refused(struct jt_header_page h)
+{
+	jt_header_seal(&h);
+	put_header(&h);
+	cr_assert_eq(help_check(), JT_JOURNAL_E_DAMAGED);
+}
+
+Test(journal_damage, impossible_states_are_refused, .init = make_journal)
+{
+	struct jt_header_page good, h;
+
+	get(0, &good, sizeof(good));
+	good.generation = 2;
+	good.base = 5;
+	for (uint64_t n = 6; n != 0; n *= 2) {
+		h = good;
+		h.state_records = n;
+		expect_refused(h);
+	}
+	h = good;
+	h.state_tag[15] = 1; /* of no record */
+	expect_refused(h);
+	h = good;
+	h.archive = 2; /* itself */
+	expect_refused(h);
+	h = good;
+	h.base = JT_NUMBER_MAX;
+	h.state_records = JT_NUMBER_MAX; /* more than the file has room for */
+	expect_refused(h);
+	h = good;
+	h.generation = 1;
+	h.base = 0;
+	h.state_records = 1;
+	expect_refused(h);
 }
 
 Test(journal_damage, a_newer_format_is_not_called_damage, .init = make_journal)
