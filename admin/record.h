@@ -164,6 +164,9 @@ static_assert(offsetof(struct jt_record, bytes) == 56, "record body");
 static_assert(offsetof(struct jt_record, tag) == 240, "record tag");
 static_assert(sizeof(struct jt_record) == 256, "record");
 
+/* What such a record does, in a word: "create", "renew"; "?" for no type. */
+const char *jt_record_verb(uint8_t type);
+
 /* Does this type carry a token's state? */
 static inline int jt_record_is_token(uint8_t type)
 {
