@@ -1,7 +1,7 @@
 /*
  * record: the 256 bytes of one journal record.
  *
- * Layout only; little-endian hosts only (asserted in journal.c). Every record
+ * Layout; little-endian hosts only (asserted in format.c). Every record
  * of a token carries the token's whole resulting state ("absolute results,
  * never differences"), so the newest record of an id describes it completely.
  * Strings are padded with zero bytes and need no terminator; unused bytes are
@@ -35,6 +35,11 @@
  * Types 1-11, but for PLAN, carry the token's whole state in body.token; the
  * newest of them is what the token is. The others are events, or definitions
  * that tokens name by number.
+ *
+ * A compaction (survey.h) leaves records between a token's first and newest
+ * out. So a fold takes all fields of each as they are, whatever its type, and
+ * does not ask how the token came to be so: a RENEW may be the first word of a
+ * suspension, a FINISH or RESUME may come without what it ends.
  */
 enum jt_record_type {
 	JT_REC_CREATE = 1,  /* a new token, or one taken from elsewhere */
@@ -49,8 +54,7 @@ enum jt_record_type {
 		9, /* another value; the one before lives on for a time */
 	JT_REC_FINISH = 10, /* the value before the rotation ends now */
 	JT_REC_PURGE = 11,  /* a dead token is forgotten */
-	JT_REC_OLD = 12,    /* body.token with the value before the rotation:
-			     * only in front of a compacted file */
+	JT_REC_OLD = 12,    /* never written: survey.h keeps what it was for */
 	JT_REC_SCOPE = 13,  /* body.scope: a name under a number */
 	JT_REC_SCOPES = 14, /* body.scopes: a set under a number */
 	JT_REC_RULES = 15,  /* body.rules: what holds for the deployment */
