@@ -13,9 +13,20 @@
  * is taken only when it is the same journal and bears, at the last number that
  * was applied, the very tag that was verified; else health is red, and the
  * table stays as it is.
+ *
+ * A compacted file is such a new file. Its records up to the base are known
+ * here, so its state records are not read. Who has not applied all of them yet
+ * reads on in the file before it, up to the base: from the descriptor that is
+ * open already, or, when more than one compaction went by, from an archive.
+ * Either is believed only as far as the header above it names its tag, so
+ * nothing is applied that does not lead to the file that the path names.
+ *
+ * `applied` stays 0 while state records are replayed: their numbers have gaps,
+ * and only all of them together are the state at the base.
  */
 #include "sidecar/feed.h"
 
+#include "admin/archive.h"
 #include "sidecar/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -41,16 +52,24 @@ static void turn(struct jt_feed *feed, enum jt_health health, const char *why)
 		jt_log(JT_LOG_ALERT, "health is red: %s", why);
 }
 
-static void measure(const struct jt_record *r, size_t n, uint64_t now_s,
-		    struct jt_feed_size *size, char last[JT_OWNER_MAX])
+/*
+ * STATE: of these any may be the first that names an owner; of the others only
+ * those that give one.
+ */
+static void measure(const struct jt_record *r, size_t n, bool state,
+		    uint64_t now_s, struct jt_feed_size *size,
+		    char last[JT_OWNER_MAX])
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!jt_record_is_token(r[i].type))
-			continue;
 		size->tokens += r[i].type == JT_REC_CREATE;
 		size->tokens -= r[i].type == JT_REC_PURGE && size->tokens;
-		size->rotated += r[i].type == JT_REC_ROTATE &&
-				 r[i].token.old_until_s > now_s;
+		size->rotated += r[i].type == JT_REC_OLD ||
+				 (r[i].type == JT_REC_ROTATE &&
+				  r[i].token.old_until_s > now_s);
+		if (state ? !jt_record_is_token(r[i].type)
+			  : r[i].type != JT_REC_CREATE &&
+				    r[i].type != JT_REC_SET)
+			continue;
 		/* neighbours are often alike; that much is not counted twice */
 		if (memcmp(last, r[i].token.owner, JT_OWNER_MAX) == 0)
 			continue;
@@ -64,20 +83,28 @@ int jt_feed_measure(const struct jt_journal *journal, uint64_t now_s,
 {
 	struct jt_record *chunk = malloc(CHUNK * sizeof(*chunk));
 	char last[JT_OWNER_MAX] = "";
-	uint64_t next = journal->base + 1, end = journal->committed.number;
+	uint64_t end = jt_journal_count(journal);
+	uint64_t state = journal->base - journal->origin;
 	int rc = chunk ? 0 : -ENOMEM;
 
 	memset(sizep, 0, sizeof(*sizep));
-	while (!rc && next <= end) {
-		size_t n = end - next + 1 < CHUNK ? end - next + 1 : CHUNK;
+	for (uint64_t at = 1; !rc && at <= end;) {
+		uint64_t left = (at <= state ? state : end) + 1 - at;
+		size_t n = left < CHUNK ? left : CHUNK;
 
-		rc = jt_journal_read(journal, next, chunk, n, faultp);
+		rc = jt_journal_peek(journal, at, chunk, n, faultp);
 		if (!rc)
-			measure(chunk, n, now_s, sizep, last);
-		next += n;
+			measure(chunk, n, at <= state, now_s, sizep, last);
+		at += n;
 	}
 	free(chunk);
 	return rc;
+}
+
+/* What is in force when all that R has read is. */
+static uint64_t applied(const struct jt_reader *r)
+{
+	return jt_reader_in_state(r) ? 0 : r->next - 1;
 }
 
 int jt_feed_init(struct jt_feed *feed, const char *data,
@@ -87,9 +114,9 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 	feed->data = data;
 	feed->journal = *journal;
 	feed->maps = maps;
-	feed->applied = journal->base;
 	feed->flushed = journal->committed.number;
 	jt_reader_init(&feed->reader, &feed->journal);
+	feed->applied = applied(&feed->reader);
 	feed->chunk = malloc(CHUNK * sizeof(*feed->chunk));
 	if (feed->chunk && !jt_ledger_init(&feed->ledger, maps))
 		return 0;
@@ -163,42 +190,105 @@ static void apply_chunk(struct jt_feed *feed, size_t n)
 	}
 	if (feed->denies_only || !n)
 		return;
-	feed->applied = feed->chunk[n - 1].number;
+	feed->applied = applied(&feed->reader);
 	/* pairs with readers of `applied` in verdicts: what it counts is in */
 	jt_store_release(&feed->maps->identity_rw->applied, feed->applied);
 }
 
-/* Take the file that the path names now, if it is what we have followed. */
+static int replaced(struct jt_fault *faultp)
+{
+	snprintf(faultp->line, sizeof(faultp->line),
+		 "the journal was replaced by another one; put the right one "
+		 "back, or restart jetond");
+	return JT_JOURNAL_E_REPLACED;
+}
+
+/* Is record AT in J, a file that holds it, the one that was verified here? */
+static int meets(const struct jt_feed *feed, const struct jt_journal *j,
+		 uint64_t at, struct jt_fault *faultp)
+{
+	const uint8_t *tag = j->base_tag;
+	struct jt_record last;
+	int rc = 0;
+
+	if (at > j->base) {
+		rc = jt_journal_read(j, at, &last, 1, faultp);
+		tag = last.tag;
+	}
+	if (!rc && memcmp(tag, feed->reader.tag, JT_TAG_BYTES))
+		rc = replaced(faultp);
+	return rc;
+}
+
+static void take(struct jt_feed *feed, const struct jt_journal *j)
+{
+	jt_journal_close(&feed->journal);
+	feed->journal = *j;
+	feed->flushed = 0;
+	feed->files++;
+}
+
+static int lags(uint64_t at, struct jt_fault *faultp)
+{
+	struct jt_fault why = *faultp;
+
+	return jt_fault_set(faultp, JT_JOURNAL_E_ARCHIVED, at, 0,
+			    "the journal was compacted while only record %llu "
+			    "was in force, and %s; put it back, or restart "
+			    "jetond",
+			    (unsigned long long)at, why.line);
+}
+
+/* *J begins behind AT: go down to the file that does not. */
+static int go_down(struct jt_journal *j, uint64_t at, uint64_t stop,
+		   struct jt_fault *faultp)
+{
+	struct jt_journal older;
+
+	while (j->base > at && j->archive != stop) {
+		int rc = jt_archive_open(j, &older, faultp);
+
+		if (rc == JT_JOURNAL_E_ARCHIVED)
+			return lags(at, faultp);
+		if (rc)
+			return rc;
+		jt_archive_close(j); /* the directory stays open */
+		*j = older;
+	}
+	return 0;
+}
+
+/*
+ * Go on in the file that the path names now, or in the one that leads there, if
+ * it is what we have followed.
+ */
 static int follow(struct jt_feed *feed, struct jt_fault *faultp)
 {
+	uint64_t at = feed->reader.next - 1;
 	struct jt_journal other;
-	struct jt_record last;
 	int rc = jt_journal_open(&other, feed->journal.io, feed->data, faultp);
 
 	if (rc)
 		return rc;
-	rc = JT_JOURNAL_E_REPLACED;
-	snprintf(faultp->line, sizeof(faultp->line),
-		 "the journal was replaced by another one; put the right one "
-		 "back, or restart jetond");
 	if (memcmp(other.id, feed->journal.id, sizeof(other.id)) ||
-	    other.base > feed->reader.next - 1 ||
-	    other.committed.number < feed->reader.next - 1)
-		goto out;
-	if (feed->reader.next - 1 > other.base) {
-		rc = jt_journal_read(&other, feed->reader.next - 1, &last, 1,
-				     faultp);
-		if (!rc && memcmp(last.tag, feed->reader.tag, JT_TAG_BYTES))
-			rc = JT_JOURNAL_E_REPLACED;
-		if (rc)
-			goto out;
+	    other.committed.number < at)
+		rc = replaced(faultp);
+	if (!rc)
+		rc = go_down(&other, at, feed->journal.generation, faultp);
+	if (!rc && other.base > at) {
+		/* ours leads there: read it to the end */
+		rc = jt_journal_catch_up(&feed->journal, faultp);
+		if (!rc)
+			rc = jt_archive_cut(&feed->journal, &other, faultp);
+		jt_journal_close(&other);
+		return rc;
 	}
-	jt_journal_close(&feed->journal);
-	feed->journal = other;
-	feed->flushed = 0;
-	return 0;
-out:
-	jt_journal_close(&other);
+	if (!rc)
+		rc = meets(feed, &other, at, faultp);
+	if (rc)
+		jt_journal_close(&other);
+	else
+		take(feed, &other);
 	return rc;
 }
 

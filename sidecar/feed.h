@@ -32,6 +32,7 @@ struct jt_feed {
 	bool denies_only; /* a flush failed: apply revokes alone */
 	bool alarmed;	  /* that a commit slot is damaged was told */
 	uint64_t flushed; /* commits up to here are durable */
+	uint64_t files;	  /* changed over to, so far */
 	uint64_t applied;
 	enum jt_health health;
 	char why[sizeof(((struct jt_fault *)0)->line)];

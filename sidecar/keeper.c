@@ -47,7 +47,8 @@ struct keeper {
 	struct jt_maps maps;
 	struct jt_crew crew;
 	struct jt_controls controls;
-	int signals, changes;
+	int signals, changes, watch;
+	uint64_t watched; /* feed.files when the watch was set */
 	uint64_t now_ns, started_ns;
 	struct jt_anchor anchor;
 	uint64_t anchor_due_ns; /* 0: it says what is so */
@@ -337,16 +338,27 @@ static int block_signals(struct keeper *k)
 	return k->signals < 0 ? -errno : 0;
 }
 
-/* Only a hint: without it commits are seen a tick later. */
+/*
+ * Only a hint: without it commits are seen a tick later. The watch is on a
+ * file, not on its name, so it is set again for each new one; that a file lost
+ * its name is an attribute.
+ */
 static void watch_changes(struct keeper *k)
 {
 	char path[PATH_MAX + 32];
 
+	if (k->changes < 0)
+		k->changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	else if (k->watched == k->feed.files)
+		return;
 	snprintf(path, sizeof(path), "%s/%s", k->doors.paths.data,
 		 JT_JOURNAL_NAME);
-	k->changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (k->changes >= 0)
-		inotify_add_watch(k->changes, path, IN_MODIFY);
+	if (k->changes < 0)
+		return;
+	if (k->watch >= 0)
+		inotify_rm_watch(k->changes, k->watch);
+	k->watch = inotify_add_watch(k->changes, path, IN_MODIFY | IN_ATTRIB);
+	k->watched = k->feed.files;
 }
 
 static int hire(struct keeper *k, const struct jt_segment_fds *fds)
@@ -477,6 +489,7 @@ static int turn(struct keeper *k)
 		       (unsigned long long)k->feed.applied,
 		       k->crew.args.n_workers, k->doors.paths.run,
 		       JT_RESP_NAME);
+	watch_changes(k);
 	jt_controls_run(&k->controls, k->now_ns);
 	keep_anchor(k, false);
 	if (due_ms > TICK_MS)
@@ -508,7 +521,7 @@ int jt_keeper_run(const struct jt_config *config)
 		return JT_EXIT_OS;
 	prctl(PR_SET_DUMPABLE, 0);
 	k.config = config;
-	k.changes = -1;
+	k.changes = k.watch = -1;
 	k.started_ns = boot_ns();
 	status = begin(&k);
 	if (!status) {
