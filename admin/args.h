@@ -50,7 +50,8 @@
 	X(scope, "S", "a scope, like orders:read; may be repeated")            \
 	X(cost, "N", "take N from the limit; 0 only looks (default 1)")        \
 	X(file, "FILE", "read the token from here, not from stdin")            \
-	X(expect, "NUMBER:TAG", "this receipt must be part of the history")
+	X(expect, "NUMBER:TAG", "this receipt must be part of the history")    \
+	X(follow, NULL, "go on with what is committed from now on")
 
 enum jt_option {
 #define X(name, value, text) JT_OPT_##name,

@@ -61,6 +61,9 @@ int jt_cmd_journal_rescue(const struct jt_cmd *cmd);
 int jt_cmd_journal_accept(const struct jt_cmd *cmd);
 int jt_cmd_completion(const struct jt_cmd *cmd);
 int jt_cmd_scan_rules(const struct jt_cmd *cmd);
+int jt_cmd_journal_compact(const struct jt_cmd *cmd);
+int jt_cmd_journal_backup(const struct jt_cmd *cmd);
+int jt_cmd_journal_tail(const struct jt_cmd *cmd);
 int jt_cmd_help(const struct jt_cmd *cmd);
 
 #endif

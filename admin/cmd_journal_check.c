@@ -67,12 +67,22 @@ int jt_cmd_journal_check(const struct jt_cmd *cmd)
 	jt_sheet_flag(&s, "ok", "Journal ok", true);
 	jt_sheet_number(&s, "records", "Records", (int64_t)summary.records,
 			NULL);
+	jt_sheet_number(&s, "state_records", "Of them state",
+			(int64_t)summary.state, NULL);
 	jt_sheet_number(&s, "batches", "Batches", (int64_t)summary.batches,
 			NULL);
 	jt_sheet_number(&s, "tokens", "Tokens", (int64_t)tokens, NULL);
 	jt_sheet_number(&s, "reserve", "Reserve", (int64_t)summary.reserve,
 			NULL);
+	jt_sheet_number(&s, "archives", "Archives", (int64_t)summary.archives,
+			NULL);
+	jt_sheet_number(&s, "history_from", "History from",
+			(int64_t)summary.first, NULL);
 	jt_sheet_text(&s, "receipt", "Receipt", receipt, NULL);
 	jt_sheet_end(&s);
+	if (summary.first > 1)
+		jt_note("records before %" PRIu64 " are in an archive that is "
+			"not here",
+			summary.first);
 	return 0;
 }

@@ -146,6 +146,23 @@ const struct jt_verb jt_verbs[] = {
 	 "elsewhere proves with --expect that no older copy was put back.\n"},
 	{"journal dump", jt_cmd_journal_dump, "", 0, 0, B(json),
 	 "print every record as JSON, a line each", NULL},
+	{"journal tail", jt_cmd_journal_tail, "", 0, 0, B(follow) | B(json),
+	 "the last ten records in words; with --follow also what comes",
+	 "Time, verb, id, name, actor, operation. Ends with Ctrl-C or its "
+	 "reader.\n"},
+	{"journal compact", jt_cmd_journal_compact, "", 0, 0, B(json),
+	 "make the journal small: old changes go to an archive",
+	 "Tokens, plans and receipts stay as they are, a running sidecar "
+	 "follows\n"
+	 "by itself. The old file is kept as journal.NNNNNN, and history is "
+	 "read\n"
+	 "from it as long as it is there.\n"},
+	{"journal backup", jt_cmd_journal_backup, "FILE", 1, 1, B(json),
+	 "a verified copy in a new file, also while others write",
+	 "To restore: stop jetond, put the copy in the place of `journal` "
+	 "(0600),\n"
+	 "run `journal accept` with the receipt if the copy is older, start "
+	 "jetond.\n"},
 	{"journal rescue", jt_cmd_journal_rescue, "", 0, 0, B(json),
 	 "write again after a flush failed",
 	 "Copies what the disk really holds into a new journal.\n"},
