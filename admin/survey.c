@@ -132,7 +132,6 @@ static int add_create(struct jt_survey *s, uint64_t place,
 		return damaged(r, "makes an id that exists", faultp);
 	t->created = t->newest = place;
 	t->values[0] = t->values[1] = t->notice = 0;
-	t->expires_s = r->token.expires_s;
 	return 0;
 }
 
@@ -149,7 +148,6 @@ static int add_change(struct jt_survey *s, uint64_t place,
 		return 0;
 	}
 	t->newest = place;
-	t->expires_s = r->token.expires_s;
 	if (r->type == JT_REC_ROTATE) {
 		t->values[1] = t->values[0];
 		t->values[0] = place;
@@ -162,10 +160,8 @@ static void add_notice(struct jt_survey *s, uint64_t place,
 {
 	uint32_t at = *entry(s, n->id);
 
-	if (at == 0)
-		return;
-	s->tokens[at - 1].notice = place;
-	s->tokens[at - 1].notice_expires_s = n->expires_s;
+	if (at)
+		s->tokens[at - 1].notice = place;
 }
 
 static void keep(struct jt_survey *s, uint64_t place)
@@ -233,7 +229,7 @@ static void keep_token(struct jt_survey *s, const struct jt_survey_token *t)
 	for (unsigned i = 0; i < 2; i++)
 		if (t->values[i])
 			keep(s, t->values[i]);
-	if (t->notice && t->notice_expires_s == t->expires_s)
+	if (t->notice)
 		keep(s, t->notice);
 }
 

@@ -6,8 +6,8 @@
  * and not a new text: nothing is rewritten, so numbers, times, operations and
  * actors survive. Kept are
  *   - of a token that was not purged: its CREATE, the last two that gave it
- *     another value (ROTATE), its newest record, and the newest NOTICE if that
- *     speaks of the expiry that it has;
+ *     another value (ROTATE), its newest record, and the newest NOTICE, even of
+ *     another expiry than it has, for it may get that back;
  *   - of each plan its first and its newest record; scopes and sets of them
  *     all; the newest RULES.
  * REASON and COPY are history alone. Whoever folds records must therefore take
@@ -27,8 +27,6 @@ struct jt_survey_token {
 	uint64_t newest;
 	uint64_t values[2]; /* the last two ROTATE, the later one first */
 	uint64_t notice;
-	uint32_t expires_s;
-	uint32_t notice_expires_s;
 };
 
 struct jt_survey_plan {

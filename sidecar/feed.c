@@ -258,6 +258,20 @@ static int go_down(struct jt_journal *j, uint64_t at, uint64_t stop,
 	return 0;
 }
 
+/* The file that is open may lead to OTHER's base: then read it so far. */
+static int finish_ours(struct jt_feed *feed, const struct jt_journal *other,
+		       struct jt_fault *faultp)
+{
+	struct jt_journal ours = feed->journal;
+	int rc = jt_journal_catch_up(&ours, faultp);
+
+	if (!rc)
+		rc = jt_archive_cut(&ours, other, faultp);
+	if (!rc)
+		feed->journal = ours; /* else what it says is not believed */
+	return rc;
+}
+
 /*
  * Go on in the file that the path names now, or in the one that leads there, if
  * it is what we have followed.
@@ -276,10 +290,7 @@ static int follow(struct jt_feed *feed, struct jt_fault *faultp)
 	if (!rc)
 		rc = go_down(&other, at, feed->journal.generation, faultp);
 	if (!rc && other.base > at) {
-		/* ours leads there: read it to the end */
-		rc = jt_journal_catch_up(&feed->journal, faultp);
-		if (!rc)
-			rc = jt_archive_cut(&feed->journal, &other, faultp);
+		rc = finish_ours(feed, &other, faultp);
 		jt_journal_close(&other);
 		return rc;
 	}

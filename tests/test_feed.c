@@ -1,6 +1,7 @@
 /* feed: what the journal says is in force; what it cannot say is not. */
 #include "sidecar/feed.h"
 
+#include "admin/compact.h"
 #include "admin/format.h"
 #include "tests/help_table.h"
 #include <criterion/criterion.h>
@@ -749,6 +750,247 @@ Test(feed, file_that_was_cut_is_red)
 	expect_health(JT_HEALTH_RED);
 	expect_applied(2);
 	cr_expect_eq(help_word(&t, &token), JT_VALID);
+}
+
+/* ---- compactions ---- */
+
+static void compact(void)
+{
+	struct jt_compacted done;
+
+	cr_assert_eq(jt_journal_compact(&help_io, HELP_DIR, &done, &help_fault),
+		     0, "%s", help_fault.line);
+}
+
+/* As commit_one(), but the feed does not look. */
+static struct help_token commit_unseen(void)
+{
+	struct help_token tk;
+	struct jt_record r;
+
+	help_token_make(&tk, "live");
+	r = create(&tk, 0, "");
+	commit(&r, 1);
+	return tk;
+}
+
+static void expect_valid(const struct help_token *tokens, unsigned n)
+{
+	expect_health(JT_HEALTH_OK);
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(help_word(&t, &tokens[i]), JT_VALID, "%u", i);
+	cr_assert_eq(t.maps.identity->tokens, n);
+}
+
+Test(feed, compaction_is_followed_at_its_base)
+{
+	struct help_token tokens[2] = {token};
+
+	commit_one(create(&token, 0, ""));
+	compact();
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	expect_applied(1);
+	cr_expect_eq(feed.journal.generation, 2);
+	cr_expect_eq(feed.files, 1);
+	tokens[1] = commit_unseen();
+	step_all(&feed);
+	expect_valid(tokens, 2);
+	expect_applied(2);
+}
+
+Test(feed, compaction_is_followed_from_behind_its_base)
+{
+	struct help_token tokens[4] = {token};
+
+	commit_one(create(&token, 0, ""));
+	tokens[1] = commit_unseen();
+	tokens[2] = commit_unseen();
+	compact();
+	tokens[3] = commit_unseen();
+	step_all(&feed);
+	/* first what leads there, then, at the next look, the new file */
+	expect_health(JT_HEALTH_OK);
+	step_all(&feed);
+	expect_valid(tokens, 4);
+	expect_applied(4);
+	cr_expect_eq(feed.journal.generation, 2);
+}
+
+Test(feed, compactions_that_went_by_are_followed_through_archives)
+{
+	struct help_token tokens[9] = {token};
+
+	commit_one(create(&token, 0, ""));
+	for (unsigned i = 1; i < 9; i++) {
+		tokens[i] = commit_unseen();
+		if (i % 2)
+			compact();
+	}
+	for (unsigned i = 0; i < 9; i++)
+		step_all(&feed);
+	expect_valid(tokens, 9);
+	expect_applied(9);
+	cr_expect_eq(feed.journal.generation, 5);
+	jt_feed_deinit(&feed);
+	cr_expect_eq(help_io_open_fds(), 0);
+}
+
+Test(feed, one_archive_less_is_made_good_by_the_open_file)
+{
+	struct help_token tokens[3] = {token};
+
+	commit_one(create(&token, 0, ""));
+	tokens[1] = commit_unseen();
+	compact();
+	disk_change(&help_disk, "", -1, "journal.000001");
+	tokens[2] = commit_unseen();
+	step_all(&feed);
+	step_all(&feed);
+	expect_valid(tokens, 3);
+}
+
+Test(feed, archive_that_is_needed_and_missing_is_red_until_it_is_back)
+{
+	struct help_token tokens[4] = {token};
+	int file;
+
+	commit_one(create(&token, 0, ""));
+	tokens[1] = commit_unseen();
+	compact();
+	tokens[2] = commit_unseen();
+	compact();
+	tokens[3] = commit_unseen();
+	file = disk_find(&help_disk, "journal.000002");
+	disk_change(&help_disk, "", -1, "journal.000002");
+	step_all(&feed);
+	expect_health(JT_HEALTH_RED);
+	cr_expect(strstr(feed.why, "journal.000002"), "%s", feed.why);
+	expect_applied(1);
+	disk_change(&help_disk, "journal.000002", file, "");
+	for (unsigned i = 0; i < 3; i++)
+		step_all(&feed);
+	expect_valid(tokens, 4);
+}
+
+/* The file that is open leads elsewhere than the compacted one. */
+static void expect_fork_red(unsigned unseen)
+{
+	int right = journal_file(), fork;
+	struct help_token other;
+
+	commit_one(create(&token, 0, ""));
+	fork = copy_journal();
+	for (unsigned i = 0; i < 3; i++)
+		other = commit_unseen();
+	if (unseen == 0)
+		step_all(&feed);
+	put(fork);
+	for (unsigned i = 0; i < 3; i++)
+		commit_unseen();
+	compact();
+	step_all(&feed);
+	step_all(&feed);
+	expect_health(JT_HEALTH_RED);
+	cr_expect_eq(help_word(&t, &other), unseen ? JT_UNKNOWN : JT_VALID);
+	expect_applied(unseen ? 1 : 4);
+	put(right);
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	cr_expect_eq(help_word(&t, &other), JT_VALID);
+}
+
+Test(feed, compaction_of_another_history_is_red_at_its_base)
+{
+	expect_fork_red(0);
+}
+
+Test(feed, compaction_of_another_history_is_red_before_its_base)
+{
+	expect_fork_red(3);
+}
+
+/* What was asked of the disk: where the state records stand, nothing. */
+Test(feed, state_records_are_not_read_by_who_knows_them)
+{
+	commit_one(create(&token, 0, ""));
+	compact();
+	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	step_all(&feed);
+	expect_health(JT_HEALTH_OK);
+	commit_one(plan(1, 5, 5));
+	expect_applied(2);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+}
+
+Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
+{
+	struct help_table live, late;
+	struct jt_feed follower, replay;
+	uint64_t seed = 21, tokens, owner_bytes;
+	struct jt_look a, b;
+
+	new_world(&live, &follower);
+	invent(&seed);
+	for (unsigned i = 0; i < HISTORY;) {
+		size_t n = help_random(&seed) % 60 + 1;
+
+		n = n < HISTORY - i ? n : HISTORY - i;
+		commit(&history[i], n);
+		i += (unsigned)n;
+		if (help_random(&seed) % 3 == 0)
+			step_all(&follower);
+		if (help_random(&seed) % 60 == 0)
+			compact();
+	}
+	for (unsigned i = 0; i < 9; i++)
+		step_all(&follower);
+	new_world(&late, &replay);
+	cr_expect_eq(replay.applied, 0, "not before the state is in");
+	step_all(&replay);
+	cr_expect_eq(follower.health, JT_HEALTH_OK, "%s", follower.why);
+	cr_expect_eq(replay.health, JT_HEALTH_OK, "%s", replay.why);
+	cr_expect_gt(replay.journal.generation, 1);
+	cr_expect_eq(follower.applied, HISTORY);
+	cr_expect_eq(replay.applied, HISTORY);
+	cr_assert_eq(jt_feed_measure(&replay.journal, &tokens, &owner_bytes,
+				     &help_fault),
+		     0);
+	cr_expect_eq(tokens, n_made);
+	cr_expect_geq(owner_bytes, late.maps.identity->pool_used - 1);
+	for (unsigned i = 0; i < n_made; i++) {
+		struct jt_record r;
+
+		cr_assert_eq(help_word(&live, &made[i]),
+			     help_word(&late, &made[i]));
+		cr_assert(jt_feed_look(&follower, made[i].text, &a));
+		cr_assert(jt_feed_look(&replay, made[i].text, &b));
+		cr_assert_eq(a.first, b.first);
+		cr_assert_eq(a.last, b.last);
+		cr_assert_eq(a.plan, b.plan);
+		/* and what LOOK names can be read */
+		cr_assert_eq(jt_journal_read(&replay.journal, a.first, &r, 1,
+					     &help_fault),
+			     0);
+		cr_assert_eq(jt_journal_read(&replay.journal, a.last, &r, 1,
+					     &help_fault),
+			     0);
+		cr_assert_arr_eq(r.token.id, made[i].text, JT_ID_BYTES);
+		cr_assert(!a.plan || jt_journal_read(&replay.journal, a.plan,
+						     &r, 1, &help_fault) == 0);
+	}
+}
+
+Test(feed, compacted_state_that_is_damaged_stops_the_replay)
+{
+	commit_one(create(&token, 0, ""));
+	compact();
+	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	help_table_new(&t, 64);
+	open_feed(&feed, &t);
+	step_all(&feed);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(0);
 }
 
 /* ---- what only the keeper can answer ---- */
