@@ -69,8 +69,7 @@ static void subject(const struct jt_record *r, char out[NUMBER_TEXT])
 static const char *name(const struct jt_record *r, char buf[JT_LIMIT_TEXT],
 			size_t *maxp)
 {
-	struct jt_limit limit = {r->plan.rate, r->plan.period_ns,
-				 r->plan.burst};
+	struct jt_limit limit = jt_limits_of(&r->plan);
 
 	*maxp = JT_LIMIT_TEXT;
 	switch ((enum jt_record_type)r->type) {

@@ -36,10 +36,10 @@ static void put_time(json_t *o, const char *key, uint64_t time_s)
 
 static void put_token(json_t *o, const struct jt_record *r)
 {
-	static const char *const schemes[JT_SCHEMES] = {
-		[JT_SCHEME_NATIVE] = "native",
-		[JT_SCHEME_SHA256] = "sha256",
-		[JT_SCHEME_PREFIXED] = "sha256-suffix",
+	static const char *const schemes[JT_VALUE_SCHEMES] = {
+		[JT_VALUE_NATIVE] = "native",
+		[JT_VALUE_SHA256] = "sha256",
+		[JT_VALUE_PREFIXED] = "sha256-suffix",
 	};
 	const struct jt_record_token *t = &r->token;
 
@@ -47,7 +47,7 @@ static void put_token(json_t *o, const struct jt_record *r)
 	put_text(o, "id", t->id, JT_ID_BYTES);
 	put_hex(o, "digest", t->digest, JT_DIGEST_BYTES);
 	put_word(o, "scheme",
-		 t->scheme < JT_SCHEMES ? schemes[t->scheme] : "?");
+		 t->scheme < JT_VALUE_SCHEMES ? schemes[t->scheme] : "?");
 	put_text(o, "name", t->name, JT_NAME_MAX);
 	put_text(o, "owner", t->owner, JT_OWNER_MAX);
 	put_time(o, "expires", t->expires_s);
