@@ -327,7 +327,8 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 {
 	struct jt_meter *meter;
 
-	*v = (struct jt_verdict){.limit = -1, .remaining = -1};
+	memset(v, 0, offsetof(struct jt_verdict, made));
+	v->limit = v->remaining = -1;
 	if (!t->found) {
 		v->word = not_found(ask);
 		return;

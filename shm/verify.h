@@ -74,7 +74,6 @@ struct jt_verdict {
 	uint32_t notes;
 	/* 24 characters, in the request or in `made`; NULL: unknown */
 	const uint8_t *id;
-	uint8_t made[JT_PUBLIC_BYTES]; /* so: never copy a verdict */
 	uint64_t expires_in_s;	       /* 0: expired or unknown */
 	int64_t limit;		       /* -1: none */
 	int64_t remaining;	       /* -1: none */
@@ -83,6 +82,8 @@ struct jt_verdict {
 	struct jt_bytes owner;	/* in the pool */
 	struct jt_bytes scope;	/* the missing one, with JT_NOTE_SCOPE */
 	const struct jt_scope_set *scopes; /* what it has; NULL: none */
+	/* where `id` may point, so a verdict is never copied; else not set */
+	uint8_t made[JT_PUBLIC_BYTES];
 };
 
 /* Tallies of one call, for the desk of the calling worker. */
