@@ -98,7 +98,7 @@ int disk_make(struct disk *d, const char *name, mode_t mode, uid_t uid)
 {
 	int i = 0;
 
-	while (d->file[i].used)
+	while (i < DISK_FILES && d->file[i].used)
 		i++;
 	assert(i < DISK_FILES);
 	d->file[i] = (struct disk_file){
