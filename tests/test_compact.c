@@ -629,7 +629,7 @@ Test(compact, state_out_of_order_is_refused)
 	c = j.committed;
 	jt_journal_close(&j);
 	h.state_records = 2;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		struct jt_record bad[2] = {r[i == 1], r[i != 1]};
 		struct jt_slot_page s;
 
@@ -639,6 +639,7 @@ Test(compact, state_out_of_order_is_refused)
 			bad[1].part = bad[1].parts + 1;
 		memcpy(tag, h.base_tag, sizeof(tag));
 		jt_state_seal(bad, 2, tag);
+		tag[0] ^= i == 4;
 		memcpy(h.state_tag, tag, sizeof(tag));
 		jt_header_seal(&h);
 		disk_poke(&help_disk, "journal", &h, sizeof(h), 0);
