@@ -177,8 +177,9 @@ static enum done look(struct jt_controls *c, struct jt_control_client *cl,
 {
 	struct jt_look l;
 
-	if (strlen(id) != JT_ID_BYTES ||
-	    !jt_ledger_look(&c->feed->ledger, id, &l))
+	if (strlen(id) != JT_ID_BYTES)
+		return say_error(cl, "USAGE", "an id is 24 characters");
+	if (!jt_ledger_look(&c->feed->ledger, id, &l))
 		return say_error(cl, "NOTFOUND", "no token has this id");
 	return say_numbers(cl,
 			   (const uint64_t[]){l.first, l.last, l.plan, l.own,
