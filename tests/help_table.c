@@ -14,7 +14,8 @@
 
 void help_table_new(struct help_table *t, uint64_t capacity)
 {
-	const struct jt_segment_size size = {capacity, 65536};
+	const struct jt_segment_size size = {
+		.capacity = capacity, .pool_bytes = 65536, .prefix = "jt"};
 	const uint8_t id[16] = "a journal's id.";
 
 	memset(t, 0, sizeof(*t));
@@ -70,6 +71,30 @@ void help_issue(struct help_table *t, struct help_token *token)
 	help_token_make(token, "live");
 	e = help_entry(t, token);
 	help_put(t, token, &e);
+}
+
+void help_state(struct help_table *t, const struct help_token *token,
+		uint8_t state)
+{
+	uint64_t a = jt_load_seq(&help_slot(t, token->slot)->a);
+
+	jt_table_set_a(&t->maps, token->slot, state, jt_a_flags(a),
+		       jt_a_expires_s(a));
+}
+
+void help_limits(struct help_table *t, uint16_t plan,
+		 const struct jt_bounds *bounds)
+{
+	jt_table_put_limits(&t->maps, plan, bounds);
+	jt_table_set_plan(&t->maps, plan, plan);
+}
+
+void help_rate(struct help_table *t, uint16_t plan, uint64_t interval_ns,
+	       uint64_t burst)
+{
+	help_limits(t, plan,
+		    &(struct jt_bounds){.interval_ns = interval_ns,
+					.burst = burst});
 }
 
 struct jt_slot *help_slot(struct help_table *t, uint64_t slot)

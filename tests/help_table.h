@@ -24,8 +24,7 @@ struct help_table {
 
 struct help_token {
 	char text[JT_TOKEN_BYTES + 1];
-	uint64_t slot;
-	uint32_t meter;
+	uint32_t slot, meter;
 };
 
 /* Serving, empty, for so many tokens. */
@@ -43,6 +42,16 @@ void help_put(struct help_table *t, struct help_token *token,
 
 /* Make and put in one. */
 void help_issue(struct help_table *t, struct help_token *token);
+
+/* Another state; flags and expiry stay. */
+void help_state(struct help_table *t, const struct help_token *token,
+		uint8_t state);
+
+/* Let a plan's number mean limits of its own, in the block of that number. */
+void help_limits(struct help_table *t, uint16_t plan,
+		 const struct jt_bounds *bounds);
+void help_rate(struct help_table *t, uint16_t plan, uint64_t interval_ns,
+	       uint64_t burst);
 
 /* The slot, writable: for hostile contents. */
 struct jt_slot *help_slot(struct help_table *t, uint64_t slot);

@@ -39,7 +39,7 @@ struct test {
 	struct jt_maps maps;
 	char values[TOKENS][JT_TOKEN_BYTES];
 	char pairs[PAIRS][2][JT_TOKEN_BYTES]; /* old, new */
-	uint64_t slots[TOKENS];
+	uint32_t slots[TOKENS];
 	_Atomic uint64_t phases[TOKENS];
 	_Atomic uint64_t hits[HANDS], misses[HANDS], forged, revoked;
 };
@@ -86,7 +86,7 @@ static void forge(const char *value, char out[JT_TOKEN_BYTES], uint64_t *random)
 
 /* ---- the table ---- */
 
-static uint64_t put(struct test *t, const char *value, uint32_t meter,
+static uint32_t put(struct test *t, const char *value, uint32_t meter,
 		    uint8_t state)
 {
 	struct jt_entry e = {
@@ -95,7 +95,7 @@ static uint64_t put(struct test *t, const char *value, uint32_t meter,
 		.expires_s = EXPIRES_S,
 		.meter = meter,
 	};
-	uint64_t slot;
+	uint32_t slot;
 
 	memcpy(e.id, value, sizeof(e.id));
 	jt_token_digest((const uint8_t *)value, e.digest);
@@ -125,7 +125,8 @@ static void put_pair(struct test *t, unsigned i, uint64_t *random)
 static struct test *set_up(struct stress *s)
 {
 	const struct jt_segment_size size = {.capacity = TOKENS + PAIRS,
-					     .pool_bytes = JT_PAGE};
+					     .pool_bytes = JT_PAGE,
+					     .prefix = "jt"};
 	struct test *t = stress_shared(sizeof(*t));
 	const uint8_t id[16] = {1};
 	uint64_t random = s->seed;
@@ -294,7 +295,8 @@ static void revoke_all(struct test *t)
 	for (unsigned i = 0; i < TOKENS && stress_goes_on(t->s); i++) {
 		stress_sleep_ns(pause_ns);
 		jt_store_release(&t->phases[i], REVOKING);
-		jt_table_set_state(&t->maps, t->slots[i], JT_SLOT_REVOKED);
+		jt_table_set_a(&t->maps, t->slots[i], JT_SLOT_REVOKED, 0,
+			       EXPIRES_S);
 		jt_store_release(&t->phases[i], REVOKED);
 	}
 }

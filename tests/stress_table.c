@@ -8,10 +8,9 @@
  *           acknowledged put before     -> VALID, or REVOKED once that began
  *           neither begun afterwards    -> UNKNOWN
  *         Forged values of a known id are never found.
- * storm   A table of few slots whose values are freed and put again without
- *         end, which jeton itself does not do yet: every field of a view must
- *         come from one put, and a value that stood there before and after the
- *         search must have been found.
+ * storm   A table of few slots whose values are dropped and put again without
+ *         end: every field of a view must come from one put, and a value that
+ *         stood there before and after the search must have been found.
  *
  * Of the threads, reader 0 reads the writer's own addresses, so that
  * ThreadSanitizer sees both sides (stress.h), and neither a phase first nor the
@@ -57,7 +56,8 @@ struct test {
 	/* what the readers met */
 	_Atomic uint64_t valid, revoked, unknown, views, torn, missed;
 	/* the writer's own */
-	uint64_t *slots, storm_slots[STORM_TOKENS], rewritten;
+	uint32_t *slots, storm_slots[STORM_TOKENS];
+	uint64_t rewritten;
 	uint32_t owner; /* the last one, in the pool */
 };
 
@@ -97,18 +97,6 @@ static void storm_entry(const struct test *t, uint64_t number,
 	memcpy(e->digest, digest, sizeof(digest));
 }
 
-/* What a later version will do once no reader can still look there. */
-static void free_slot(struct jt_maps *maps, uint64_t slot)
-{
-	struct jt_slot *s = (struct jt_slot *)((char *)maps->identity_rw +
-					       maps->identity->slots_off) +
-			    slot;
-	uint16_t generation = jt_a_generation(jt_load_relaxed(&s->a));
-
-	/* pairs with R1 in table.c */
-	jt_store_release(&s->a, jt_word_a(generation, JT_SLOT_EMPTY, 0, 0));
-}
-
 /* Mostly one of two places, where writer and readers then meet. */
 static uint64_t pick_place(uint64_t *random)
 {
@@ -127,7 +115,7 @@ static void storm_write(struct test *t, uint64_t *random)
 		/* relaxed: our own word */
 		if (jt_load_relaxed(&t->live[place])) {
 			jt_store_seq(&t->live[place], 0);
-			free_slot(&t->storm, t->storm_slots[place]);
+			jt_table_drop(&t->storm, t->storm_slots[place]);
 		}
 		if (jt_table_put(&t->storm, &e, &t->storm_slots[place]))
 			stress_die("put into the storm", 1);
@@ -227,7 +215,7 @@ static void life_put(struct test *t, uint64_t i)
 static void life_revoke(struct test *t, uint64_t i)
 {
 	jt_store_release(&t->phases[i], REVOKING);
-	jt_table_set_state(&t->life, t->slots[i], JT_SLOT_REVOKED);
+	jt_table_set_a(&t->life, t->slots[i], JT_SLOT_REVOKED, 0, EXPIRES_S);
 	jt_store_release(&t->phases[i], REVOKED);
 }
 
@@ -408,8 +396,10 @@ static void take_stock(struct test *t)
 static void create(struct jt_segment_fds *fds, struct jt_maps *maps,
 		   uint64_t capacity)
 {
-	const struct jt_segment_size size = {
-		.capacity = capacity, .pool_bytes = jt_segment_pool(capacity)};
+	const struct jt_segment_size size = {.capacity = capacity,
+					     .pool_bytes =
+						     jt_segment_pool(capacity),
+					     .prefix = "jt"};
 	const uint8_t id[16] = {1};
 	int rc = jt_segment_create(&size, id, fds, maps);
 

@@ -95,25 +95,32 @@ Test(args, refuses_missing_empty_and_surplus_values)
 
 Test(args, scopes_add_up_to_a_bound)
 {
-	const char *words[2 * (JT_SCOPES_MAX + 1) + 2] = {"jeton"};
+	const char *words[2 * (JT_SCOPES_GIVEN_MAX + 1) + 2] = {"jeton"};
 	char copy[sizeof(words) / sizeof(words[0])][8], *argv[40];
 	int n = 1;
 
-	for (size_t i = 0; i <= JT_SCOPES_MAX; i++) {
+	for (size_t i = 0; i <= JT_SCOPES_GIVEN_MAX; i++) {
 		words[n++] = "--scope";
 		words[n++] = "s";
 	}
 	for (int i = 0; i < n; i++)
 		argv[i] = strcpy(copy[i], words[i]);
 	cr_assert(jt_args_parse(n - 2, argv, &a, why));
-	cr_assert_eq(a.n_scopes, JT_SCOPES_MAX);
+	cr_assert_eq(a.n_scopes, JT_SCOPES_GIVEN_MAX);
 	cr_assert_not(jt_args_parse(n, argv, &a, why));
 }
 
 Test(args, bounds_words)
 {
-	cr_assert(PARSE("1", "2", "3", "4", "5", "6", "7", "8"));
-	cr_assert_not(PARSE("1", "2", "3", "4", "5", "6", "7", "8", "9"));
+	static char word[] = "w";
+	char *argv[JT_WORDS_GIVEN_MAX + 2] = {word};
+
+	for (int n = 1; n < JT_WORDS_GIVEN_MAX + 2; n++)
+		argv[n] = word;
+	cr_assert(jt_args_parse(JT_WORDS_GIVEN_MAX + 1, argv, &a, why));
+	cr_assert_eq(a.n_words, JT_WORDS_GIVEN_MAX);
+	cr_assert_not(jt_args_parse(JT_WORDS_GIVEN_MAX + 2, argv, &a, why));
+	cr_assert_not_null(strstr(why, "too many"));
 }
 
 Test(args, never_repeats_what_may_be_secret)

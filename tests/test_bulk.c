@@ -71,6 +71,26 @@ static const struct jt_record *row(size_t i)
 	return &issue.records[i];
 }
 
+static const struct jt_limit *limit_of(size_t i)
+{
+	size_t n;
+	const struct jt_limit *l =
+		jt_distinct_get(&issue.limits, row(i)->token.own, &n);
+
+	cr_assert_eq(n, sizeof(*l));
+	return l;
+}
+
+static void has_text(const struct jt_distinct *d, uint16_t place,
+		     const char *want)
+{
+	size_t n;
+	const char *text = jt_distinct_get(d, place, &n);
+
+	cr_assert_eq(n, strlen(want));
+	cr_assert_eq(memcmp(text, want, n), 0);
+}
+
 static void says(const char *what)
 {
 	cr_assert_not_null(strstr(said, what), "`%s` is not in: %s", what,
@@ -79,23 +99,29 @@ static void says(const char *what)
 
 Test(bulk, takes_every_column_in_any_order)
 {
-	cr_assert_eq(read_text("burst,rate,owner,env,expires,name\n"
-			       "7,5/s,web,dev,30d,one\n"
-			       ",,,,,two\n"),
+	cr_assert_eq(read_text("burst,scopes,rate,owner,env,plan,expires,quota,"
+			       "name\n"
+			       "7,b:* a,5/s,web,dev,gold,30d,9/day,one\n"
+			       ",,,,,,,,two\n"),
 		     0);
 	cr_assert_eq(issue.n, 2);
 	cr_assert_str_eq(row(0)->token.name, "one");
 	cr_assert_str_eq(row(0)->token.owner, "web");
 	cr_assert_str_eq(row(0)->env, "dev");
 	cr_assert_eq(row(0)->token.expires_s, NOW + 30 * 86400);
-	cr_assert_eq(row(0)->token.plan, 1);
-	cr_assert_eq(issue.limits[1].rate, 5);
-	cr_assert_eq(issue.limits[1].burst, 7);
+	cr_assert_eq(limit_of(0)->rate, 5);
+	cr_assert_eq(limit_of(0)->burst, 7);
+	cr_assert_eq(limit_of(0)->quota, 9);
+	cr_assert_eq(limit_of(0)->quota_unit, JT_QUOTA_DAY);
+	has_text(&issue.plans, row(0)->token.plan, "gold");
+	has_text(&issue.sets, row(0)->token.scope_set, "a b:*");
 	cr_assert_str_eq(row(1)->token.name, "two");
 	cr_assert_str_eq(row(1)->env, "live");
 	cr_assert_eq(row(1)->token.owner[0], '\0');
 	cr_assert_eq(row(1)->token.expires_s, NOW + 90 * 86400);
 	cr_assert_eq(row(1)->token.plan, 0);
+	cr_assert_eq(row(1)->token.own, 0);
+	cr_assert_eq(row(1)->token.scope_set, 0);
 }
 
 Test(bulk, takes_what_spreadsheets_write)
@@ -121,8 +147,8 @@ Test(bulk, options_fill_empty_cells)
 	cr_assert_eq(read_text("name,env\na,\nb,live\n"), 0);
 	cr_assert_str_eq(row(0)->env, "test");
 	cr_assert_str_eq(row(1)->env, "live");
-	cr_assert_eq(row(1)->token.plan, 1);
-	cr_assert_eq(issue.n_limits, 1);
+	cr_assert_eq(row(1)->token.own, 1);
+	cr_assert_eq(issue.limits.n, 1);
 }
 
 Test(bulk, interns_limits_and_owners)
@@ -130,11 +156,11 @@ Test(bulk, interns_limits_and_owners)
 	cr_assert_eq(read_text("name,rate,burst,owner\n"
 			       "a,5/s,,web\nb,5/s,5,web\nc,5/s,6,api\nd,,,\n"),
 		     0);
-	cr_assert_eq(issue.n_limits, 2);
-	cr_assert_eq(row(0)->token.plan, 1);
-	cr_assert_eq(row(1)->token.plan, 1);
-	cr_assert_eq(row(2)->token.plan, 2);
-	cr_assert_eq(row(3)->token.plan, 0);
+	cr_assert_eq(issue.limits.n, 2);
+	cr_assert_eq(row(0)->token.own, 1);
+	cr_assert_eq(row(1)->token.own, 1);
+	cr_assert_eq(row(2)->token.own, 2);
+	cr_assert_eq(row(3)->token.own, 0);
 	cr_assert_eq(issue.owner_bytes, 8);
 }
 
@@ -160,6 +186,9 @@ Test(bulk, names_line_and_column)
 	refused("name,env\na,LIVE\n", ":2: env is not");
 	refused("name,rate\na,fast\n", ":2: rate is not");
 	refused("name,rate,burst\na,,5\n", ":2: burst is given without");
+	refused("name,quota\na,5\n", ":2: quota is not");
+	refused("name,plan\na,Gold\n", ":2: plan is no plan's");
+	refused("name,scopes\na,b::c\n", ":2: scopes holds a name");
 	refused("name,owner\n\n\n,x\n", ":4: name is empty");
 	refused("name\na\x1b\n", ":2: name holds a control");
 	refused("name\n\"two\nlines\"\nb\n", ":2: name holds a control");
@@ -172,11 +201,13 @@ Test(bulk, names_line_and_column)
 
 Test(bulk, refuses_long_cells)
 {
-	char text[1024] = "name\n";
+	char text[4096] = "name\n";
 
 	memset(text + 5, 'x', 65);
 	refused(text, "name is longer than 64 bytes");
-	memset(text + 5, 'x', 900);
+	memset(text + 5, 'x', 2047);
+	refused(text, "name is longer than 64 bytes");
+	memset(text + 5, 'x', 2048);
 	refused(text, "name is far too long");
 }
 

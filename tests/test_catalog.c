@@ -23,7 +23,7 @@ static void teardown(void)
 
 TestSuite(catalog, .init = setup, .fini = teardown);
 
-static struct jt_record record(uint8_t type, const char *id, uint16_t plan)
+static struct jt_record record(uint8_t type, const char *id, uint16_t own)
 {
 	struct jt_record r;
 
@@ -36,13 +36,13 @@ static struct jt_record record(uint8_t type, const char *id, uint16_t plan)
 	memcpy(r.token.name, "a name", 6);
 	memcpy(r.token.owner, "an owner", 8);
 	r.token.expires_s = 5000;
-	r.token.plan = plan;
+	r.token.own = own;
 	return r;
 }
 
-static int apply(uint8_t type, const char *id, uint16_t plan)
+static int apply(uint8_t type, const char *id, uint16_t own)
 {
-	struct jt_record r = record(type, id, plan);
+	struct jt_record r = record(type, id, own);
 
 	return jt_catalog_apply(&c, &r, &fault);
 }
@@ -150,16 +150,17 @@ Test(catalog, numbers_plans_in_turn)
 	cr_assert_eq(c.n_plans, 2);
 }
 
-Test(catalog, finds_plans_by_their_limits)
+Test(catalog, finds_limits_without_a_name)
 {
-	struct jt_limit limit = {6, 1000000000, 5};
+	struct jt_limit limit = {
+		.rate = 6, .period_ns = 1000000000, .burst = 5};
 
-	cr_assert_eq(jt_catalog_plan(&c, &limit), 0);
+	cr_assert_eq(jt_catalog_limit(&c, &limit), 0);
 	cr_assert_eq(apply_plan(1, 5, 5), 0);
 	cr_assert_eq(apply_plan(2, 6, 5), 0);
-	cr_assert_eq(jt_catalog_plan(&c, &limit), 2);
+	cr_assert_eq(jt_catalog_limit(&c, &limit), 2);
 	limit.burst = 6;
-	cr_assert_eq(jt_catalog_plan(&c, &limit), 0);
+	cr_assert_eq(jt_catalog_limit(&c, &limit), 0);
 }
 
 Test(catalog, refuses_a_plan_that_is_not_there)

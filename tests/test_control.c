@@ -101,8 +101,29 @@ static void answer(int fd, const char *const *replies)
 	pause();
 }
 
+/* "ERR NOTFOUND ..." to each line that is the one expected. */
+static void check(int fd, const char *const *lines)
+{
+	char line[512];
+
+	for (unsigned i = 0; *lines; i++, lines++) {
+		ssize_t n = recv(fd, line, sizeof(line) - 1, 0);
+		const char *reply = "ERR NOTFOUND as expected\n";
+
+		if (n <= 0)
+			_exit(1);
+		line[n] = '\0';
+		if (strcmp(line, *lines) != 0)
+			reply = "ERR USAGE not as expected\n";
+		if (send(fd, reply, strlen(reply), MSG_NOSIGNAL) < 0)
+			_exit(2);
+	}
+	pause();
+}
+
 /* Start the stand-in; returns when it serves. */
-static void serve(const char *const *replies)
+static void serve_with(void (*act)(int, const char *const *),
+		       const char *const *lines)
 {
 	char text[256], ready;
 	int pipe_fd[2], fd;
@@ -116,12 +137,17 @@ static void serve(const char *const *replies)
 		fd = listen_here();
 		if (write(pipe_fd[1], "x", 1) != 1)
 			_exit(3);
-		answer(accept(fd, NULL, NULL), replies);
+		act(accept(fd, NULL, NULL), lines);
 		_exit(0);
 	}
 	close(pipe_fd[1]);
 	cr_assert_eq(read(pipe_fd[0], &ready, 1), 1);
 	close(pipe_fd[0]);
+}
+
+static void serve(const char *const *replies)
+{
+	serve_with(answer, replies);
 }
 
 #define SERVE(...) serve((const char *[]){__VA_ARGS__, NULL})
@@ -221,30 +247,170 @@ Test(control, where_is_the_sockets_directory)
 	cr_assert_str_eq(where, dir);
 }
 
-Test(control, fit_plan_look_status)
-{
-	struct jt_look look;
-	uint16_t number, next;
+static const char gold[JT_PLAN_MAX] = "gold";
+static const char read_orders[JT_SCOPE_MAX] = "orders:read";
+static const struct jt_room room = {2, 3, 4, 5};
+static const struct jt_limit limit = {2, 3, 4, 5, JT_QUOTA_MINUTES, 15};
 
-	SERVE("OK\n", "OK 3 9\n", "OK 0 65536\n", "OK 1 2 3 4 5 6\n",
-	      "OK {\"a\":1}\n");
+/* Asked so, answered so: the line that the keeper gets is exact. */
+Test(control, words_carry_their_numbers)
+{
+	static const char *const asked[] = {
+		"FIT 1 2 3 4 5\n",
+		"LIMIT 1 2 3 4 5 4 15\n",
+		"PLAN 1 gold\n",
+		"SCOPE 1 orders:read\n",
+		"SET 1 01000000000000000000000000000000000000000000000000000000"
+		"00000080\n",
+		"PAIR 1 65535 2\n",
+		"USERS 1 65535\n",
+		"NAMES 8191\n",
+		"LOOK jt_live_AAAAAAAAAAAAAAAA\n",
+		"STATUS\n",
+		NULL,
+	};
+	uint8_t bits[32] = {[0] = 1, [31] = 0x80};
+	uint64_t tokens, pairs;
+	struct jt_look look;
+	uint16_t n, next;
+	bool flag;
+
+	serve_with(check, asked);
 	connect_now();
-	cr_assert_eq(jt_control_fit(&c, 1, 2, 3, 4), 0);
-	cr_assert_eq(jt_control_plan(&c, 1, 2, 3, 4, &number, &next), 0);
+	cr_assert_eq(jt_control_fit(&c, 1, &room), JT_CONTROL_E_NOTFOUND, "%s",
+		     c.line);
+	cr_assert_eq(jt_control_limit(&c, 1, &limit, &n, &next),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_plan(&c, 1, gold, &n, &flag),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_scope(&c, 1, read_orders, &n, &next),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_set(&c, 1, bits, &n, &next),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_pair(&c, 1, 65535, 2, &flag),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_users(&c, 1, 65535, &tokens, &pairs),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_names(&c, 8191), JT_CONTROL_E_NOTFOUND, "%s",
+		     c.line);
+	cr_assert_eq(jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look),
+		     JT_CONTROL_E_NOTFOUND, "%s", c.line);
+	cr_assert_eq(jt_control_status(&c), JT_CONTROL_E_NOTFOUND, "%s",
+		     c.line);
+}
+
+Test(control, answers_with_numbers_are_taken_apart)
+{
+	uint8_t bits[32] = {0};
+	uint64_t tokens, pairs;
+	uint16_t number, next;
+	bool flag = false;
+
+	SERVE("OK\n", "OK 3 9\n", "OK 0 65536\n", "OK 7 1\n", "OK 0 0\n",
+	      "OK 256 0\n", "OK 8191 0\n", "OK 1\n", "OK 0\n",
+	      "OK 99999999999 3\n");
+	connect_now();
+	cr_assert_eq(jt_control_fit(&c, 1, &room), 0);
+	cr_assert_eq(jt_control_limit(&c, 1, &limit, &number, &next), 0);
 	cr_assert_eq(number, 3);
 	cr_assert_eq(next, 9);
-	cr_assert_eq(jt_control_plan(&c, 1, 2, 3, 4, &number, &next), 0);
+	cr_assert_eq(jt_control_limit(&c, 1, &limit, &number, &next), 0);
 	cr_assert_eq(number, 0);
 	cr_assert_eq(next, 0, "none left");
+	cr_assert_eq(jt_control_plan(&c, 1, gold, &number, &flag), 0);
+	cr_assert_eq(number, 7);
+	cr_assert(flag);
+	cr_assert_eq(jt_control_plan(&c, 1, gold, &number, &flag), 0);
+	cr_assert_eq(number, 0);
+	cr_assert_not(flag);
+	cr_assert_eq(jt_control_scope(&c, 1, read_orders, &number, &next), 0);
+	cr_assert_eq(number, 256);
+	cr_assert_eq(jt_control_set(&c, 1, bits, &number, &next), 0);
+	cr_assert_eq(number, 8191);
+	cr_assert_eq(jt_control_pair(&c, 1, 2, 3, &flag), 0);
+	cr_assert(flag);
+	cr_assert_eq(jt_control_pair(&c, 1, 2, 3, &flag), 0);
+	cr_assert_not(flag);
+	cr_assert_eq(jt_control_users(&c, 1, 2, &tokens, &pairs), 0);
+	cr_assert_eq(tokens, 99999999999);
+	cr_assert_eq(pairs, 3);
+}
+
+Test(control, look_names_and_status_are_taken_apart)
+{
+	struct jt_look look;
+
+	SERVE("OK 1 2 3 4 5 6 7 8 9 10\n", "OK a:b c\n", "OK {\"a\":1}\n");
+	connect_now();
 	cr_assert_eq(jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look), 0);
 	cr_assert_eq(look.first, 1);
 	cr_assert_eq(look.last, 2);
 	cr_assert_eq(look.plan, 3);
-	cr_assert_eq(look.uses, 4);
-	cr_assert_eq(look.refusals, 5);
-	cr_assert_eq(look.last_use_s, 6);
+	cr_assert_eq(look.own, 4);
+	cr_assert_eq(look.set, 5);
+	cr_assert_eq(look.uses, 6);
+	cr_assert_eq(look.refusals, 7);
+	cr_assert_eq(look.last_use_s, 8);
+	cr_assert_eq(look.old_use_s, 9);
+	cr_assert_eq(look.quota, 10);
+	cr_assert_eq(jt_control_names(&c, 5), 0);
+	cr_assert_str_eq(c.line + 3, "a:b c");
 	cr_assert_eq(jt_control_status(&c), 0);
 	cr_assert_str_eq(c.line + 3, "{\"a\":1}");
+}
+
+Test(control, the_longest_names_fit_a_request)
+{
+	char plan[JT_PLAN_MAX], scope[JT_SCOPE_MAX];
+	uint16_t number, next;
+	bool removed;
+
+	memset(plan, 'p', sizeof(plan));
+	memset(scope, 's', sizeof(scope));
+	SERVE("OK 1 0\n", "OK 1 2\n");
+	connect_now();
+	cr_assert_eq(jt_control_plan(&c, UINT64_MAX, plan, &number, &removed),
+		     0);
+	cr_assert_eq(jt_control_scope(&c, UINT64_MAX, scope, &number, &next),
+		     0);
+}
+
+/* Each of these must close the connection, whatever was asked. */
+Test(control, answers_of_another_shape_are_nonsense)
+{
+	static const char *const replies[] = {"OK 1 2 3 4 5 6 7 8 9\n",
+					      "OK 1 2 3 4 5 6 7 8 9 10 11\n",
+					      "OK 1 2 3 4 5 6\n", "OK\n"};
+	struct jt_look look;
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		SERVE(replies[i]);
+		connect_now();
+		cr_assert_eq(
+			jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look),
+			JT_CONTROL_E_UNREACHABLE, "%s", replies[i]);
+		cr_assert_eq(c.fd, -1);
+		teardown();
+		setup();
+	}
+}
+
+Test(control, number_beyond_16_bits_is_nonsense)
+{
+	uint16_t number, next;
+
+	SERVE("OK 65536 1\n");
+	connect_now();
+	cr_assert_eq(jt_control_limit(&c, 1, &limit, &number, &next),
+		     JT_CONTROL_E_UNREACHABLE);
+	cr_assert_eq(c.fd, -1);
+}
+
+Test(control, names_without_a_name_are_nonsense)
+{
+	SERVE("OK\n");
+	connect_now();
+	cr_assert_eq(jt_control_names(&c, 1), JT_CONTROL_E_UNREACHABLE);
 }
 
 Test(control, refusals_have_words)
@@ -254,7 +420,7 @@ Test(control, refusals_have_words)
 	SERVE("ERR FULL no room\n", "ERR NOTFOUND none\n", "ERR RED disk\n",
 	      "ERR TIMEOUT slow\n", "ERR USAGE what\n", "OK 1\n");
 	connect_now();
-	cr_assert_eq(jt_control_fit(&c, 1, 1, 1, 1), JT_CONTROL_E_FULL);
+	cr_assert_eq(jt_control_fit(&c, 1, &room), JT_CONTROL_E_FULL);
 	cr_assert_str_eq(c.line, "ERR FULL no room");
 	cr_assert_eq(jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look),
 		     JT_CONTROL_E_NOTFOUND);

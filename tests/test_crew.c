@@ -125,7 +125,7 @@ Test(crew, workers_start_and_answer)
 	hire(2);
 	tend_until(2);
 	expect_verify("VALID");
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	help_state(&t, &token, JT_SLOT_REVOKED);
 	expect_verify("REVOKED");
 	cr_expect_neq(crew.hands[0].pid, crew.hands[1].pid);
 	cr_expect_eq(t.maps.board[1].pid, (uint64_t)crew.hands[1].pid);

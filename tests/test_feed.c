@@ -83,12 +83,12 @@ static struct jt_record record_of(const struct help_token *tk, uint8_t type)
 	return r;
 }
 
-static struct jt_record create(const struct help_token *tk, uint16_t plan,
+static struct jt_record create(const struct help_token *tk, uint16_t own,
 			       const char *owner)
 {
 	struct jt_record r = record_of(tk, JT_REC_CREATE);
 
-	r.token.plan = plan;
+	r.token.own = own;
 	memcpy(r.token.owner, owner, strnlen(owner, JT_OWNER_MAX));
 	return r;
 }
@@ -276,7 +276,8 @@ Test(feed, replay_is_the_same_however_the_chunks_fell, .timeout = 60)
 {
 	struct help_table live, late;
 	struct jt_feed follower, replay;
-	uint64_t seed = 13, tokens, owner_bytes;
+	struct jt_feed_size size;
+	uint64_t seed = 13;
 
 	new_world(&live, &follower);
 	invent(&seed);
@@ -299,11 +300,12 @@ Test(feed, replay_is_the_same_however_the_chunks_fell, .timeout = 60)
 	cr_expect_eq(live.maps.identity->tokens, n_made);
 	cr_expect(!memcmp(live.maps.identity, late.maps.identity,
 			  live.maps.identity_bytes));
-	cr_assert_eq(jt_feed_measure(&replay.journal, &tokens, &owner_bytes,
+	cr_assert_eq(jt_feed_measure(&replay.journal, HELP_NOW_S, &size,
 				     &help_fault),
 		     0);
-	cr_expect_eq(tokens, n_made);
-	cr_expect_geq(owner_bytes, late.maps.identity->pool_used - 1);
+	cr_expect_eq(size.tokens, n_made);
+	cr_expect_eq(size.rotated, 0);
+	cr_expect_geq(size.owner_bytes, late.maps.identity->pool_used - 1);
 }
 
 /* What stands in the table is what the records say, last one first. */
@@ -485,7 +487,7 @@ Test(feed, record_of_an_unknown_type_is_lost)
 	struct jt_record r = create(&token, 0, "");
 
 	commit(&r, 1);
-	forge_type(4);
+	forge_type(JT_REC_LAST + 1);
 	step_all(&feed);
 	expect_health(JT_HEALTH_LOST);
 	expect_applied(0);
@@ -997,8 +999,12 @@ Test(feed, compacted_state_that_is_damaged_stops_the_replay)
 
 static bool fits(uint64_t tokens, uint64_t plans, uint64_t owner_bytes)
 {
+	const struct jt_room room = {.tokens = tokens,
+				     .values = tokens,
+				     .plans = plans,
+				     .owner_bytes = owner_bytes};
 	struct jt_fault fault = {0};
-	int rc = jt_feed_fits(&feed, tokens, plans, owner_bytes, &fault);
+	int rc = jt_ledger_fits(&feed.ledger, &room, &fault);
 
 	cr_expect(rc == 0 || rc == JT_TABLE_E_FULL);
 	cr_expect_eq(rc != 0, fault.line[0] != '\0');
@@ -1020,8 +1026,12 @@ Test(feed, fits_says_exactly_what_fits)
 	cr_expect_not(fits(0, 0, left + 1));
 	cr_expect_not(fits(0, 0, UINT64_MAX));
 	commit_one(plan(1, 1, 1));
-	cr_expect(fits(63, 65534, left));
-	cr_expect_not(fits(63, 65535, left));
+	cr_expect(fits(63, 65535, left), "nobody has it");
+	help_token_make(&token, "live");
+	commit_one(create(&token, 1, "bob"));
+	cr_expect(fits(62, 65534, left));
+	cr_expect_not(fits(62, 65535, left));
+	cr_expect_not(fits(63, 65534, left));
 }
 
 Test(feed, what_fits_can_be_put)
@@ -1037,20 +1047,29 @@ Test(feed, what_fits_can_be_put)
 	cr_expect_eq(t.maps.identity->tokens, 64);
 }
 
-Test(feed, plans_are_found_by_their_limits)
+static uint16_t number_of(uint64_t rate, uint64_t period_ns, uint64_t burst,
+			  uint16_t *nextp)
+{
+	const struct jt_limit limit = {
+		.rate = rate, .period_ns = period_ns, .burst = burst};
+
+	return jt_ledger_limit(&feed.ledger, &limit, nextp);
+}
+
+Test(feed, limits_are_found_by_what_they_are)
 {
 	uint16_t next;
 
-	cr_expect_eq(jt_feed_plan(&feed, 5, S, 7, &next), 0);
+	cr_expect_eq(number_of(5, S, 7, &next), 0);
 	cr_expect_eq(next, 1);
 	commit_one(plan(1, 5, 7));
 	commit_one(plan(2, 6, 7));
-	cr_expect_eq(jt_feed_plan(&feed, 5, S, 7, &next), 1);
+	cr_expect_eq(number_of(5, S, 7, &next), 1);
 	cr_expect_eq(next, 3);
-	cr_expect_eq(jt_feed_plan(&feed, 6, S, 7, &next), 2);
-	cr_expect_eq(jt_feed_plan(&feed, 5, S, 8, &next), 0);
-	cr_expect_eq(jt_feed_plan(&feed, 5, 2 * S, 7, &next), 0);
-	cr_expect_eq(jt_feed_plan(&feed, 0, 0, 0, &next), 0);
+	cr_expect_eq(number_of(6, S, 7, &next), 2);
+	cr_expect_eq(number_of(5, S, 8, &next), 0);
+	cr_expect_eq(number_of(5, 2 * S, 7, &next), 0);
+	cr_expect_eq(number_of(0, 0, 0, &next), 0);
 }
 
 Test(feed, all_plan_numbers_are_used_and_then_none_is_left)
@@ -1066,15 +1085,19 @@ Test(feed, all_plan_numbers_are_used_and_then_none_is_left)
 		step_all(&feed);
 		expect_health(JT_HEALTH_OK);
 	}
-	cr_expect_eq(feed.n_plans, 26214);
-	feed.n_plans = 65534; /* the rest would only take time */
-	cr_expect_eq(jt_feed_plan(&feed, UINT64_MAX, 1, 1, &next), 0);
+	cr_expect_eq(feed.ledger.n_plans, 26214);
+	feed.ledger.n_plans = 65534; /* the rest would only take time */
+	cr_expect_eq(number_of(UINT64_MAX, 1, 1, &next), 0);
 	cr_expect_eq(next, 65535);
-	feed.n_plans = 65535;
-	cr_expect_eq(jt_feed_plan(&feed, UINT64_MAX, 1, 1, &next), 0);
+	feed.ledger.n_plans = 65535;
+	cr_expect_eq(number_of(UINT64_MAX, 1, 1, &next), 0);
 	cr_expect_eq(next, 0);
+	feed.ledger.n_pairs = 65535;
 	cr_expect_not(fits(0, 1, 0));
 	cr_expect(fits(0, 0, 0));
+	feed.ledger.n_pairs = 0;
+	feed.ledger.n_blocks = 65535;
+	cr_expect_not(fits(0, 1, 0));
 }
 
 Test(feed, look_tells_records_and_use)
@@ -1083,39 +1106,43 @@ Test(feed, look_tells_records_and_use)
 	struct jt_look l;
 
 	help_token_make(&other, "live");
-	cr_expect_not(jt_feed_look(&feed, token.text, &l));
+	cr_expect_not(jt_ledger_look(&feed.ledger, token.text, &l));
 	commit_one(plan(1, 5, 7));
 	commit_one(create(&other, 0, ""));
 	commit_one(create(&token, 1, ""));
 	help_word(&t, &token);
 	help_word(&t, &token);
-	cr_assert(jt_feed_look(&feed, token.text, &l));
+	cr_assert(jt_ledger_look(&feed.ledger, token.text, &l));
 	cr_expect_eq(l.first, 3);
 	cr_expect_eq(l.last, 3);
-	cr_expect_eq(l.plan, 1);
+	cr_expect_eq(l.plan, 0);
+	cr_expect_eq(l.own, 1);
+	cr_expect_eq(l.set, 0);
 	cr_expect_eq(l.uses, 2);
 	cr_expect_eq(l.refusals, 0);
 	cr_expect_eq(l.last_use_s, HELP_NOW_S);
 	commit_one(revoke(&token));
 	help_word(&t, &token);
-	cr_assert(jt_feed_look(&feed, token.text, &l));
+	cr_assert(jt_ledger_look(&feed.ledger, token.text, &l));
 	cr_expect_eq(l.first, 3);
 	cr_expect_eq(l.last, 4);
 	cr_expect_eq(l.refusals, 1);
-	cr_assert(jt_feed_look(&feed, other.text, &l));
+	cr_assert(jt_ledger_look(&feed.ledger, other.text, &l));
 	cr_expect_eq(l.first, 2);
 	cr_expect_eq(l.plan, 0);
+	cr_expect_eq(l.own, 0);
 }
 
 Test(feed, measure_of_an_empty_journal_is_nothing)
 {
-	uint64_t tokens = 9, owner_bytes = 9;
+	struct jt_feed_size size = {9, 9, 9};
 
-	cr_expect_eq(jt_feed_measure(&feed.journal, &tokens, &owner_bytes,
-				     &help_fault),
-		     0);
-	cr_expect_eq(tokens, 0);
-	cr_expect_eq(owner_bytes, 0);
+	cr_expect_eq(
+		jt_feed_measure(&feed.journal, HELP_NOW_S, &size, &help_fault),
+		0);
+	cr_expect_eq(size.tokens, 0);
+	cr_expect_eq(size.rotated, 0);
+	cr_expect_eq(size.owner_bytes, 0);
 }
 
 Test(feed, more_environments_than_numbers_are_no_trouble)

@@ -186,50 +186,147 @@ Test(keeper_control, wait_ends_at_its_time)
 	expect(fd, "SYNC 0\n", "OK 0\n");
 }
 
+#define NO_BITS                                                                \
+	"0000000000000000000000000000000000000000000000000000000000000000"
+
 Test(keeper_control, every_word_waits_for_its_number)
 {
-	static const char *const lines[] = {"SYNC 1\n", "FIT 1 1 1 1\n",
-					    "PLAN 1 5 5 5\n"};
-	int fds[3];
+	static const char *const lines[] = {
+		"SYNC 1\n",	 "FIT 1 1 1 1 1\n", "LIMIT 1 5 5 5 0 0 0\n",
+		"PLAN 1 gold\n", "SCOPE 1 a:b\n",   "SET 1 " NO_BITS "\n",
+		"PAIR 1 2 3\n",	 "USERS 1 2\n"};
+	static const char *const replies[] = {
+		"OK 1\n",   "OK\n",	"OK 0 1\n", "OK 0 0\n",
+		"OK 0 1\n", "OK 0 1\n", "OK 0\n",   "OK 0 0\n"};
+	int fds[8];
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		fds[i] = dial();
 		expect(fds[i], lines[i], "");
 	}
 	commit_token(&token);
 	turn();
-	cr_expect_str_eq(heard(fds[0]), "OK 1\n");
-	cr_expect_str_eq(heard(fds[1]), "OK\n");
-	cr_expect_str_eq(heard(fds[2]), "OK 0 1\n");
+	for (unsigned i = 0; i < 8; i++)
+		cr_expect_str_eq(heard(fds[i]), replies[i], "%s", lines[i]);
 }
 
 Test(keeper_control, fit_is_refused_when_there_is_no_room)
 {
 	int fd = dial();
 
-	expect(fd, "FIT 0 64 65535 1000\n", "OK\n");
-	expect_error(fd, "FIT 0 65 0 0\n", "FULL");
-	expect_error(fd, "FIT 0 0 65536 0\n", "FULL");
-	expect_error(fd, "FIT 0 0 0 10000000\n", "FULL");
-	expect_error(fd, "FIT 0 18446744073709551615 0 0\n", "FULL");
+	expect(fd, "FIT 0 64 68 65535 1000\n", "OK\n");
+	expect_error(fd, "FIT 0 65 0 0 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 69 0 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 0 65536 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 0 0 10000000\n", "FULL");
+	expect_error(fd, "FIT 0 18446744073709551615 0 0 0\n", "FULL");
+	expect_error(fd, "FIT 0 0 18446744073709551615 0 0\n", "FULL");
 	commit_token(&token);
-	expect_error(fd, "FIT 1 64 0 0\n", "FULL");
-	expect(fd, "FIT 1 63 0 0\n", "OK\n");
+	expect_error(fd, "FIT 1 64 0 0 0\n", "FULL");
+	expect_error(fd, "FIT 1 0 68 0 0\n", "FULL");
+	expect(fd, "FIT 1 63 67 0 0\n", "OK\n");
 }
 
-Test(keeper_control, plan_gives_its_number_and_the_next)
+Test(keeper_control, limit_gives_its_number_and_the_next)
 {
 	int fd = dial();
 
-	expect(fd, "PLAN 0 1 1000000000 5\n", "OK 0 1\n");
+	expect(fd, "LIMIT 0 1 1000000000 5 0 0 0\n", "OK 0 1\n");
 	commit_plan(1);
 	commit_plan(2);
-	expect(fd, "PLAN 2 1 1000000000 5\n", "OK 1 3\n");
-	expect(fd, "PLAN 2 2 1000000000 5\n", "OK 2 3\n");
-	expect(fd, "PLAN 2 2 1000000000 6\n", "OK 0 3\n");
-	feed.n_plans = 65535;
-	expect_error(fd, "PLAN 2 7 7 7\n", "FULL");
-	expect(fd, "PLAN 2 2 1000000000 5\n", "OK 2 0\n");
+	expect(fd, "LIMIT 2 1 1000000000 5 0 0 0\n", "OK 1 3\n");
+	expect(fd, "LIMIT 2 2 1000000000 5 0 0 0\n", "OK 2 3\n");
+	expect(fd, "LIMIT 2 2 1000000000 6 0 0 0\n", "OK 0 3\n");
+	expect(fd, "LIMIT 2 2 1000000000 5 1 0 0\n", "OK 0 3\n");
+	expect(fd, "LIMIT 2 2 1000000000 5 0 4294967296 0\n", "OK 0 0\n");
+	feed.ledger.n_plans = 65535;
+	expect(fd, "LIMIT 2 7 7 7 0 0 0\n", "OK 0 0\n");
+	expect(fd, "LIMIT 2 2 1000000000 5 0 0 0\n", "OK 2 0\n");
+}
+
+Test(keeper_control, plan_is_found_by_its_name)
+{
+	struct jt_record r = {.type = JT_REC_PLAN,
+			      .plan = {.number = 1,
+				       .rate = 1,
+				       .period_ns = S,
+				       .burst = 1,
+				       .name = "gold"}};
+	int fd = dial();
+
+	commit(r);
+	expect(fd, "PLAN 1 gold\n", "OK 1 0\n");
+	expect(fd, "PLAN 1 golden\n", "OK 0 0\n");
+	expect(fd, "PLAN 1 gol\n", "OK 0 0\n");
+	expect(fd, "LIMIT 1 1 1000000000 1 0 0 0\n", "OK 0 2\n");
+	r.plan.removed = 1;
+	commit(r);
+	expect(fd, "PLAN 2 gold\n", "OK 1 1\n");
+	expect_error(fd, "PLAN 2 123456789012345678901234567890123\n", "USAGE");
+	expect(fd, "PLAN 2 12345678901234567890123456789012\n", "OK 0 0\n");
+}
+
+Test(keeper_control, scopes_and_sets_are_found_and_named)
+{
+	struct jt_record scope = {.type = JT_REC_SCOPE,
+				  .scope = {.number = 1, .name = "a:b"}};
+	struct jt_record set = {.type = JT_REC_SCOPES,
+				.scopes = {.number = 1, .bits = {3}}};
+	static const char three[] = "SET 3 03000000000000000000000000000000"
+				    "00000000000000000000000000000000\n";
+	int fd = dial();
+
+	expect(fd, "SCOPE 0 a:b\n", "OK 0 1\n");
+	expect_error(fd, "NAMES 1\n", "NOTFOUND");
+	commit(scope);
+	scope.scope.number = 2;
+	memcpy(scope.scope.name, "*\0", 3);
+	commit(scope);
+	expect(fd, "SCOPE 2 a:b\n", "OK 1 3\n");
+	expect(fd, "SCOPE 2 *\n", "OK 2 3\n");
+	expect(fd, "SCOPE 2 a\n", "OK 0 3\n");
+	commit(set);
+	expect(fd, three, "OK 1 2\n");
+	expect(fd, "SET 3 " NO_BITS "\n", "OK 0 2\n");
+	expect_error(fd, "SET 3 00\n", "USAGE");
+	expect_error(fd, "SET 3 z" NO_BITS "\n", "USAGE");
+	expect(fd, "NAMES 1\n", "OK a:b *\n");
+	expect_error(fd, "NAMES 0\n", "NOTFOUND");
+	expect_error(fd, "NAMES 2\n", "NOTFOUND");
+	expect_error(fd, "NAMES 65537\n", "NOTFOUND");
+}
+
+Test(keeper_control, pairs_and_users_of_a_plan_are_counted)
+{
+	struct jt_record r = {.type = JT_REC_CREATE, .env = "live"};
+	int fd = dial();
+
+	commit((struct jt_record){.type = JT_REC_PLAN,
+				  .plan = {.number = 1,
+					   .quota = 5,
+					   .quota_unit = JT_QUOTA_DAY,
+					   .name = "gold"}});
+	commit_plan(2);
+	expect(fd, "PAIR 2 0 0\n", "OK 1\n");
+	expect(fd, "PAIR 2 1 0\n", "OK 0\n");
+	expect(fd, "USERS 2 1\n", "OK 0 0\n");
+	for (unsigned i = 0; i < 3; i++) {
+		help_token_make(&token, "live");
+		memcpy(r.token.id, token.text, JT_ID_BYTES);
+		jt_token_digest((const uint8_t *)token.text, r.token.digest);
+		r.token.plan = 1;
+		r.token.own = i ? 2 : 0;
+		commit(r);
+	}
+	expect(fd, "PAIR 5 1 0\n", "OK 1\n");
+	expect(fd, "PAIR 5 1 2\n", "OK 1\n");
+	expect(fd, "PAIR 5 0 2\n", "OK 0\n");
+	expect(fd, "USERS 5 1\n", "OK 3 2\n");
+	r.type = JT_REC_REVOKE;
+	commit(r);
+	expect(fd, "USERS 6 1\n", "OK 2 2\n");
+	expect(fd, "USERS 6 65537\n", "OK 0 0\n");
+	expect(fd, "PAIR 6 65537 0\n", "OK 0 0\n");
 }
 
 Test(keeper_control, look_tells_what_is_known)
@@ -244,7 +341,7 @@ Test(keeper_control, look_tells_what_is_known)
 	turn();
 	help_word(&t, &token);
 	snprintf(line, sizeof(line), "LOOK %.24s\n", token.text);
-	expect(fd, line, "OK 2 2 0 1 0 1800000000\n");
+	expect(fd, line, "OK 2 2 0 0 0 1 0 1800000000 0 0\n");
 	snprintf(line, sizeof(line), "LOOK %.24s\n", other.text);
 	expect_error(fd, line, "NOTFOUND");
 	expect_error(fd, "LOOK ________________________\n", "NOTFOUND");
@@ -280,11 +377,26 @@ Test(keeper_control, rubbish_is_answered_with_the_words)
 		"SYNCS 1\n",
 		"SYNC 18446744073709551616\n",
 		"SYNC 99999999999999999999999\n",
-		"FIT 1 2 3\n",
-		"FIT 0 1 2 3 4\n",
-		"FIT 0 1 2 -3\n",
+		"FIT 1 2 3 4\n",
+		"FIT 0 1 2 3 4 5\n",
+		"FIT 0 1 2 3 -4\n",
+		"LIMIT 0 1 2 3 4 5\n",
+		"LIMIT 0 1 2 3 4 5 6 7\n",
 		"PLAN\n",
+		"PLAN 0\n",
+		"PLAN 0 \n",
 		"PLAN 0 1 2\n",
+		"PLAN x gold\n",
+		"PLAN 18446744073709551616 gold\n",
+		"SCOPE 0\n",
+		"SCOPE 0 a b\n",
+		"SET 0\n",
+		"SET 0 12\n",
+		"PAIR 0 1\n",
+		"PAIR 0 1 2 3\n",
+		"USERS 0\n",
+		"NAMES\n",
+		"NAMES x\n",
 		"LOOK\n",
 		"LOOK \n",
 		"LOOK short\n",
@@ -327,8 +439,8 @@ Test(keeper_control, lines_at_once_are_answered_in_order)
 {
 	int fd = dial();
 
-	expect(fd, "SYNC 0\nFIT 0 1 1 1\nSTATUS\nPLAN 0 1 1 1\n",
-	       "OK 0\nOK\nOK {\"ctx\":\"mine\"}\nOK 0 1\n");
+	expect(fd, "SYNC 0\nFIT 0 1 1 1 1\nSTATUS\nPLAN 0 gold\n",
+	       "OK 0\nOK\nOK {\"ctx\":\"mine\"}\nOK 0 0\n");
 }
 
 Test(keeper_control, line_behind_one_that_waits_waits, .timeout = 5)
@@ -391,7 +503,7 @@ Test(keeper_control, longest_fitting_line_is_answered)
 Test(keeper_control, nothing_is_promised_while_health_is_red)
 {
 	static const char *const lines[] = {"SYNC 1\n", "SYNC 0\n",
-					    "FIT 0 0 0 0\n", "PLAN 0 1 1 1\n"};
+					    "FIT 0 0 0 0 0\n", "PLAN 0 gold\n"};
 	int fd = dial(), waiting = dial(), right;
 
 	commit_token(&token);

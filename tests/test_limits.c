@@ -8,7 +8,7 @@ static void gives(const char *rate, const char *burst, uint64_t n,
 		  uint64_t period_ns, uint64_t b)
 {
 	struct jt_limit l;
-	int e = jt_limits_parse(rate, burst, &l);
+	int e = jt_limits_parse(rate, burst, NULL, &l);
 
 	cr_assert_eq(e, 0, "%s %s: %s", rate, burst ? burst : "-",
 		     jt_limits_why(e));
@@ -20,7 +20,7 @@ static void gives(const char *rate, const char *burst, uint64_t n,
 static void refused(const char *rate, const char *burst, int want)
 {
 	struct jt_limit l;
-	int e = jt_limits_parse(rate, burst, &l);
+	int e = jt_limits_parse(rate, burst, NULL, &l);
 
 	cr_assert_eq(e, want, "`%s` `%s`: %d, not %d", rate ? rate : "",
 		     burst ? burst : "", e, want);
@@ -114,27 +114,29 @@ Test(limits, bounds_interval_times_burst)
 
 Test(limits, rounds_the_interval_up)
 {
-	struct jt_limit l = {3, 1000000000ull, 1};
+	struct jt_limit l = {.rate = 3, .period_ns = 1000000000ull, .burst = 1};
 
-	cr_assert_eq(jt_limits_interval_ns(&l), 333333334);
+	cr_assert_eq(jt_limits_bounds(&l).interval_ns, 333333334);
 	l.rate = 1000;
-	cr_assert_eq(jt_limits_interval_ns(&l), 1000000);
+	cr_assert_eq(jt_limits_bounds(&l).interval_ns, 1000000);
 	l.rate = 0;
-	cr_assert_eq(jt_limits_interval_ns(&l), 0);
+	cr_assert_eq(jt_limits_bounds(&l).interval_ns, 0);
 }
 
 Test(limits, checks_numbers_of_a_journal)
 {
-	struct jt_limit l = {0, 0, 0};
+	struct jt_limit l = {0};
 
 	cr_assert_neq(jt_limits_check(&l), 0);
-	l = (struct jt_limit){1, 0, 1};
+	l = (struct jt_limit){.rate = 1, .period_ns = 0, .burst = 1};
 	cr_assert_neq(jt_limits_check(&l), 0);
-	l = (struct jt_limit){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	l = (struct jt_limit){.rate = UINT64_MAX,
+			      .period_ns = UINT64_MAX,
+			      .burst = UINT64_MAX};
 	cr_assert_neq(jt_limits_check(&l), 0);
-	l = (struct jt_limit){1, UINT64_MAX, 1};
+	l = (struct jt_limit){.rate = 1, .period_ns = UINT64_MAX, .burst = 1};
 	cr_assert_neq(jt_limits_check(&l), 0);
-	l = (struct jt_limit){100, 1000000000, 0};
+	l = (struct jt_limit){.rate = 100, .period_ns = 1000000000, .burst = 0};
 	cr_assert_eq(jt_limits_check(&l), JT_LIMITS_E_BURST);
 }
 
@@ -146,7 +148,7 @@ Test(limits, reads_back_what_it_writes)
 	struct jt_limit l;
 
 	for (size_t i = 0; i < 4; i++) {
-		cr_assert_eq(jt_limits_parse(rates[i], "7", &l), 0);
+		cr_assert_eq(jt_limits_parse(rates[i], "7", NULL, &l), 0);
 		jt_limits_rate(&l, text);
 		cr_assert_str_eq(text, rates[i]);
 	}
@@ -157,7 +159,9 @@ Test(limits, reads_back_what_it_writes)
 	cr_assert_str_eq(text, "none");
 	jt_limits_rate(&l, text);
 	cr_assert_str_eq(text, "");
-	l = (struct jt_limit){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	l = (struct jt_limit){.rate = UINT64_MAX,
+			      .period_ns = UINT64_MAX,
+			      .burst = UINT64_MAX};
 	jt_limits_format(&l, text);
 	cr_assert(strlen(text) < sizeof(text));
 }

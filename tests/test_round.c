@@ -69,7 +69,7 @@ static void rig_open(struct rig *r, unsigned i)
 static void rig_new(struct rig *r)
 {
 	help_table_new(&r->table, 256);
-	jt_table_put_plan(&r->table.maps, 1, S, 100);
+	help_rate(&r->table, 1, S, 100);
 	jt_store_seq(&r->table.maps.identity_rw->applied, 77);
 	r->service = (struct jt_service){r, loading, stats, clients, 0};
 	r->round = jt_round_new(&r->table.reader, NULL, &r->desk, &r->service);

@@ -27,8 +27,8 @@ TestSuite(segment, .init = start);
 
 static uint64_t bytes_of(uint64_t capacity)
 {
-	const struct jt_segment_size size = {capacity,
-					     jt_segment_pool(capacity)};
+	const struct jt_segment_size size = {
+		.capacity = capacity, .pool_bytes = jt_segment_pool(capacity)};
 
 	return jt_segment_bytes(&size);
 }
@@ -43,7 +43,8 @@ Test(segment, costs_less_than_190_bytes_a_token)
 
 Test(segment, size_is_what_is_really_taken)
 {
-	const struct jt_segment_size size = {1000, 65536};
+	const struct jt_segment_size size = {.capacity = 1000,
+					     .pool_bytes = 65536};
 	struct stat identity, meters;
 
 	cr_assert(!fstat(t.fds.identity, &identity));
@@ -71,7 +72,10 @@ Test(segment, slots_hold_the_capacity_at_a_load_of_0_7)
 
 Test(segment, header_of_a_new_one_says_loading_and_empty)
 {
-	const struct jt_segment_size size = {70, 100};
+	const struct jt_segment_size size = {.capacity = 70,
+					     .pool_bytes = 100,
+					     .prefix = "acme",
+					     .env = 0x65766963};
 	const uint8_t id[16] = "0123456789abcde";
 	struct jt_segment_fds fds;
 	struct jt_maps maps;
@@ -85,6 +89,12 @@ Test(segment, header_of_a_new_one_says_loading_and_empty)
 	cr_expect_eq(maps.identity->applied, 0);
 	cr_expect_eq(maps.identity->tokens, 0);
 	cr_expect_eq(maps.identity->used, 0);
+	cr_expect_str_eq(maps.identity->prefix, "acme");
+	cr_expect_eq(maps.identity->env, 0x65766963);
+	cr_expect_eq(maps.identity->schemes, 0);
+	cr_expect_eq(maps.identity->plans, 0);
+	cr_expect_eq(maps.identity->sets, 0);
+	cr_expect_eq(maps.identity->scopes, 0);
 	for (uint64_t i = 0; i < maps.identity->slots; i++)
 		cr_assert_eq(maps.slots[i].a, 0);
 	cr_expect_neq(maps.identity->seed, t.maps.identity->seed);
@@ -107,7 +117,9 @@ Test(segment, other_map_sees_what_the_keeper_writes)
 
 Test(segment, sizes_that_cannot_be_are_refused)
 {
-	static const struct jt_segment_size bad[] = {
+	static const struct {
+		uint64_t capacity, pool_bytes;
+	} bad[] = {
 		{0, 65536},	     {UINT32_MAX + 1ull, 65536},
 		{UINT64_MAX, 65536}, {64, UINT32_MAX + 1ull},
 		{64, UINT64_MAX},
@@ -115,15 +127,21 @@ Test(segment, sizes_that_cannot_be_are_refused)
 	struct jt_segment_fds fds;
 	struct jt_maps maps;
 
-	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_expect_eq(jt_segment_create(&bad[i], (const uint8_t[16]){0},
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct jt_segment_size size = {
+			.capacity = bad[i].capacity,
+			.pool_bytes = bad[i].pool_bytes};
+
+		cr_expect_eq(jt_segment_create(&size, (const uint8_t[16]){0},
 					       &fds, &maps),
 			     -EINVAL, "%u", i);
+	}
 }
 
 Test(segment, too_little_memory_is_told_and_nothing_leaks)
 {
-	const struct jt_segment_size size = {UINT32_MAX, 65536};
+	const struct jt_segment_size size = {.capacity = UINT32_MAX,
+					     .pool_bytes = 65536};
 	const struct rlimit small = {1 << 20, 1 << 20};
 	struct jt_segment_fds fds;
 	struct jt_maps maps;
@@ -340,6 +358,9 @@ Test(segment, identity_with_another_header_is_refused)
 	expect_identity_checked(offsetof(struct jt_identity, capacity));
 	expect_identity_checked(offsetof(struct jt_identity, slots_off));
 	expect_identity_checked(offsetof(struct jt_identity, plans_off));
+	expect_identity_checked(offsetof(struct jt_identity, limits_off));
+	expect_identity_checked(offsetof(struct jt_identity, sets_off));
+	expect_identity_checked(offsetof(struct jt_identity, scopes_off));
 	expect_identity_checked(offsetof(struct jt_identity, pool_off));
 }
 

@@ -3,6 +3,7 @@
 
 #include "tests/help_table.h"
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ Test(table, find_tells_each_change_of_state)
 	help_issue(&t, &token);
 	cr_assert(help_find(&t.reader, &token, &before));
 	for (unsigned i = 0; i < 3; i++) {
-		jt_table_set_state(&t.maps, token.slot, states[i]);
+		help_state(&t, &token, states[i]);
 		cr_assert(help_find(&t.reader, &token, &v));
 		cr_expect_eq(jt_a_state(v.a), states[i]);
 		cr_expect_eq(jt_a_expires_s(v.a), jt_a_expires_s(before.a));
@@ -109,7 +110,7 @@ Test(table, change_of_one_leaves_the_others)
 	for (unsigned i = 0; i < 300; i++)
 		help_issue(&t, &tokens[i]);
 	for (unsigned i = 0; i < 300; i += 3)
-		jt_table_set_state(&t.maps, tokens[i].slot, JT_SLOT_REVOKED);
+		help_state(&t, &tokens[i], JT_SLOT_REVOKED);
 	for (unsigned i = 0; i < 300; i++) {
 		cr_assert(help_find(&t.reader, &tokens[i], &v));
 		cr_expect_eq(jt_a_state(v.a),
@@ -131,7 +132,7 @@ Test(table, two_values_may_bear_one_key)
 	help_put(&t, &other, &e);
 	cr_expect_neq(token.slot, other.slot);
 	cr_expect_eq(count_found(&t.reader, key_of(token.text)), 2);
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	help_state(&t, &token, JT_SLOT_REVOKED);
 	cr_assert(help_find(&t.reader, &token, &v));
 	cr_expect_eq(jt_a_state(v.a), JT_SLOT_REVOKED);
 	cr_assert(help_find(&t.reader, &other, &v));
@@ -191,7 +192,6 @@ static void expect_full_table(uint64_t capacity, double mean_max)
 	help_table_new(&t, capacity);
 	for (uint64_t i = 0; i < capacity; i++)
 		help_issue(&t, &tokens[i]);
-	cr_expect_not(jt_table_fits(&t.maps, 1));
 	cr_expect_eq(t.maps.identity->used, capacity);
 	cr_expect_leq((double)capacity / (double)t.maps.identity->slots, 0.7);
 	for (uint64_t i = 0; i < capacity; i++) {
@@ -217,19 +217,93 @@ Test(table, full_one_finds_all_and_stops_early)
 	expect_full_table(30000, 2);
 }
 
-Test(table, fits_counts_what_is_left)
+Test(table, dropped_value_is_unknown_and_its_slot_serves_again)
+{
+	static struct help_token tokens[64];
+	struct jt_view v;
+
+	help_table_new(&t, 64);
+	for (unsigned i = 0; i < 64; i++)
+		help_issue(&t, &tokens[i]);
+	for (unsigned i = 0; i < 64; i += 2)
+		jt_table_drop(&t.maps, tokens[i].slot);
+	cr_expect_eq(t.maps.identity->used, 32);
+	for (unsigned i = 0; i < 64; i++)
+		cr_expect_eq(help_find(&t.reader, &tokens[i], &v), i % 2);
+	for (unsigned i = 0; i < 64; i += 2) {
+		struct jt_entry e = help_entry(&t, &tokens[i]);
+		uint32_t was = tokens[i].slot;
+
+		e.meter = tokens[i].meter;
+		cr_assert_eq(jt_table_put(&t.maps, &e, &tokens[i].slot), 0);
+		cr_assert(help_find(&t.reader, &tokens[i], &v));
+		if (v.slot == was)
+			cr_expect_eq(jt_a_generation(v.a), 2);
+	}
+	cr_expect_eq(t.maps.identity->used, 64);
+}
+
+Test(table, slot_is_taken_and_left_for_longer_than_generations_last)
+{
+	struct help_token token;
+	struct jt_entry e;
+
+	help_table_new(&t, 64);
+	help_token_make(&token, "live");
+	e = help_entry(&t, &token);
+	for (unsigned i = 1; i < 70000; i++) {
+		cr_assert_eq(jt_table_put(&t.maps, &e, &token.slot), 0);
+		cr_assert_eq(jt_a_generation(help_slot(&t, token.slot)->a),
+			     (uint16_t)i);
+		jt_table_drop(&t.maps, token.slot);
+	}
+	cr_expect_eq(t.maps.identity->used, 0);
+	cr_expect_eq(count_found(&t.reader, key_of(token.text)), 0);
+}
+
+Test(table, dropping_what_was_dropped_aborts, .signal = SIGABRT)
 {
 	struct help_token token;
 
 	help_table_new(&t, 64);
-	cr_expect(jt_table_fits(&t.maps, 0));
-	cr_expect(jt_table_fits(&t.maps, 64));
-	cr_expect_not(jt_table_fits(&t.maps, 65));
-	cr_expect_not(jt_table_fits(&t.maps, UINT64_MAX));
-	for (unsigned i = 0; i < 64; i++)
-		help_issue(&t, &token);
-	cr_expect(jt_table_fits(&t.maps, 0));
-	cr_expect_not(jt_table_fits(&t.maps, 1));
+	help_issue(&t, &token);
+	jt_table_drop(&t.maps, token.slot);
+	jt_table_drop(&t.maps, token.slot);
+}
+
+Test(table, changes_in_place_keep_what_they_are_not_about)
+{
+	struct help_token token;
+	struct jt_view before, v;
+
+	help_table_new(&t, 64);
+	help_issue(&t, &token);
+	cr_assert(help_find(&t.reader, &token, &before));
+	jt_table_set_a(&t.maps, token.slot, JT_SLOT_ACTIVE, JT_SLOT_OLD_VALUE,
+		       12345);
+	jt_table_set_b(&t.maps, token.slot, 65535, 8191);
+	jt_table_set_owner(&t.maps, token.slot, 77);
+	cr_assert(help_find(&t.reader, &token, &v));
+	cr_expect_eq(jt_a_state(v.a), JT_SLOT_ACTIVE);
+	cr_expect_eq(jt_a_flags(v.a), JT_SLOT_OLD_VALUE);
+	cr_expect_eq(jt_a_expires_s(v.a), 12345);
+	cr_expect_eq(jt_a_generation(v.a), jt_a_generation(before.a));
+	cr_expect_eq(jt_b_meter(v.b), jt_b_meter(before.b));
+	cr_expect_eq(jt_b_plan(v.b), 65535);
+	cr_expect_eq(jt_b_scope_set(v.b), 8191);
+	cr_expect_eq(v.owner, 77);
+	cr_expect_eq(v.slot, before.slot);
+	cr_expect_eq(v.env, before.env);
+	cr_expect_arr_eq(v.digest, before.digest, sizeof(v.digest));
+}
+
+Test(table, change_to_no_state_aborts, .signal = SIGABRT)
+{
+	struct help_token token;
+
+	help_table_new(&t, 64);
+	help_issue(&t, &token);
+	jt_table_set_a(&t.maps, token.slot, JT_SLOT_EMPTY, 0, 1);
 }
 
 Test(table, put_beyond_the_last_slot_is_refused)
@@ -254,10 +328,10 @@ Test(table, put_beyond_the_last_slot_is_refused)
 	}
 	cr_expect_eq(t.maps.identity->used, slots);
 	for (unsigned i = 0; i < 64; i++)
-		cr_expect_eq(t.maps.plans[i].interval_ns, 0, "plan %u", i);
+		cr_expect_eq(t.maps.plans[i], 0, "plan %u", i);
 }
 
-Test(table, owners_and_plans_out_of_range_are_none)
+Test(table, owners_limits_scopes_and_lines_out_of_range_are_none)
 {
 	uint64_t pool;
 	uint32_t bytes = 5, at;
@@ -272,9 +346,17 @@ Test(table, owners_and_plans_out_of_range_are_none)
 	cr_expect_eq(bytes, 0);
 	cr_expect_null(jt_table_owner(&t.reader, (uint32_t)pool, &bytes));
 	cr_expect_null(jt_table_owner(&t.reader, UINT32_MAX, &bytes));
-	cr_expect_null(jt_table_plan(&t.reader, jt_word_b(3, 0, 9)));
-	cr_expect_eq(jt_table_plan(&t.reader, jt_word_b(3, 65535, 9)),
-		     &t.reader.plans[65535]);
+	cr_expect_null(jt_table_limits(&t.reader, jt_word_b(3, 0, 9)));
+	cr_expect_eq(jt_table_limits(&t.reader, jt_word_b(3, 65535, 9)),
+		     &t.reader.limits[0], "a plan without a block");
+	jt_table_set_plan(&t.maps, 65535, 65535);
+	cr_expect_eq(jt_table_limits(&t.reader, jt_word_b(3, 65535, 9)),
+		     &t.reader.limits[65535]);
+	cr_expect_null(jt_table_scopes(&t.reader, jt_word_b(3, 9, 0)));
+	cr_expect_eq(jt_table_scopes(&t.reader, jt_word_b(3, 9, 8191)),
+		     &t.reader.sets[8191]);
+	cr_expect_null(jt_table_scopes(&t.reader, jt_word_b(3, 9, 8192)));
+	cr_expect_null(jt_table_scopes(&t.reader, jt_word_b(3, 9, 65535)));
 	cr_expect_eq(jt_table_meter(&t.reader, jt_word_b(63, 0, 0)),
 		     &t.reader.lines[63]);
 	cr_expect_null(jt_table_meter(&t.reader, jt_word_b(64, 0, 0)));
@@ -324,7 +406,7 @@ Test(table, pool_fills_to_its_last_byte_and_then_refuses)
 
 Test(table, no_pool_takes_no_owner)
 {
-	const struct jt_segment_size size = {64, 0};
+	const struct jt_segment_size size = {.capacity = 64};
 	struct jt_segment_fds fds;
 	struct jt_maps maps;
 	uint32_t at;
@@ -335,19 +417,69 @@ Test(table, no_pool_takes_no_owner)
 		     JT_TABLE_E_FULL);
 }
 
-Test(table, plans_stand_under_every_number_but_0)
+Test(table, plan_is_the_block_that_its_word_names_now)
+{
+	const struct jt_bounds first = {10, 20, 30, 2, 0},
+			       last = {40, 50, 60, 4, 15};
+	uint64_t b = jt_word_b(0, 65535, 0);
+	const struct jt_limits *l;
+
+	help_table_new(&t, 64);
+	jt_table_put_limits(&t.maps, 1, &first);
+	jt_table_put_limits(&t.maps, 65535, &last);
+	jt_table_set_plan(&t.maps, 65535, 1);
+	l = jt_table_limits(&t.reader, b);
+	cr_expect_eq(l->interval_ns, 10);
+	cr_expect_eq(l->burst, 20);
+	cr_expect_eq(l->quota, 30);
+	cr_expect_eq(l->window, 2ull << 32);
+	jt_table_set_plan(&t.maps, 65535, 65535);
+	l = jt_table_limits(&t.reader, b);
+	cr_expect_eq(l->interval_ns, 40);
+	cr_expect_eq(l->window, 4ull << 32 | 15);
+	cr_expect_eq(t.reader.limits[0].interval_ns, 0);
+	cr_expect_eq(t.reader.limits[1].interval_ns, 10, "never rewritten");
+	cr_expect_eq(t.reader.sets[0].bits[0], 0, "written behind the limits");
+	cr_expect_eq(t.maps.identity->plans, 65535);
+	cr_expect_eq(t.maps.identity->limits, 65535);
+}
+
+Test(table, block_0_is_no_limit_and_cannot_be_written, .signal = SIGABRT)
 {
 	help_table_new(&t, 64);
-	cr_expect_eq(jt_table_put_plan(&t.maps, 0, 1, 1), JT_TABLE_E_FULL);
-	cr_expect_eq(jt_table_put_plan(&t.maps, 1, 10, 20), 0);
-	cr_expect_eq(jt_table_put_plan(&t.maps, 65535, 30, 40), 0);
-	cr_expect_eq(t.reader.plans[1].interval_ns, 10);
-	cr_expect_eq(t.reader.plans[1].burst, 20);
-	cr_expect_eq(t.reader.plans[65535].interval_ns, 30);
-	cr_expect_eq(t.reader.plans[65535].burst, 40);
-	cr_expect_eq(t.reader.plans[0].interval_ns, 0);
-	cr_expect_eq(t.reader.pool[0], 0, "written behind the plans");
-	cr_expect_eq(t.maps.identity->plans, 65535);
+	jt_table_put_limits(&t.maps, 0, &(struct jt_bounds){1, 1, 0, 0, 0});
+}
+
+Test(table, plan_0_cannot_be_given, .signal = SIGABRT)
+{
+	help_table_new(&t, 64);
+	jt_table_set_plan(&t.maps, 0, 1);
+}
+
+Test(table, set_stands_under_every_number_but_0)
+{
+	uint8_t bits[32] = {[0] = 1, [31] = 0x80};
+
+	help_table_new(&t, 64);
+	jt_table_put_set(&t.maps, 1, bits);
+	jt_table_put_set(&t.maps, 8191, bits);
+	cr_expect_arr_eq(&t.reader.sets[8191], bits, 32);
+	cr_expect_arr_eq(&t.reader.sets[1], bits, 32);
+	cr_expect_eq(t.reader.sets[2].bits[0], 0);
+	cr_expect_eq(t.reader.scopes->names[0].name[0], 0, "written behind");
+	cr_expect_eq(t.maps.identity->sets, 8191);
+}
+
+Test(table, set_0_cannot_be_given, .signal = SIGABRT)
+{
+	help_table_new(&t, 64);
+	jt_table_put_set(&t.maps, 0, (const uint8_t[32]){0});
+}
+
+Test(table, set_beyond_the_last_cannot_be_given, .signal = SIGABRT)
+{
+	help_table_new(&t, 64);
+	jt_table_put_set(&t.maps, 8192, (const uint8_t[32]){0});
 }
 
 Test(table, environments_beyond_the_last_number_share_one_that_fits_none)
@@ -403,14 +535,16 @@ Test(table, slot_made_empty_is_not_there)
 Test(table, hostile_reach_stays_within_the_slots)
 {
 	struct help_token token;
-	uint64_t key;
+	uint64_t key, *behind;
 
 	help_table_new(&t, 64);
 	help_issue(&t, &token);
 	key = key_of(token.text);
 	/* what lies behind the slots looks like slots with that key */
+	behind = (uint64_t *)((char *)t.maps.identity_rw +
+			      t.maps.identity->plans_off);
 	for (unsigned i = 0; i < 65536; i++)
-		jt_table_put_plan(&t.maps, (uint16_t)i, key, key);
+		behind[i] = key;
 	for (uint64_t i = 0; i < t.maps.identity->slots; i++)
 		help_slot(&t, i)->reach = UINT16_MAX;
 	cr_expect_eq(count_found(&t.reader, key), 1);
@@ -486,18 +620,21 @@ Test(table, hostile_slots_never_make_a_forged_value_valid)
 	}
 }
 
-Test(table, hostile_pool_and_plans_never_leave_the_segment)
+Test(table, hostile_numbers_never_leave_the_segment)
 {
+	static const struct jt_bytes scope = {(const uint8_t *)"a:b", 3};
 	static struct help_token tokens[64];
-	uint64_t seed = 5;
+	uint64_t seed = 5, n, *words;
 	uint8_t *pool;
 
 	help_table_new(&t, 64);
 	pool = (uint8_t *)t.maps.identity_rw + t.maps.identity->pool_off;
 	memset(pool, 0xff, t.maps.identity->pool_bytes);
-	for (unsigned i = 1; i < 65536; i++)
-		jt_table_put_plan(&t.maps, (uint16_t)i, help_random(&seed),
-				  help_random(&seed));
+	words = (uint64_t *)((char *)t.maps.identity_rw +
+			     t.maps.identity->plans_off);
+	n = (t.maps.identity->pool_off - t.maps.identity->plans_off) / 8;
+	for (uint64_t i = 0; i < n; i++)
+		words[i] = help_random(&seed);
 	for (unsigned i = 0; i < 64; i++)
 		help_issue(&t, &tokens[i]);
 	for (unsigned round = 0; round < 1000; round++) {
@@ -506,6 +643,8 @@ Test(table, hostile_pool_and_plans_never_leave_the_segment)
 		struct jt_ask ask = help_ask(&tokens[i]);
 		struct jt_verdict v;
 
+		ask.scopes = &scope;
+		ask.n_scopes = i % 2;
 		slot->b = help_random(&seed);
 		slot->owner = (uint32_t)(t.maps.identity->pool_bytes -
 					 help_random(&seed) % 300);

@@ -18,7 +18,7 @@ static struct help_token token;
 static void start(void)
 {
 	help_table_new(&t, 256);
-	cr_assert_eq(jt_table_put_plan(&t.maps, 1, S, 5), 0);
+	help_rate(&t, 1, S, 5);
 	help_issue(&t, &token);
 }
 
@@ -208,11 +208,11 @@ Test(verify, checksum_matters_only_when_nothing_was_found)
 
 Test(verify, revoked_and_suspended_are_told)
 {
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_SUSPENDED);
+	help_state(&t, &token, JT_SLOT_SUSPENDED);
 	cr_expect_eq(help_word(&t, &token), JT_SUSPENDED);
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_ACTIVE);
+	help_state(&t, &token, JT_SLOT_ACTIVE);
 	cr_expect_eq(help_word(&t, &token), JT_VALID);
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	help_state(&t, &token, JT_SLOT_REVOKED);
 	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
 	cr_expect_eq(help_meter(&t, &token)->refusals, 2);
 	cr_expect_eq(help_meter(&t, &token)->uses, 1);
@@ -258,7 +258,7 @@ Test(verify, old_value_is_noted)
 	slot->a = jt_word_a(1, JT_SLOT_ACTIVE, JT_SLOT_OLD_VALUE,
 			    (uint32_t)HELP_LATER_S);
 	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	help_state(&t, &token, JT_SLOT_REVOKED);
 	cr_expect_eq(verify_text(token.text).word, JT_REVOKED);
 	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
 }
@@ -409,7 +409,7 @@ Test(verify, plan_without_limits_denies)
 	cr_expect_eq(v.word, JT_RATE_LIMITED);
 	cr_expect_eq(v.notes, JT_NOTE_NEVER);
 	cr_expect_eq(v.retry_after_ms, -1);
-	jt_table_put_plan(&t.maps, 9, UINT64_MAX, UINT64_MAX);
+	help_rate(&t, 9, UINT64_MAX, UINT64_MAX);
 	cr_expect_eq(verify_text(mine.text).word, JT_RATE_LIMITED);
 }
 
@@ -481,9 +481,8 @@ static struct jt_verdict with_faults(unsigned faults, bool suspended)
 	if (faults & 1u << WRONG_ENV)
 		ask.env = jt_env_word("test", 4);
 	if (faults & 1u << REVOKED)
-		jt_table_set_state(&t.maps, mine.slot,
-				   suspended ? JT_SLOT_SUSPENDED
-					     : JT_SLOT_REVOKED);
+		help_state(&t, &mine,
+			   suspended ? JT_SLOT_SUSPENDED : JT_SLOT_REVOKED);
 	if (faults & 1u << EXPIRED)
 		now.wall_s = HELP_LATER_S;
 	if (faults & 1u << SCOPE) {
@@ -612,7 +611,7 @@ Test(verify, memo_spares_the_hash_and_changes_no_answer)
 	}
 	cr_expect_eq(tally.memo_misses, 1);
 	cr_expect_eq(tally.memo_hits, 9);
-	jt_table_set_state(&t.maps, token.slot, JT_SLOT_REVOKED);
+	help_state(&t, &token, JT_SLOT_REVOKED);
 	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
 	cr_expect_eq(v.word, JT_REVOKED, "state is never remembered");
 	cr_expect_eq(tally.memo_hits, 10);
@@ -668,8 +667,8 @@ static void build(void)
 {
 	help_table_new(&one.table, POOL);
 	help_table_new(&many.table, POOL);
-	jt_table_put_plan(&one.table.maps, 1, S, 5);
-	jt_table_put_plan(&many.table.maps, 1, S, 5);
+	help_rate(&one.table, 1, S, 5);
+	help_rate(&many.table, 1, S, 5);
 	for (unsigned i = 0; i < POOL; i++) {
 		struct help_token made;
 		struct jt_entry e;
