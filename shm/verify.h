@@ -74,9 +74,9 @@ struct jt_verdict {
 	uint32_t notes;
 	/* 24 characters, in the request or in `made`; NULL: unknown */
 	const uint8_t *id;
-	uint64_t expires_in_s;	       /* 0: expired or unknown */
-	int64_t limit;		       /* -1: none */
-	int64_t remaining;	       /* -1: none */
+	uint64_t expires_in_s;	/* 0: expired or unknown */
+	int64_t limit;		/* -1: none */
+	int64_t remaining;	/* -1: none */
 	uint64_t reset_ms;	/* until the whole limit is there again */
 	int64_t retry_after_ms; /* -1: waiting will not help (NEVER) */
 	struct jt_bytes owner;	/* in the pool */
