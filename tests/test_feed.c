@@ -499,7 +499,7 @@ Test(feed, damaged_record_is_lost_with_its_number)
 	struct jt_record records[2] = {create(&token, 0, ""), plan(1, 1, 1)};
 
 	commit(records, 2);
-	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	disk_poke(&help_disk, "journal", "damaged!", 8, 12288 + 100);
 	step_all(&feed);
 	expect_health(JT_HEALTH_LOST);
 	expect_applied(0);
@@ -917,7 +917,7 @@ Test(feed, state_records_are_not_read_by_who_knows_them)
 {
 	commit_one(create(&token, 0, ""));
 	compact();
-	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	disk_poke(&help_disk, "journal", "damaged!", 8, 12288 + 100);
 	step_all(&feed);
 	expect_health(JT_HEALTH_OK);
 	commit_one(plan(1, 5, 5));
@@ -988,7 +988,7 @@ Test(feed, compacted_state_that_is_damaged_stops_the_replay)
 {
 	commit_one(create(&token, 0, ""));
 	compact();
-	disk_poke(&help_disk, "journal", "X", 1, 12288 + 100);
+	disk_poke(&help_disk, "journal", "damaged!", 8, 12288 + 100);
 	help_table_new(&t, 64);
 	open_feed(&feed, &t);
 	step_all(&feed);
