@@ -1,6 +1,7 @@
 /* catalog: see catalog.h. The index is rebuilt at twice its size when half
  * full; ids are hashed under a random seed, since a journal is only a file. */
 #include "admin/catalog.h"
+#include "shm/scope.h"
 #include "shm/token.h"
 
 #include <errno.h>
@@ -223,6 +224,8 @@ static int apply_scope(struct jt_catalog *c, const struct jt_record *r,
 
 	if (r->scope.number != c->n_scopes + 1 || c->n_scopes == JT_SCOPES_N)
 		return damaged(r, "gives a scope number out of turn", faultp);
+	if (!jt_scope_ok(r->scope.name, strnlen(r->scope.name, JT_SCOPE_MAX)))
+		return damaged(r, "gives a scope a name that is none", faultp);
 	if (jt_catalog_scope(c, r->scope.name))
 		return damaged(r, "names a scope twice", faultp);
 	s = &c->scopes[++c->n_scopes];
@@ -238,6 +241,10 @@ static int apply_set(struct jt_catalog *c, const struct jt_record *r,
 
 	if (r->scopes.number != c->n_sets + 1 || c->n_sets == JT_SETS_N)
 		return damaged(r, "gives a scope set out of turn", faultp);
+	for (unsigned i = c->n_scopes; i < JT_SCOPES_N; i++)
+		if (r->scopes.bits[i / 8] >> i % 8 & 1)
+			return damaged(r, "names a scope that does not exist",
+				       faultp);
 	s = &c->sets[++c->n_sets];
 	memcpy(s->bits, r->scopes.bits, sizeof(s->bits));
 	s->record = r->number;

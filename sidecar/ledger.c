@@ -195,15 +195,30 @@ static int apply_plan(struct jt_ledger *l, const struct jt_record *r)
 
 static int apply_scope(struct jt_ledger *l, const struct jt_record *r)
 {
-	if (r->scope.number != l->n_scopes + 1 || l->n_scopes == JT_SCOPES_MAX)
+	const char *name = r->scope.name;
+	uint32_t bytes = length(name, JT_SCOPE_MAX);
+
+	if (r->scope.number != l->n_scopes + 1 ||
+	    l->n_scopes == JT_SCOPES_MAX || !jt_scope_ok(name, bytes) ||
+	    jt_scope_number(l->maps, (const uint8_t *)name, bytes))
 		return -EINVAL;
 	jt_scope_put(l->maps, ++l->n_scopes, r->scope.name);
 	return 0;
 }
 
+/* Does a set name only scopes that there are? */
+static bool names_known(const struct jt_ledger *l, const uint8_t bits[32])
+{
+	for (unsigned i = l->n_scopes; i < JT_SCOPES_MAX; i++)
+		if (bits[i / 8] >> i % 8 & 1)
+			return false;
+	return true;
+}
+
 static int apply_set(struct jt_ledger *l, const struct jt_record *r)
 {
-	if (r->scopes.number != l->n_sets + 1 || l->n_sets == JT_SETS_MAX - 1)
+	if (r->scopes.number != l->n_sets + 1 || l->n_sets == JT_SETS_MAX - 1 ||
+	    !names_known(l, r->scopes.bits))
 		return -EINVAL;
 	jt_table_put_set(l->maps, ++l->n_sets, r->scopes.bits);
 	l->set_records[l->n_sets] = r->number;
@@ -333,10 +348,13 @@ static void free_line(struct jt_ledger *l, uint32_t line)
 
 static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 {
-	uint32_t line = new_line(l);
 	struct jt_entry e;
+	uint32_t line;
 	int rc;
 
+	if (jt_ledger_find(l, r->token.id) != JT_LINE_NONE)
+		return -EEXIST;
+	line = new_line(l);
 	if (line == JT_LINE_NONE)
 		return JT_TABLE_E_FULL;
 	l->lines[line] =
@@ -374,6 +392,17 @@ static bool has_digest(const struct jt_ledger *l, const struct jt_line *line,
 	return memcmp(words, digest, sizeof(words)) == 0;
 }
 
+/* Revoked is final, and a token stays in its environment. */
+static bool may_change(const struct jt_ledger *l, const struct jt_line *line,
+		       const struct jt_entry *e)
+{
+	const struct jt_slot *s = &l->maps->slots[line->slot];
+
+	/* relaxed: the keeper's own word */
+	return line->state != JT_SLOT_REVOKED &&
+	       jt_load_relaxed(&s->env) == e->env;
+}
+
 /* Make the slots say what the record says. */
 static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 {
@@ -385,6 +414,8 @@ static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 	if (!line)
 		return -ENOENT;
 	rc = entry_of(l, r, n, &e);
+	if (!rc && !may_change(l, line, &e))
+		rc = -EINVAL;
 	if (rc)
 		return rc;
 	if (!has_digest(l, line, e.digest)) {
@@ -474,6 +505,8 @@ static void deny_slot(struct jt_ledger *l, uint32_t slot, uint8_t state)
 	if (slot == JT_LINE_NONE)
 		return;
 	a = jt_load_relaxed(&l->maps->slots[slot].a); /* relaxed: ours */
+	if (jt_a_state(a) == JT_SLOT_REVOKED)
+		return; /* for good */
 	jt_table_set_a(l->maps, slot, state, jt_a_flags(a), jt_a_expires_s(a));
 }
 

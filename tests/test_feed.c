@@ -3,7 +3,7 @@
 
 #include "admin/compact.h"
 #include "admin/format.h"
-#include "tests/help_table.h"
+#include "tests/help_record.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +29,7 @@ static void open_feed(struct jt_feed *f, struct help_table *table)
 static void start(void)
 {
 	help_quiet();
+	help_wall_ns = HELP_NOW_S * S;
 	help_journal_new(0);
 	help_table_new(&t, 64);
 	open_feed(&feed, &t);
@@ -68,25 +69,10 @@ static void commit_one(struct jt_record record)
 	step_all(&feed);
 }
 
-static struct jt_record record_of(const struct help_token *tk, uint8_t type)
-{
-	struct jt_record r = {.type = type};
-	const char *env;
-	size_t bytes;
-
-	cr_assert(jt_public_ok(tk->text, &env, &bytes));
-	memcpy(r.env, env, bytes);
-	memcpy(r.token.id, tk->text, JT_ID_BYTES);
-	jt_token_digest((const uint8_t *)tk->text, r.token.digest);
-	memcpy(r.token.name, "a name", 6);
-	r.token.expires_s = HELP_LATER_S;
-	return r;
-}
-
 static struct jt_record create(const struct help_token *tk, uint16_t own,
 			       const char *owner)
 {
-	struct jt_record r = record_of(tk, JT_REC_CREATE);
+	struct jt_record r = help_create(tk);
 
 	r.token.own = own;
 	memcpy(r.token.owner, owner, strnlen(owner, JT_OWNER_MAX));
@@ -95,18 +81,12 @@ static struct jt_record create(const struct help_token *tk, uint16_t own,
 
 static struct jt_record revoke(const struct help_token *tk)
 {
-	return record_of(tk, JT_REC_REVOKE);
+	return help_as(help_create(tk), JT_REC_REVOKE);
 }
 
 static struct jt_record plan(uint16_t number, uint64_t rate, uint64_t burst)
 {
-	return (struct jt_record){
-		.type = JT_REC_PLAN,
-		.plan = {.number = number,
-			 .rate = rate,
-			 .period_ns = S,
-			 .burst = burst},
-	};
+	return help_plan_record(number, "", rate, burst);
 }
 
 static void expect_health(enum jt_health health)
@@ -147,10 +127,21 @@ Test(feed, revoke_comes_in_force_and_stays)
 	commit_one(revoke(&token));
 	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
 	cr_expect_eq(help_word(&t, &other), JT_VALID);
-	commit_one(revoke(&token));
-	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
 	expect_health(JT_HEALTH_OK);
-	expect_applied(4);
+	expect_applied(3);
+}
+
+/* No verb writes that, and `journal check` calls it damage. */
+Test(feed, change_of_a_revoked_token_is_lost_and_changes_nothing)
+{
+	struct jt_record r = create(&token, 0, "");
+
+	commit_one(r);
+	commit_one(revoke(&token));
+	commit_one(help_as(r, JT_REC_RESUME));
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+	expect_health(JT_HEALTH_LOST);
+	expect_applied(2);
 }
 
 Test(feed, batch_comes_in_force_as_a_whole)
@@ -234,34 +225,221 @@ Test(feed, owner_of_many_tokens_is_stored_once)
 
 #define HISTORY 6000u
 
-static struct jt_record history[HISTORY];
-static struct help_token made[HISTORY];
-static uint32_t n_made, n_plans;
+/* A token as its records made it. */
+struct life {
+	struct jt_record newest;
+	struct help_token values[3]; /* of which `at` is the newest */
+	unsigned at, n_values;
+	bool purged;
+};
 
-/* Creates, plans and revokes of what was created; owners recur. */
+static struct jt_record history[HISTORY];
+static struct life lives[HISTORY];
+static unsigned n_lives, n_records;
+static uint16_t n_plans, n_scopes, n_sets;
+static bool is_named[HISTORY];
+
+static struct jt_record *note(struct jt_record r)
+{
+	history[n_records] = r;
+	return &history[n_records++];
+}
+
+static uint16_t below(uint64_t *seed, unsigned n)
+{
+	return (uint16_t)(help_random(seed) % n);
+}
+
+static void invent_plan(uint16_t n, uint64_t *seed)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "plan-%u", n);
+	is_named[n] = true;
+	note(help_plan_record(n, name, below(seed, 50) + 1u, 9));
+}
+
+/* Limits of tokens, named plans that change, scopes and sets. */
+static void invent_definition(uint64_t *seed)
+{
+	uint16_t any = below(seed, n_plans + 1u);
+	char name[16];
+
+	switch (below(seed, 5)) {
+	case 0:
+		note(plan(++n_plans, below(seed, 999) + 1u, 5));
+		break;
+	case 1:
+		invent_plan(++n_plans, seed);
+		break;
+	case 2:
+		if (is_named[any])
+			invent_plan(any, seed);
+		break;
+	case 3:
+		snprintf(name, sizeof(name), "scope:%u", n_scopes + 1);
+		note(help_scope_record(++n_scopes, name));
+		break;
+	default:
+		if (n_scopes)
+			note(help_set_record(++n_sets, 1,
+					     below(seed, n_scopes) + 1u));
+		break;
+	}
+}
+
+static void invent_fields(struct jt_record *r, uint64_t *seed)
+{
+	memset(r->token.owner, 0, JT_OWNER_MAX);
+	if (below(seed, 5))
+		snprintf(r->token.owner, JT_OWNER_MAX, "owner %u",
+			 below(seed, 300));
+	r->token.plan = below(seed, n_plans + 1u);
+	r->token.own = below(seed, n_plans + 1u);
+	r->token.scope_set = below(seed, n_sets + 1u);
+}
+
+static void invent_token(uint64_t *seed)
+{
+	struct life *life = &lives[n_lives++];
+
+	help_token_make(&life->values[0], below(seed, 3) ? "live" : "test");
+	life->n_values = 1;
+	life->newest = help_create(&life->values[0]);
+	invent_fields(&life->newest, seed);
+	note(life->newest);
+}
+
+static void invent_rotation(struct life *life, uint64_t *seed)
+{
+	life->at = (life->at + 1) % 3;
+	life->n_values++;
+	help_rotate(&life->newest, &life->values[life->at],
+		    HELP_NOW_S - 100 + below(seed, 200));
+}
+
+static void invent_change(uint64_t *seed)
+{
+	struct life *life = &lives[below(seed, n_lives)];
+	struct jt_record *r = &life->newest;
+
+	if (life->purged)
+		return;
+	if (r->type == JT_REC_REVOKE) {
+		life->purged = true;
+		note(help_as(*r, JT_REC_PURGE));
+		return;
+	}
+	switch (below(seed, 8)) {
+	case 0:
+	case 1:
+		invent_rotation(life, seed);
+		break;
+	case 2:
+		r->type = JT_REC_SET;
+		invent_fields(r, seed);
+		break;
+	case 3:
+		r->token.flags ^= JT_TOKEN_SUSPENDED;
+		r->type = r->token.flags ? JT_REC_SUSPEND : JT_REC_RESUME;
+		break;
+	case 4:
+		r->type = JT_REC_FINISH;
+		r->token.old_until_s = (uint32_t)HELP_NOW_S;
+		break;
+	case 5:
+		r->type = JT_REC_RENEW;
+		r->token.expires_s = HELP_LATER_S + below(seed, 1000);
+		break;
+	case 6:
+		r->type = JT_REC_RENAME;
+		break;
+	default:
+		r->type = JT_REC_REVOKE;
+		break;
+	}
+	note(*r);
+}
+
+/* All that can happen, at random; owners, limits and scopes recur. */
 static void invent(uint64_t *seed)
 {
-	char owner[24];
+	while (n_records < HISTORY - 4) {
+		unsigned what = below(seed, 20);
 
-	for (unsigned i = 0; i < HISTORY; i++) {
-		uint64_t r = help_random(seed);
-
-		if (r % 50 == 0) {
-			history[i] = plan((uint16_t)++n_plans, r % 999 + 1,
-					  r % 77 + 1);
-		} else if (n_made && r % 4 == 0) {
-			history[i] = revoke(&made[(r >> 8) % n_made]);
-		} else {
-			snprintf(owner, sizeof(owner), "owner %lu",
-				 (r >> 8) % 300);
-			help_token_make(&made[n_made], r % 3 ? "live" : "test");
-			history[i] = create(
-				&made[n_made++],
-				n_plans ? (uint16_t)((r >> 16) % (n_plans + 1))
-					: 0,
-				r % 5 ? owner : "");
-		}
+		if (what == 0)
+			invent_definition(seed);
+		else if (what < 8 || !n_lives)
+			invent_token(seed);
+		else if (what == 8)
+			note((struct jt_record){.type = JT_REC_REASON,
+						.reason = "why not"});
+		else
+			invent_change(seed);
 	}
+	while (n_records < HISTORY)
+		invent_token(seed);
+}
+
+static unsigned n_alive(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < n_lives; i++)
+		n += !lives[i].purged;
+	return n;
+}
+
+/* What a value of that token must be; OLD: the one before its newest. */
+static enum jt_word word_of(const struct life *life, bool old)
+{
+	if (life->purged)
+		return JT_UNKNOWN;
+	if (life->newest.type == JT_REC_REVOKE ||
+	    (old && HELP_NOW_S >= life->newest.token.old_until_s))
+		return JT_REVOKED;
+	return life->newest.token.flags & JT_TOKEN_SUSPENDED ? JT_SUSPENDED
+							     : JT_VALID;
+}
+
+static void expect_value(const struct help_table *table,
+			 const struct help_token *value, enum jt_word want)
+{
+	struct jt_ask ask = help_ask(value);
+	struct jt_verdict v;
+
+	ask.cost = 0;
+	v = help_verify(table, &ask, help_now());
+	cr_assert_eq(v.word, want, "%s, not %s", jt_word_name(v.word),
+		     jt_word_name(want));
+}
+
+static void expect_life(const struct help_table *table,
+			const struct jt_ledger *ledger, const struct life *life)
+{
+	const struct jt_record_token *r = &life->newest.token;
+	struct jt_look look;
+
+	expect_value(table, &life->values[life->at], word_of(life, false));
+	if (life->n_values > 1)
+		expect_value(table, &life->values[(life->at + 2) % 3],
+			     word_of(life, true));
+	if (life->n_values > 2)
+		expect_value(table, &life->values[(life->at + 1) % 3],
+			     JT_UNKNOWN);
+	cr_assert_eq(jt_ledger_look(ledger, r->id, &look), !life->purged);
+	if (life->purged)
+		return;
+	cr_assert_eq(look.set, r->scope_set);
+	cr_assert_eq(!look.plan, !r->plan);
+	cr_assert_eq(!look.own, !r->own);
+	cr_assert_eq(memcmp(history[look.last - 1].token.id, r->id, 24), 0);
+	cr_assert_eq(memcmp(&history[look.last - 1].token, r, sizeof(*r)), 0);
+	cr_assert_eq(history[look.first - 1].type, JT_REC_CREATE);
+	if (look.plan)
+		cr_assert_eq(history[look.plan - 1].plan.number, r->plan);
+	if (look.own)
+		cr_assert_eq(history[look.own - 1].plan.number, r->own);
 }
 
 static void new_world(struct help_table *table, struct jt_feed *f)
@@ -297,14 +475,15 @@ Test(feed, replay_is_the_same_however_the_chunks_fell, .timeout = 60)
 	cr_expect_eq(replay.health, JT_HEALTH_OK, "%s", replay.why);
 	cr_expect_eq(follower.applied, HISTORY);
 	cr_expect_eq(replay.applied, HISTORY);
-	cr_expect_eq(live.maps.identity->tokens, n_made);
+	cr_expect_eq(live.maps.identity->tokens, n_alive());
 	cr_expect(!memcmp(live.maps.identity, late.maps.identity,
 			  live.maps.identity_bytes));
 	cr_assert_eq(jt_feed_measure(&replay.journal, HELP_NOW_S, &size,
 				     &help_fault),
 		     0);
-	cr_expect_eq(size.tokens, n_made);
-	cr_expect_eq(size.rotated, 0);
+	cr_expect_geq(size.tokens, n_alive());
+	cr_expect_leq(size.tokens, n_lives);
+	cr_expect_gt(size.rotated, 0);
 	cr_expect_geq(size.owner_bytes, late.maps.identity->pool_used - 1);
 }
 
@@ -313,7 +492,6 @@ Test(feed, replay_of_many_chunks_holds_every_record)
 {
 	struct help_table table;
 	struct jt_feed f;
-	struct jt_view v;
 	uint64_t seed = 14;
 
 	invent(&seed);
@@ -321,21 +499,9 @@ Test(feed, replay_of_many_chunks_holds_every_record)
 	new_world(&table, &f);
 	step_all(&f);
 	cr_expect_eq(f.applied, HISTORY);
-	for (unsigned i = 0; i < n_made; i++) {
-		cr_assert(help_find(&table.reader, &made[i], &v));
-		cr_assert_eq(jt_b_meter(v.b), i);
-	}
-	for (unsigned i = 0; i < HISTORY; i++) {
-		struct help_token tk = {0};
-
-		if (history[i].type != JT_REC_REVOKE)
-			continue;
-		for (unsigned k = 0; k < n_made; k++)
-			if (!memcmp(made[k].text, history[i].token.id, 24))
-				tk = made[k];
-		cr_assert(help_find(&table.reader, &tk, &v));
-		cr_assert_eq(jt_a_state(v.a), JT_SLOT_REVOKED);
-	}
+	jt_store_seq(&table.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	for (unsigned i = 0; i < n_lives; i++)
+		expect_life(&table, &f.ledger, &lives[i]);
 }
 
 /* ---- what is refused ---- */
@@ -1144,6 +1310,55 @@ Test(feed, measure_of_an_empty_journal_is_nothing)
 	cr_expect_eq(size.tokens, 0);
 	cr_expect_eq(size.rotated, 0);
 	cr_expect_eq(size.owner_bytes, 0);
+}
+
+static struct jt_feed_size measured(void)
+{
+	struct jt_feed_size size;
+
+	cr_assert_eq(
+		jt_feed_measure(&feed.journal, HELP_NOW_S, &size, &help_fault),
+		0);
+	return size;
+}
+
+Test(feed, measure_counts_rotations_whose_overlap_goes_on)
+{
+	struct jt_record r = create(&token, 0, "");
+
+	commit_one(r);
+	help_rotate(&r, &token, HELP_NOW_S);
+	commit_one(r);
+	cr_expect_eq(measured().rotated, 0);
+	help_rotate(&r, &token, HELP_NOW_S + 1);
+	commit_one(r);
+	cr_expect_eq(measured().rotated, 1);
+	cr_expect_eq(measured().tokens, 1);
+}
+
+/* While it serves, a full table makes room for a rotation by itself. */
+Test(feed, value_long_over_gives_its_place_to_a_rotation)
+{
+	struct help_token olds[5], now;
+	struct jt_record r[64];
+
+	for (unsigned i = 0; i < 64; i++) {
+		help_token_make(&token, "live");
+		if (i < 5)
+			olds[i] = token;
+		r[i] = create(&token, 0, "");
+		commit_one(r[i]);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		if (i == 4)
+			help_wall_ns += 100 * S;
+		help_rotate(&r[i], &now, HELP_NOW_S + 10);
+		commit_one(r[i]);
+	}
+	expect_health(JT_HEALTH_OK);
+	cr_expect_eq(help_word(&t, &now), JT_VALID);
+	cr_expect_eq(help_word(&t, &olds[0]), JT_UNKNOWN);
+	cr_expect_eq(t.maps.identity->used, 68);
 }
 
 Test(feed, more_environments_than_numbers_are_no_trouble)
