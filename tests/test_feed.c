@@ -1097,7 +1097,7 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 	struct jt_feed follower, replay;
 	struct jt_feed_size size;
 	uint64_t seed = 21;
-	struct jt_look a, b;
+	struct jt_look a;
 
 	new_world(&live, &follower);
 	invent(&seed);
@@ -1109,7 +1109,7 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 		i += (unsigned)n;
 		if (help_random(&seed) % 3 == 0)
 			step_all(&follower);
-		if (help_random(&seed) % 60 == 0)
+		if (help_random(&seed) % 20 == 0)
 			compact();
 	}
 	for (unsigned i = 0; i < 9; i++)
@@ -1125,26 +1125,25 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 	cr_assert_eq(jt_feed_measure(&replay.journal, HELP_NOW_S, &size,
 				     &help_fault),
 		     0);
-	cr_expect_eq(size.tokens, n_made);
+	cr_expect_geq(size.tokens, n_alive());
 	cr_expect_geq(size.owner_bytes, late.maps.identity->pool_used - 1);
-	for (unsigned i = 0; i < n_made; i++) {
+	jt_store_seq(&live.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	jt_store_seq(&late.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	for (unsigned i = 0; i < n_lives; i++) {
 		struct jt_record r;
 
-		cr_assert_eq(help_word(&live, &made[i]),
-			     help_word(&late, &made[i]));
-		cr_assert(jt_ledger_look(&follower.ledger, made[i].text, &a));
-		cr_assert(jt_ledger_look(&replay.ledger, made[i].text, &b));
-		cr_assert_eq(a.first, b.first);
-		cr_assert_eq(a.last, b.last);
-		cr_assert_eq(a.plan, b.plan);
+		expect_life(&live, &follower.ledger, &lives[i]);
+		expect_life(&late, &replay.ledger, &lives[i]);
 		/* and what LOOK names can be read */
+		if (!jt_ledger_look(&replay.ledger, lives[i].newest.token.id,
+				    &a))
+			continue;
 		cr_assert_eq(jt_journal_read(&replay.journal, a.first, &r, 1,
 					     &help_fault),
 			     0);
 		cr_assert_eq(jt_journal_read(&replay.journal, a.last, &r, 1,
 					     &help_fault),
 			     0);
-		cr_assert_arr_eq(r.token.id, made[i].text, JT_ID_BYTES);
 		cr_assert(!a.plan || jt_journal_read(&replay.journal, a.plan,
 						     &r, 1, &help_fault) == 0);
 	}
