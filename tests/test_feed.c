@@ -1096,7 +1096,7 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 	struct help_table live, late;
 	struct jt_feed follower, replay;
 	struct jt_feed_size size;
-	uint64_t seed = 21;
+	uint64_t seed = 21, at = HISTORY / 4;
 	struct jt_look a;
 
 	new_world(&live, &follower);
@@ -1109,8 +1109,10 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 		i += (unsigned)n;
 		if (help_random(&seed) % 3 == 0)
 			step_all(&follower);
-		if (help_random(&seed) % 20 == 0)
+		if (i > at) {
 			compact();
+			at += HISTORY / 4;
+		}
 	}
 	for (unsigned i = 0; i < 9; i++)
 		step_all(&follower);
