@@ -240,6 +240,8 @@ static int commit(struct jt_amend *a)
 	}
 	if (a->verb->room)
 		e = jt_numbers_fit(&a->numbers, "nothing was changed");
+	if (e == 0 && a->verb->room)
+		e = jt_change_still_alone(&a->change);
 	if (e == 0)
 		e = add_made(a);
 	if (e == 0)

@@ -116,7 +116,8 @@ void jt_card_fill(struct jt_card *card, const struct jt_record *first,
 {
 	memcpy(card->id, last->token.id, sizeof(card->id));
 	memcpy(card->env, last->env, sizeof(card->env));
-	card->first = first->number;
+	card->first = card->value = first->number;
+	card->old_value = 0;
 	card->created_s = first->time_ns / 1000000000u;
 	jt_card_update(card, last);
 }
@@ -155,11 +156,17 @@ static int apply_create(struct jt_catalog *c, const struct jt_record *r,
 			struct jt_fault *faultp)
 {
 	int e = check_names(c, r, faultp);
+	uint32_t at;
 
 	if (e)
 		return e;
-	if (*place(c, r->token.id))
+	at = *place(c, r->token.id);
+	if (at && jt_card_lives(&c->cards[at - 1]))
 		return damaged(r, "makes an id that exists", faultp);
+	if (at) { /* purged; of another system's value the id is made again */
+		jt_card_fill(&c->cards[at - 1], r, r);
+		return 0;
+	}
 	if (c->n_cards == c->cards_max)
 		e = grow_cards(c);
 	if (e == 0 && (c->n_cards + 1) * 2 > c->index_mask)
@@ -189,6 +196,10 @@ static int apply_change(struct jt_catalog *c, const struct jt_record *r,
 	if (memcmp(card->env, r->env, sizeof(card->env)) != 0)
 		return damaged(r, "moves a token to another environment",
 			       faultp);
+	if (r->type == JT_REC_ROTATE) {
+		card->old_value = card->value;
+		card->value = r->number;
+	}
 	jt_card_update(card, r);
 	return 0;
 }

@@ -25,7 +25,9 @@ struct jt_card {
 	char env[8];
 	uint64_t first, last; /* its first and newest record's number */
 	uint64_t created_s;
-	uint64_t changed_s; /* of the newest record */
+	uint64_t changed_s;	   /* of the newest record */
+	uint64_t value, old_value; /* records that gave the value, and the one
+				    * before it; 0: none */
 	uint32_t expires_s;
 	uint32_t old_until_s; /* of the value before the rotation; 0: none */
 	uint16_t plan;	      /* named limits; 0: none */

@@ -82,6 +82,17 @@ int jt_change_consent(const struct jt_change *c)
 		       jt_control_reason(&c->control, c->sidecar));
 }
 
+int jt_change_still_alone(const struct jt_change *c)
+{
+	char dir[PATH_MAX];
+
+	if (c->sidecar != JT_CONTROL_E_NOT_SERVING ||
+	    !jt_control_where(c->paths->data, dir))
+		return 0;
+	return jt_fail(JT_EXIT_SIDECAR, "a sidecar has just started, nothing "
+					"was changed; run it again");
+}
+
 static void write_anchor(const struct jt_change *c)
 {
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;

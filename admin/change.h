@@ -41,6 +41,9 @@ int jt_change_begin(struct jt_change *c, const struct jt_paths *paths);
 /* A change that needs the keeper's consent: exit code when it is silent. */
 int jt_change_consent(const struct jt_change *c);
 
+/* Nobody was asked because no sidecar ran; if one runs now, exit code. */
+int jt_change_still_alone(const struct jt_change *c);
+
 int jt_change_commit(struct jt_change *c, struct jt_record *records, size_t n);
 
 /* The journal stays as it is, but is what it says in force? */

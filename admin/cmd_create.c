@@ -8,6 +8,7 @@
 #include "admin/bulk.h"
 #include "admin/cmd.h"
 #include "admin/expiry.h"
+#include "admin/lookup.h"
 #include "admin/outfile.h"
 #include "admin/random.h"
 
@@ -122,6 +123,23 @@ static int print_json(const struct create *c, const char *receipt)
 	return e;
 }
 
+/* Revoke the new token, unless somebody has ended it since. */
+static int revoke_undelivered(struct create *c, struct jt_change *undo)
+{
+	const struct jt_record *r = last_record(c);
+	struct jt_fault fault = {0};
+	static struct jt_found f;
+	int e = jt_lookup(&undo->journal, &undo->control, r->token.id, &f,
+			  &fault);
+
+	if (e)
+		return jt_journal_refusal(e, &fault);
+	if (f.exists && f.newest.type != JT_REC_REVOKE)
+		return jt_change_revoke(undo, &f.newest);
+	jt_change_keep(undo);
+	return 0;
+}
+
 /* The value could not be delivered: nobody shall ever use it. */
 static int take_back(struct create *c, int error)
 {
@@ -131,12 +149,14 @@ static int take_back(struct create *c, int error)
 	int e = jt_change_begin(&undo, &c->cmd->paths);
 
 	if (e == 0)
-		e = jt_change_revoke(&undo, r);
-	if (e)
+		e = revoke_undelivered(c, &undo);
+	if (e) {
+		jt_change_end(&undo);
 		return jt_fail(JT_EXIT_FILE,
 			       "the value could not be written to stdout (%s) "
 			       "and not be revoked; run `jeton revoke %.24s`",
 			       strerror(-error), r->token.id);
+	}
 	force = jt_change_settle(&undo);
 	jt_change_end(&undo);
 	return jt_fail(JT_EXIT_FILE,

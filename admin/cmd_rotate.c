@@ -91,32 +91,64 @@ static int one(struct jt_amend *a, const struct jt_found *f,
 	return jt_outfile_sync(&own->out);
 }
 
-/* Nobody has the new value: the token's value is the old one again. */
+/* Is the rotation still the last that happened to the token? */
+static int check_newest(const struct jt_amend *a, struct jt_change *undo)
+{
+	const struct jt_record *ours = &a->records[0];
+	struct jt_fault fault = {0};
+	static struct jt_found f;
+	int e = jt_lookup(&undo->journal, &undo->control, ours->token.id, &f,
+			  &fault);
+
+	if (e)
+		return jt_journal_refusal(e, &fault);
+	if (f.exists && f.newest.number == ours->number)
+		return 0;
+	return jt_fail(JT_EXIT_NO, "meanwhile %.24s was changed again",
+		       ours->token.id);
+}
+
+/*
+ * Nobody has the new value: the token's value is the old one again, unless
+ * somebody has changed the token since; a revoke above all stays.
+ */
 static int take_back(struct jt_amend *a, int error)
 {
 	struct rotate *own = a->own;
 	struct jt_record r = {.type = JT_REC_ROTATE};
+	bool forced = own->before.token.old_until_s > a->now_s;
 	struct jt_change undo;
 	enum jt_force force;
 	int e = jt_change_begin(&undo, &a->cmd->paths);
 
 	memcpy(r.env, own->before.env, sizeof(r.env));
 	r.token = own->before.token;
+	/* what nobody has shall not work as the old value, either */
+	if (forced)
+		r.token.old_until_s = (uint32_t)a->now_s;
+	if (e == 0)
+		e = check_newest(a, &undo);
 	if (e == 0)
 		e = jt_change_commit(&undo, &r, 1);
-	if (e)
+	if (e) {
+		jt_change_end(&undo);
 		return jt_fail(JT_EXIT_FILE,
-			       "the value could not be written to stdout (%s); "
-			       "the old one works until the overlap ends: run "
-			       "rotate again with --force",
+			       "the new value could not be written to stdout "
+			       "(%s) and the rotation stands; the old value "
+			       "works until its overlap ends: run rotate again "
+			       "with --force",
 			       strerror(-error));
+	}
 	force = jt_change_settle(&undo);
 	jt_change_end(&undo);
 	return jt_fail(JT_EXIT_FILE,
 		       "stdout did not take the value (%s), so the rotation "
-		       "was taken back%s; run it again, perhaps with --out "
+		       "was taken back%s%s; run it again, perhaps with --out "
 		       "FILE",
 		       strerror(-error),
+		       forced ? ", but the value before the last rotation has "
+				"ended"
+			      : "",
 		       force == JT_FORCE_NOT ? ", which is NOT in force yet"
 					     : "");
 }
@@ -162,7 +194,8 @@ static void deliver(struct jt_amend *a)
 		e = jt_write_all(STDOUT_FILENO, own->token, sizeof(own->token));
 	if (e == 0 && !a->cmd->args.out)
 		e = jt_stdout_close();
-	if (e)
+	/* with --out the value is where it belongs */
+	if (e && !a->cmd->args.out)
 		own->undelivered = take_back(a, e);
 }
 

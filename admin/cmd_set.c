@@ -97,7 +97,7 @@ static int one(struct jt_amend *a, const struct jt_found *f,
 	if (s->owner) {
 		memset(r->token.owner, 0, sizeof(r->token.owner));
 		memcpy(r->token.owner, s->owner, strlen(s->owner));
-		a->numbers.room.owner_bytes += strlen(s->owner) + 1;
+		a->numbers.room.owner_bytes = strlen(s->owner) + 1;
 	}
 	if (s->plan)
 		r->token.plan = s->plan_number;

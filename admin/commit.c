@@ -251,12 +251,21 @@ static int extend(struct jt_journal *j, uint64_t end, uint64_t had)
 	return rc;
 }
 
-static bool only_revokes(const struct jt_record *records, size_t n)
+/* Does the batch only take away? A reason beside it is no hindrance. */
+static bool only_denies(const struct jt_record *records, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (records[i].type != JT_REC_REVOKE)
+	size_t denials = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t type = records[i].type;
+
+		if (type == JT_REC_REVOKE || type == JT_REC_SUSPEND ||
+		    type == JT_REC_FINISH)
+			denials++;
+		else if (type != JT_REC_REASON)
 			return false;
-	return true;
+	}
+	return denials > 0;
 }
 
 /*
@@ -286,7 +295,7 @@ static int put_batch(struct jt_journal *j, struct jt_record *records, size_t n,
 	cut_back(j, had);
 	if (!is_full(rc))
 		return failed(faultp, rc, "write");
-	if (written && end <= had && only_revokes(records, n))
+	if (written && end <= had && only_denies(records, n))
 		return 0;
 	return jt_fault_set(faultp, JT_JOURNAL_E_FULL, 0, 0,
 			    "journal: no room for %zu records (%s); only "

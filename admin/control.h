@@ -23,12 +23,14 @@
  *                                             revoked; pairs PAIR knows of it
  *   NAMES set               OK name ...       of the scopes in that set
  *   LOOK id                 OK first last plan own set uses refusals
- *                              last_use_s old_use_s quota
+ *                              last_use_s old_use_s quota d d d d
  *                                             record numbers of the id's first
  *                                             and newest record, of its plan
  *                                             and its own limits (0: none), its
- *                                             scope set, then its meter's words
- *   STATUS                  OK {...}          one line of JSON
+ *                                             scope set, then its meter's
+ *                                             words, and the digest of the
+ * value before the last rotation STATUS                  OK {...}          one
+ * line of JSON
  *
  * Refusals: "ERR WORD sentence"; WORD is FULL, NOTFOUND, RED (the journal
  * cannot be trusted or flushed; the sentence says why), TIMEOUT or USAGE.
@@ -62,6 +64,7 @@ struct jt_control {
 struct jt_look {
 	uint64_t first, last, plan, own, set;
 	uint64_t uses, refusals, last_use_s, old_use_s, quota;
+	uint64_t old_digest[4]; /* of the value before; zeros: none */
 };
 
 /* Room that FIT asks for: values are those of new tokens and of rotations. */

@@ -282,5 +282,7 @@ int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 	e = jt_change_consent(c);
 	if (e == 0)
 		e = resolve(s, c);
+	if (e == 0)
+		e = jt_change_still_alone(c);
 	return e ? e : jt_change_commit(c, s->records, s->n);
 }

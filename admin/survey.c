@@ -132,6 +132,7 @@ static int add_create(struct jt_survey *s, uint64_t place,
 		return damaged(r, "makes an id that exists", faultp);
 	t->created = t->newest = place;
 	t->values[0] = t->values[1] = t->notice = 0;
+	t->revoked = false;
 	return 0;
 }
 
@@ -147,7 +148,10 @@ static int add_change(struct jt_survey *s, uint64_t place,
 		t->created = 0;
 		return 0;
 	}
+	if (t->revoked)
+		return damaged(r, "changes a revoked token", faultp);
 	t->newest = place;
+	t->revoked = r->type == JT_REC_REVOKE;
 	if (r->type == JT_REC_ROTATE) {
 		t->values[1] = t->values[0];
 		t->values[0] = place;

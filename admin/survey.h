@@ -27,6 +27,7 @@ struct jt_survey_token {
 	uint64_t newest;
 	uint64_t values[2]; /* the last two ROTATE, the later one first */
 	uint64_t notice;
+	bool revoked;
 };
 
 struct jt_survey_plan {

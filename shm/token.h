@@ -26,6 +26,8 @@
 
 /* "never" and the furthest date that a token may have. */
 #define JT_LIFETIME_YEARS 4
+/* A longer value is none of another system: hashing it costs too much. */
+#define JT_OTHER_BYTES_MAX 256u
 
 enum jt_token_shape {
 	JT_SHAPE_NATIVE = 0,

@@ -148,6 +148,7 @@ static bool find_others(const struct jt_maps *maps, const struct jt_ask *ask,
 	uint64_t schemes = jt_load_relaxed(&maps->identity->schemes);
 
 	if (schemes <= 1u << JT_VALUE_NATIVE || !ask->token.bytes ||
+	    ask->token.bytes > JT_OTHER_BYTES_MAX ||
 	    jt_token_is_native(ask->token.at, ask->token.bytes,
 			       maps->identity->prefix))
 		return false;

@@ -185,8 +185,10 @@ static enum done look(struct jt_controls *c, struct jt_control_client *cl,
 			   (const uint64_t[]){l.first, l.last, l.plan, l.own,
 					      l.set, l.uses, l.refusals,
 					      l.last_use_s, l.old_use_s,
-					      l.quota},
-			   10);
+					      l.quota, l.old_digest[0],
+					      l.old_digest[1], l.old_digest[2],
+					      l.old_digest[3]},
+			   14);
 }
 
 static enum done names(struct jt_controls *c, struct jt_control_client *cl,

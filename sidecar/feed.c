@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #define CHUNK 4096u
 #define AHEAD 16u /* puts whose memory is on its way */
@@ -52,29 +53,46 @@ static void turn(struct jt_feed *feed, enum jt_health health, const char *why)
 		jt_log(JT_LOG_ALERT, "health is red: %s", why);
 }
 
+#define OWNERS 65536u
+
+/*
+ * What the replay will need: at its fullest moment, not at its end. The owners'
+ * filter forgets on a collision, and then more room is made than is needed.
+ */
+struct tally {
+	struct jt_feed_size size;
+	uint64_t tokens;
+	uint64_t owners[OWNERS]; /* hashes of those already counted */
+};
+
 /*
  * STATE: of these any may be the first that names an owner; of the others only
  * those that give one.
  */
 static void measure(const struct jt_record *r, size_t n, bool state,
-		    uint64_t now_s, struct jt_feed_size *size,
-		    char last[JT_OWNER_MAX])
+		    uint64_t now_s, struct tally *t)
 {
+	struct jt_feed_size *size = &t->size;
+
 	for (size_t i = 0; i < n; i++) {
-		size->tokens += r[i].type == JT_REC_CREATE;
-		size->tokens -= r[i].type == JT_REC_PURGE && size->tokens;
-		size->rotated += r[i].type == JT_REC_OLD ||
-				 (r[i].type == JT_REC_ROTATE &&
-				  r[i].token.old_until_s > now_s);
+		const char *owner = r[i].token.owner;
+		uint64_t hash;
+
+		t->tokens += r[i].type == JT_REC_CREATE;
+		t->tokens -= r[i].type == JT_REC_PURGE && t->tokens;
+		if (size->tokens < t->tokens)
+			size->tokens = t->tokens;
+		size->rotated += r[i].type == JT_REC_ROTATE &&
+				 r[i].token.old_until_s > now_s;
 		if (state ? !jt_record_is_token(r[i].type)
 			  : r[i].type != JT_REC_CREATE &&
 				    r[i].type != JT_REC_SET)
 			continue;
-		/* neighbours are often alike; that much is not counted twice */
-		if (memcmp(last, r[i].token.owner, JT_OWNER_MAX) == 0)
+		hash = XXH3_64bits(owner, JT_OWNER_MAX);
+		if (t->owners[hash % OWNERS] == hash)
 			continue;
-		memcpy(last, r[i].token.owner, JT_OWNER_MAX);
-		size->owner_bytes += strnlen(last, JT_OWNER_MAX) + 1;
+		t->owners[hash % OWNERS] = hash;
+		size->owner_bytes += strnlen(owner, JT_OWNER_MAX) + 1;
 	}
 }
 
@@ -82,21 +100,23 @@ int jt_feed_measure(const struct jt_journal *journal, uint64_t now_s,
 		    struct jt_feed_size *sizep, struct jt_fault *faultp)
 {
 	struct jt_record *chunk = malloc(CHUNK * sizeof(*chunk));
-	char last[JT_OWNER_MAX] = "";
+	struct tally *tally = calloc(1, sizeof(*tally));
 	uint64_t end = jt_journal_count(journal);
 	uint64_t state = journal->base - journal->origin;
-	int rc = chunk ? 0 : -ENOMEM;
+	int rc = chunk && tally ? 0 : -ENOMEM;
 
-	memset(sizep, 0, sizeof(*sizep));
 	for (uint64_t at = 1; !rc && at <= end;) {
 		uint64_t left = (at <= state ? state : end) + 1 - at;
 		size_t n = left < CHUNK ? left : CHUNK;
 
 		rc = jt_journal_peek(journal, at, chunk, n, faultp);
 		if (!rc)
-			measure(chunk, n, at <= state, now_s, sizep, last);
+			measure(chunk, n, at <= state, now_s, tally);
 		at += n;
 	}
+	if (!rc)
+		*sizep = tally->size;
+	free(tally);
 	free(chunk);
 	return rc;
 }
@@ -191,6 +211,7 @@ static void apply_chunk(struct jt_feed *feed, size_t n)
 	if (feed->denies_only || !n)
 		return;
 	feed->applied = applied(&feed->reader);
+	memcpy(feed->applied_tag, feed->reader.tag, JT_TAG_BYTES);
 	/* pairs with readers of `applied` in verdicts: what it counts is in */
 	jt_store_release(&feed->maps->identity_rw->applied, feed->applied);
 }

@@ -34,6 +34,7 @@ struct jt_feed {
 	uint64_t flushed; /* commits up to here are durable */
 	uint64_t files;	  /* changed over to, so far */
 	uint64_t applied;
+	uint8_t applied_tag[JT_TAG_BYTES]; /* of that record */
 	enum jt_health health;
 	char why[sizeof(((struct jt_fault *)0)->line)];
 };

@@ -83,7 +83,7 @@ static void write_anchor(struct keeper *k)
 	bool failed;
 
 	memcpy(next.journal_id, k->feed.journal.id, sizeof(next.journal_id));
-	memcpy(next.tag, k->feed.reader.tag, sizeof(next.tag));
+	memcpy(next.tag, k->feed.applied_tag, sizeof(next.tag));
 	next.clock_s = now_s > k->anchor.clock_s ? now_s : k->anchor.clock_s;
 	failed = jt_anchor_write(k->feed.journal.io, k->feed.journal.dir_fd,
 				 &next) != 0;

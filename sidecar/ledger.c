@@ -28,6 +28,7 @@
 #define INDEX (2 * JT_PLANS_MAX)
 #define NUMBER_LAST (JT_PLANS_MAX - 1)
 #define REST_S 2u
+#define NS_PER_S 1000000000ull
 
 int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
 {
@@ -137,6 +138,14 @@ static int pair_of(struct jt_ledger *l, uint16_t plan, uint16_t own,
 	return 0;
 }
 
+/* While the journal is replayed no worker looks at a slot. */
+static bool is_loading(const struct jt_ledger *l)
+{
+	/* relaxed: the keeper's own word */
+	return jt_load_relaxed(&l->maps->identity->state) ==
+	       JT_IDENTITY_LOADING;
+}
+
 /* A token's limits are another pair's now, or the pair's are others. */
 static void clamp(struct jt_ledger *l, uint32_t line)
 {
@@ -164,7 +173,7 @@ static int replan(struct jt_ledger *l, uint16_t plan)
 		p->block = block;
 		jt_table_set_plan(l->maps, (uint16_t)i, block);
 	}
-	for (uint32_t i = 0; i < l->n_lines; i++)
+	for (uint32_t i = 0; i < l->n_lines && !is_loading(l); i++)
 		if (l->lines[i].last && l->lines[i].plan == plan)
 			clamp(l, i);
 	return 0;
@@ -188,7 +197,8 @@ static int apply_plan(struct jt_ledger *l, const struct jt_record *r)
 	memcpy(mine->name, p->name, sizeof(mine->name));
 	if (fresh)
 		l->n_plans = p->number;
-	return fresh ? 0 : replan(l, p->number);
+	/* nobody has a plan that was removed */
+	return fresh || p->removed ? 0 : replan(l, p->number);
 }
 
 /* ---- scopes ---- */
@@ -352,7 +362,9 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 	uint32_t line;
 	int rc;
 
-	if (jt_ledger_find(l, r->token.id) != JT_LINE_NONE)
+	if (jt_ledger_find(l, r->token.id) != JT_LINE_NONE ||
+	    (r->token.scheme != JT_VALUE_NATIVE &&
+	     line_at(l, key_of(l, r), true) != JT_LINE_NONE))
 		return -EEXIST;
 	line = new_line(l);
 	if (line == JT_LINE_NONE)
@@ -438,10 +450,15 @@ static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 	note(line, r);
 	if (line->old_slot == JT_LINE_NONE)
 		return 0;
+	if (line->old_until_s < l->tidy_from_s)
+		l->tidy_from_s = line->old_until_s;
 	ends_s = line->old_until_s < e.expires_s ? line->old_until_s
 						 : e.expires_s;
 	jt_table_set_b(l->maps, line->old_slot, e.plan, e.scope_set);
 	jt_table_set_owner(l->maps, line->old_slot, e.owner);
+	/* ended by a record: no clock that steps back revives it */
+	if (ends_s <= r->time_ns / NS_PER_S)
+		e.state = JT_SLOT_REVOKED;
 	jt_table_set_a(l->maps, line->old_slot, e.state, JT_SLOT_OLD_VALUE,
 		       ends_s);
 	return 0;
@@ -460,6 +477,10 @@ static int apply_purge(struct jt_ledger *l, const struct jt_record *r)
 	jt_table_drop(l->maps, line->slot);
 	/* relaxed: the keeper's own word */
 	jt_store_relaxed(&id->tokens, jt_load_relaxed(&id->tokens) - 1);
+	if (is_loading(l)) {
+		free_line(l, n);
+		return 0;
+	}
 	*line = (struct jt_line){.next = JT_LINE_NONE};
 	if (l->rest_last != JT_LINE_NONE)
 		l->lines[l->rest_last].next = n;
@@ -574,11 +595,23 @@ static uint64_t values_left(const struct jt_ledger *l)
 
 void jt_ledger_tidy(struct jt_ledger *l, uint64_t values)
 {
+	uint64_t next_s = UINT64_MAX;
+
 	take_back_lines(l, l->now.wall_s);
-	for (uint32_t i = 0; i < l->n_lines && values_left(l) < values; i++)
-		if (l->lines[i].last && l->lines[i].old_slot != JT_LINE_NONE &&
-		    l->lines[i].old_until_s < l->now.wall_s)
-			drop_old(l, &l->lines[i]);
+	if (values_left(l) >= values || l->now.wall_s < l->tidy_from_s)
+		return;
+	/* all of them at once: the next time is a twentieth of them away */
+	for (uint32_t i = 0; i < l->n_lines; i++) {
+		struct jt_line *line = &l->lines[i];
+
+		if (!line->last || line->old_slot == JT_LINE_NONE)
+			continue;
+		if (line->old_until_s <= l->now.wall_s)
+			drop_old(l, line);
+		else if (line->old_until_s < next_s)
+			next_s = line->old_until_s;
+	}
+	l->tidy_from_s = next_s;
 }
 
 int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
@@ -706,6 +739,10 @@ bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 		.old_use_s = jt_load_relaxed(&m->old_use_s),
 		.quota = jt_load_relaxed(&m->quota),
 	};
+	/* relaxed: the keeper's own words */
+	for (unsigned i = 0; i < 4 && line->old_slot != JT_LINE_NONE; i++)
+		lookp->old_digest[i] = jt_load_relaxed(
+			&l->maps->slots[line->old_slot].digest[i]);
 	return true;
 }
 

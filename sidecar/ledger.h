@@ -57,6 +57,7 @@ struct jt_ledger {
 	uint32_t rest_first, rest_last;
 	uint64_t rest_rounds[JT_WORKERS_MAX];
 	uint64_t rest_since_s; /* 0: since the last purge nobody looked */
+	uint64_t tidy_from_s;  /* no old value is over before */
 	struct jt_ledger_plan *plans; /* by journal number */
 	uint64_t *set_records;	      /* by number */
 	struct jt_plan_pair *pairs;   /* by the table's number */

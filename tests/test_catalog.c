@@ -280,7 +280,7 @@ Test(catalog, suspended_comes_before_expired_and_after_revoked)
 	cr_assert_str_eq(jt_card_status(&c.cards[0], 4999), "Revoked");
 }
 
-Test(catalog, purged_token_is_not_found_and_not_made_again)
+Test(catalog, purged_token_is_not_found_until_its_id_is_made_again)
 {
 	struct jt_record r = made(A);
 
@@ -291,9 +291,11 @@ Test(catalog, purged_token_is_not_found_and_not_made_again)
 	cr_assert_not_null(jt_catalog_find(&c, B));
 	cr_assert_not(jt_card_lives(&c.cards[0]));
 	cr_assert(jt_card_lives(&c.cards[1]));
-	refused(help_as(r, JT_REC_CREATE), "makes an id that exists");
 	refused(help_as(r, JT_REC_PURGE), "does not exist");
 	refused(help_as(r, JT_REC_RENEW), "does not exist");
+	cr_assert_eq(fold(help_as(r, JT_REC_CREATE)), 0);
+	cr_assert_not_null(jt_catalog_find(&c, A));
+	refused(help_as(r, JT_REC_CREATE), "makes an id that exists");
 }
 
 Test(catalog, expired_token_may_be_purged)

@@ -340,7 +340,8 @@ Test(control, look_names_and_status_are_taken_apart)
 {
 	struct jt_look look;
 
-	SERVE("OK 1 2 3 4 5 6 7 8 9 10\n", "OK a:b c\n", "OK {\"a\":1}\n");
+	SERVE("OK 1 2 3 4 5 6 7 8 9 10 11 12 13 14\n", "OK a:b c\n",
+	      "OK {\"a\":1}\n");
 	connect_now();
 	cr_assert_eq(jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look), 0);
 	cr_assert_eq(look.first, 1);
