@@ -16,59 +16,80 @@
 #define FAULTS_MAX 10
 #define CHUNK 65536u
 
+#define EXTRA JT_COLUMNS_N /* the extra column stands behind ours */
+#define PLACES (JT_COLUMNS_N + 1)
+
 struct table {
-	const char *path;
-	const char *const *defaults;
-	uint64_t now_s;
-	struct jt_issue *issue;
+	struct jt_bulk *bulk;
 	struct csv_parser parser;
-	/* column of the file -> column of ours */
-	enum jt_column map[COLUMNS_MAX];
+	size_t map[COLUMNS_MAX]; /* column of the file -> column of ours */
 	size_t n_map;
-	bool seen[JT_COLUMNS_N];
+	bool seen[PLACES];
 	/* the row at hand */
-	char cells[JT_COLUMNS_N][CELL_MAX];
+	char cells[PLACES][CELL_MAX];
 	size_t n_cells;
 	size_t row_bytes;
 	uint64_t line, row_line; /* where it is, where the row began */
 	bool header_done, row_bad;
-	uint64_t faults;
+	const char *bad_column; /* the row's first fault */
+	char bad_why[JT_WHY_MAX];
 	int fatal; /* exit code: no use to read on */
 };
 
+static const char *column_name(const struct table *t, size_t column)
+{
+	return column == EXTRA ? t->bulk->extra : jt_column_names[column];
+}
+
+/* All faults of a row are told, the first is remembered. */
 static void fault(struct table *t, const char *column, const char *why)
 {
+	if (!t->row_bad) {
+		t->bad_column = column;
+		snprintf(t->bad_why, sizeof(t->bad_why), "%s", why);
+	}
 	t->row_bad = true;
-	if (t->faults++ < FAULTS_MAX)
-		jt_fail(JT_EXIT_USAGE, "%s:%llu: %s %s", t->path,
+	if (t->bulk->faults++ < FAULTS_MAX)
+		jt_fail(JT_EXIT_USAGE, "%s:%llu: %s %s", t->bulk->path,
 			(unsigned long long)t->row_line, column, why);
+}
+
+/* The column of that name, PLACES: none. */
+static size_t find_column(const struct table *t, const char *text, size_t bytes)
+{
+	size_t n = t->bulk->extra ? PLACES : JT_COLUMNS_N;
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(column_name(t, i)) == bytes &&
+		    memcmp(column_name(t, i), text, bytes) == 0)
+			return i;
+	return PLACES;
 }
 
 static void header_cell(struct table *t, const char *text, size_t bytes)
 {
-	enum jt_column column = 0;
+	size_t column;
 
 	if (t->n_map == 0 && bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		text += 3, bytes -= 3;
-	while (column < JT_COLUMNS_N &&
-	       (strlen(jt_column_names[column]) != bytes ||
-		memcmp(jt_column_names[column], text, bytes) != 0))
-		column++;
-	if (column == JT_COLUMNS_N || t->n_map == COLUMNS_MAX) {
+	column = find_column(t, text, bytes);
+	if (column == PLACES || t->n_map == COLUMNS_MAX) {
 		t->fatal = jt_fail(
 			JT_EXIT_USAGE,
 			"%s:%llu: column %zu is called `%.*s`; known "
-			"are name, expires, env, owner, rate, burst, quota, "
-			"plan, scopes",
-			t->path, (unsigned long long)t->row_line, t->n_map + 1,
-			bytes <= 20 ? (int)bytes : 0, text);
+			"are %s%sname, expires, env, owner, rate, burst, "
+			"quota, plan, scopes",
+			t->bulk->path, (unsigned long long)t->row_line,
+			t->n_map + 1, bytes <= 20 ? (int)bytes : 0, text,
+			t->bulk->extra ? t->bulk->extra : "",
+			t->bulk->extra ? ", " : "");
 		return;
 	}
 	if (t->seen[column])
-		t->fatal = jt_fail(JT_EXIT_USAGE,
-				   "%s:%llu: column %s stands there twice",
-				   t->path, (unsigned long long)t->row_line,
-				   jt_column_names[column]);
+		t->fatal = jt_fail(
+			JT_EXIT_USAGE, "%s:%llu: column %s stands there twice",
+			t->bulk->path, (unsigned long long)t->row_line,
+			column_name(t, column));
 	t->seen[column] = true;
 	t->map[t->n_map++] = column;
 }
@@ -91,7 +112,7 @@ static void on_cell(void *text, size_t bytes, void *data)
 			fault(t, "the row", "has more cells than the header");
 		return;
 	}
-	name = jt_column_names[t->map[t->n_cells - 1]];
+	name = column_name(t, t->map[t->n_cells - 1]);
 	cell = t->cells[t->map[t->n_cells - 1]];
 	if (bytes >= CELL_MAX)
 		fault(t, name, "is far too long");
@@ -101,33 +122,56 @@ static void on_cell(void *text, size_t bytes, void *data)
 		memcpy(cell, text, bytes), cell[bytes] = '\0';
 }
 
-static void add_row(struct table *t)
+/* A row whose cells are all there: what its reader says of it. */
+static int take_row(struct table *t, const char **columnp, char *why)
 {
+	const struct jt_bulk *b = t->bulk;
 	const char *text[JT_COLUMNS_N];
 	enum jt_column column;
-	char why[JT_WHY_MAX];
 	struct jt_draft d;
-	int e;
 
 	for (size_t i = 0; i < JT_COLUMNS_N; i++)
-		text[i] = t->cells[i][0] ? t->cells[i] : t->defaults[i];
-	if (!jt_draft_parse(text, &t->issue->rules, t->now_s, &d, &column,
-			    why)) {
-		fault(t, jt_column_names[column], why);
-		return;
+		text[i] = t->cells[i][0] ? t->cells[i] : b->defaults[i];
+	if (!jt_draft_parse(text, b->rules, b->now_s, &d, &column, why)) {
+		*columnp = jt_column_names[column];
+		return JT_BULK_BAD;
 	}
-	e = jt_issue_add(t->issue, &d);
-	if (e == JT_ISSUE_E_LIMITS)
-		fault(t, "rate", "is one different limit too many (65535)");
-	else if (e == JT_ISSUE_E_SETS)
-		fault(t, "scopes", "is one different list too many (8191)");
-	else if (e == JT_ISSUE_E_MANY)
-		t->fatal = jt_fail(JT_EXIT_USAGE,
-				   "%s has more than %u rows; split it",
-				   t->path, JT_ISSUE_MAX);
-	else if (e)
-		t->fatal =
-			jt_fail(JT_EXIT_FILE, "%s: not enough memory", t->path);
+	return b->row(b->ctx, t->row_line, &d, t->cells[EXTRA], columnp, why);
+}
+
+static void end_row(struct table *t)
+{
+	struct jt_bulk *b = t->bulk;
+	char why[JT_WHY_MAX] = "";
+	const char *column = NULL;
+	int e = 0;
+
+	b->rows++;
+	if (!t->row_bad)
+		e = take_row(t, &column, why);
+	if (e == JT_BULK_BAD) {
+		fault(t, column, why);
+		e = 0;
+	}
+	if (t->row_bad && b->bad)
+		e = b->bad(b->ctx, t->row_line, t->bad_column, t->bad_why);
+	t->fatal = e;
+}
+
+static void end_header(struct table *t)
+{
+	size_t missing = PLACES;
+
+	if (!t->seen[JT_COL_name])
+		missing = JT_COL_name;
+	else if (t->bulk->extra && !t->seen[EXTRA])
+		missing = EXTRA;
+	t->header_done = true;
+	if (missing != PLACES)
+		t->fatal = jt_fail(
+			JT_EXIT_USAGE, "%s:%llu: the header has no column `%s`",
+			t->bulk->path, (unsigned long long)t->row_line,
+			column_name(t, missing));
 }
 
 /* libcsv: a row is complete. */
@@ -137,17 +181,14 @@ static void on_row(int end, void *data)
 
 	if (t->fatal)
 		return;
-	if (t->header_done && !t->row_bad)
-		add_row(t);
-	if (!t->header_done && !t->seen[JT_COL_name])
-		t->fatal = jt_fail(JT_EXIT_USAGE,
-				   "%s:%llu: the header has no column `name`",
-				   t->path, (unsigned long long)t->row_line);
-	t->header_done = true;
+	if (t->header_done)
+		end_row(t);
+	else
+		end_header(t);
 	t->row_bad = false;
 	t->n_cells = 0;
 	t->row_bytes = 0;
-	for (size_t i = 0; i < JT_COLUMNS_N; i++)
+	for (size_t i = 0; i < PLACES; i++)
 		t->cells[i][0] = '\0';
 }
 
@@ -158,7 +199,7 @@ static void syntax(struct table *t)
 			jt_fail(JT_EXIT_USAGE,
 				"%s:%llu: not CSV: a quote stands where none "
 				"may; double quotes inside quoted cells",
-				t->path, (unsigned long long)t->row_line);
+				t->bulk->path, (unsigned long long)t->row_line);
 }
 
 /* One line or a piece of one. */
@@ -171,8 +212,8 @@ static void feed(struct table *t, const char *text, size_t bytes)
 		t->fatal = jt_fail(JT_EXIT_USAGE,
 				   "%s:%llu: the row is longer than %u bytes; "
 				   "is a quote open?",
-				   t->path, (unsigned long long)t->row_line,
-				   ROW_MAX);
+				   t->bulk->path,
+				   (unsigned long long)t->row_line, ROW_MAX);
 	if (!t->fatal &&
 	    csv_parse(&t->parser, text, bytes, on_cell, on_row, t) != bytes)
 		syntax(t);
@@ -199,7 +240,7 @@ static int read_all(struct table *t, FILE *in)
 		}
 	}
 	if (ferror(in) && !t->fatal)
-		t->fatal = jt_fail(JT_EXIT_FILE, "%s: %s", t->path,
+		t->fatal = jt_fail(JT_EXIT_FILE, "%s: %s", t->bulk->path,
 				   strerror(errno));
 	if (!t->fatal && csv_fini(&t->parser, on_cell, on_row, t) != 0)
 		syntax(t);
@@ -207,52 +248,97 @@ static int read_all(struct table *t, FILE *in)
 	return t->fatal;
 }
 
-static int judge(const struct table *t)
-{
-	if (t->faults)
-		return jt_fail(JT_EXIT_USAGE,
-			       "%s: %llu faults, nothing was created; correct "
-			       "them and run it again",
-			       t->path, (unsigned long long)t->faults);
-	if (t->issue->n == 0)
-		return jt_fail(JT_EXIT_USAGE,
-			       "%s has no rows; it needs a header with `name` "
-			       "and a row for each token",
-			       t->path);
-	return 0;
-}
-
-int jt_bulk_read(const char *path, const char *const defaults[JT_COLUMNS_N],
-		 uint64_t now_s, struct jt_issue *s)
+int jt_bulk_rows(struct jt_bulk *b)
 {
 	struct table *t = calloc(1, sizeof(*t));
-	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	FILE *in = strcmp(b->path, "-") == 0 ? stdin : fopen(b->path, "re");
 	int e;
 
 	if (!in) {
 		free(t);
 		return jt_fail(JT_EXIT_FILE,
-			       "%s: %s; name a file that can be "
-			       "read with --from",
-			       path, strerror(errno));
+			       "%s: %s; name a table that can be read", b->path,
+			       strerror(errno));
 	}
 	if (!t || csv_init(&t->parser, CSV_STRICT | CSV_STRICT_FINI) != 0) {
 		free(t);
 		return jt_fail(JT_EXIT_FILE, "not enough memory");
 	}
-	t->path = path;
-	t->defaults = defaults;
-	t->now_s = now_s;
-	t->issue = s;
+	t->bulk = b;
 	t->line = 1;
+	b->rows = b->faults = 0;
 	e = read_all(t, in);
-	if (e == 0)
-		e = judge(t);
 	csv_free(&t->parser);
 	if (in != stdin)
 		fclose(in);
 	free(t);
 	return e;
+}
+
+int jt_bulk_refusal(const struct jt_bulk *b, int e, const char **columnp,
+		    char why[JT_WHY_MAX])
+{
+	switch (e) {
+	case JT_ISSUE_E_LIMITS:
+		*columnp = "rate";
+		strcpy(why, "is one different limit too many (65535)");
+		return JT_BULK_BAD;
+	case JT_ISSUE_E_SETS:
+		*columnp = "scopes";
+		strcpy(why, "is one different list too many (8191)");
+		return JT_BULK_BAD;
+	case JT_ISSUE_E_MANY:
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s has more than %u rows; split it", b->path,
+			       JT_ISSUE_MAX);
+	default:
+		return jt_fail(JT_EXIT_FILE, "%s: not enough memory", b->path);
+	}
+}
+
+/* ---- create --from ---- */
+
+struct creation {
+	struct jt_bulk bulk;
+	struct jt_issue *issue;
+};
+
+static int create_row(void *ctx, uint64_t line, const struct jt_draft *d,
+		      const char *cell, const char **columnp, char *why)
+{
+	struct creation *c = ctx;
+	int e = jt_issue_add(c->issue, d);
+
+	return e ? jt_bulk_refusal(&c->bulk, e, columnp, why) : 0;
+}
+
+int jt_bulk_read(const char *path, const char *const defaults[JT_COLUMNS_N],
+		 uint64_t now_s, struct jt_issue *s)
+{
+	struct creation c = {
+		.bulk = {.path = path,
+			 .defaults = defaults,
+			 .rules = &s->rules,
+			 .now_s = now_s,
+			 .row = create_row,
+			 .ctx = &c},
+		.issue = s,
+	};
+	int e = jt_bulk_rows(&c.bulk);
+
+	if (e)
+		return e;
+	if (c.bulk.faults)
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s: %llu faults, nothing was created; correct "
+			       "them and run it again",
+			       path, (unsigned long long)c.bulk.faults);
+	if (s->n == 0)
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s has no rows; it needs a header with `name` "
+			       "and a row for each token",
+			       path);
+	return 0;
 }
 
 void jt_bulk_write_header(FILE *out)
