@@ -1,30 +1,21 @@
 /*
  * amend: see amend.h.
  *
- * A choice needs all tokens, and folding a large journal takes seconds in
- * which nobody else could revoke. So it is folded without the lock; under the
- * lock only what was committed meanwhile is folded on top, and the choice made
- * again on that: what the user confirmed is a count, what is done is what fits
- * at the moment of the commit.
+ * A choice needs all tokens, which are folded without the lock (fold.h). Under
+ * the lock the choice is made again on what was committed meanwhile: what the
+ * user confirmed is a count, what is done is what fits at the moment of the
+ * commit.
  */
 #include "admin/amend.h"
+#include "admin/fold.h"
 #include "admin/label.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define RECORDS_MIN 16u
-
-/* A catalog, and how far it was read. */
-struct folded {
-	struct jt_journal journal;
-	struct jt_catalog catalog;
-	struct jt_reader reader;
-};
 
 int jt_reason_check(const char *reason)
 {
@@ -119,43 +110,7 @@ static int amend_named(struct jt_amend *a)
 
 /* ---- a choice ---- */
 
-static int fold_on(struct folded *f, struct jt_fault *faultp)
-{
-	struct jt_record *chunk = calloc(1024, sizeof(*chunk));
-	size_t n = 0;
-	int e = 0;
-
-	if (!chunk)
-		return jt_fault_set(faultp, -ENOMEM, 0, 0, "not enough memory");
-	do {
-		e = jt_reader_next(&f->reader, chunk, 1024, &n, faultp);
-		for (size_t i = 0; e == 0 && i < n; i++)
-			e = jt_catalog_apply(&f->catalog, &chunk[i], faultp);
-	} while (e == 0 && n);
-	free(chunk);
-	return e;
-}
-
-static int fold(struct jt_amend *a, struct folded *f)
-{
-	struct jt_fault fault = {.line = "not enough memory"};
-	int e = jt_journal_open(&f->journal, &jt_io_os, a->cmd->paths.data,
-				&fault);
-
-	if (e)
-		return jt_journal_refusal(e, &fault);
-	e = jt_catalog_init(&f->catalog);
-	jt_reader_init(&f->reader, &f->journal);
-	if (e == 0)
-		e = fold_on(f, &fault);
-	if (e == 0)
-		return 0;
-	jt_catalog_deinit(&f->catalog);
-	jt_journal_close(&f->journal);
-	return jt_journal_refusal(e, &fault);
-}
-
-static size_t count(const struct jt_amend *a, const struct folded *f)
+static size_t count(const struct jt_amend *a, const struct jt_fold *f)
 {
 	size_t n = 0;
 
@@ -165,29 +120,10 @@ static size_t count(const struct jt_amend *a, const struct folded *f)
 	return n;
 }
 
-/* Under the lock: what came since, also when the file was compacted. */
-static int catch_up(struct jt_amend *a, struct folded *f)
+static int amend_chosen(struct jt_amend *a, struct jt_fold *f)
 {
 	struct jt_fault fault = {0};
-	int e;
-
-	if (a->change.journal.generation == f->journal.generation) {
-		f->reader.journal = &a->change.journal;
-	} else {
-		jt_catalog_deinit(&f->catalog);
-		e = jt_catalog_init(&f->catalog);
-		if (e)
-			return jt_fail(JT_EXIT_FILE, "not enough memory");
-		jt_reader_init(&f->reader, &a->change.journal);
-	}
-	e = fold_on(f, &fault);
-	return e ? jt_journal_refusal(e, &fault) : 0;
-}
-
-static int amend_chosen(struct jt_amend *a, struct folded *f)
-{
-	struct jt_fault fault = {0};
-	int e = catch_up(a, f);
+	int e = jt_fold_catch_up(f, &a->change.journal);
 
 	for (size_t i = 0; e == 0 && i < f->catalog.n_cards; i++) {
 		const struct jt_card *card = &f->catalog.cards[i];
@@ -350,7 +286,7 @@ static int settle(struct jt_amend *a)
 		       a->cmd->paths.data);
 }
 
-static int under_lock(struct jt_amend *a, struct folded *f)
+static int under_lock(struct jt_amend *a, struct jt_fold *f)
 {
 	struct jt_fault fault = {0};
 	int e = 0;
@@ -375,7 +311,7 @@ static int under_lock(struct jt_amend *a, struct folded *f)
 	return e ? e : settle(a);
 }
 
-static int run(struct jt_amend *a, struct folded *f)
+static int run(struct jt_amend *a, struct jt_fold *f)
 {
 	size_t n = f ? count(a, f) : a->cmd->n_operands;
 	int e = 0;
@@ -430,7 +366,7 @@ int jt_amend(const struct jt_cmd *cmd, const struct jt_amend_verb *verb,
 	     void *own)
 {
 	struct jt_amend *a = calloc(1, sizeof(*a));
-	struct folded *f = NULL;
+	struct jt_fold *f = NULL;
 	int e;
 
 	if (!a)
@@ -443,15 +379,13 @@ int jt_amend(const struct jt_cmd *cmd, const struct jt_amend_verb *verb,
 	e = check(a);
 	if (e == 0 && a->choice.any) {
 		f = calloc(1, sizeof(*f));
-		e = f ? fold(a, f) : jt_fail(JT_EXIT_FILE, "not enough memory");
+		e = f ? jt_fold_open(f, &cmd->paths)
+		      : jt_fail(JT_EXIT_FILE, "not enough memory");
 	}
-	if (e == 0) {
+	if (e == 0)
 		e = run(a, f);
-		if (f) {
-			jt_catalog_deinit(&f->catalog);
-			jt_journal_close(&f->journal);
-		}
-	}
+	if (f)
+		jt_fold_close(f);
 	free(f);
 	free(a->records);
 	free(a);
