@@ -35,8 +35,8 @@ static int count_users(struct jt_change *c, struct jt_numbers *n, uint16_t plan,
 			 : 0;
 	}
 	/* the name was asked for, so the journal is folded */
-	for (size_t i = 0; i < n->catalog.n_cards; i++) {
-		const struct jt_card *card = &n->catalog.cards[i];
+	for (size_t i = 0; i < n->catalog->n_cards; i++) {
+		const struct jt_card *card = &n->catalog->cards[i];
 
 		*tokensp += jt_card_lives(card) && card->plan == plan &&
 			    card->type != JT_REC_REVOKE;

@@ -172,6 +172,16 @@ void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES])
 	jt_token_digest((const uint8_t *)out, r->token.digest);
 }
 
+void jt_issue_adopt(struct jt_issue *s, size_t i,
+		    const uint8_t digest[JT_DIGEST_BYTES], uint8_t scheme)
+{
+	struct jt_record *r = &s->records[i];
+
+	jt_token_other_id(s->prefix, r->env, digest, r->token.id);
+	memcpy(r->token.digest, digest, sizeof(r->token.digest));
+	r->token.scheme = scheme;
+}
+
 /* What a place of each table is in the journal. */
 struct map {
 	uint16_t *own, *plan, *set;
@@ -238,7 +248,7 @@ static int define(struct jt_issue *s, const struct jt_numbers *n)
 	return 0;
 }
 
-static int resolve(struct jt_issue *s, struct jt_change *c)
+int jt_issue_resolve(struct jt_issue *s, struct jt_change *c)
 {
 	struct map m = {
 		.own = calloc(s->limits.n + 1, sizeof(*m.own)),
@@ -248,6 +258,7 @@ static int resolve(struct jt_issue *s, struct jt_change *c)
 	struct jt_numbers n;
 	int e = jt_numbers_begin(&n, c);
 
+	n.catalog = s->catalog;
 	if (e == 0 && (!m.own || !m.plan || !m.set))
 		e = jt_fail(JT_EXIT_FILE, "not enough memory");
 	if (e == 0)
@@ -267,8 +278,8 @@ static int resolve(struct jt_issue *s, struct jt_change *c)
 	return e;
 }
 
-int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
-		    const struct jt_paths *paths)
+int jt_issue_lock(struct jt_issue *s, struct jt_change *c,
+		  const struct jt_paths *paths)
 {
 	int e = jt_change_begin(c, paths);
 
@@ -279,9 +290,16 @@ int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 			       "%s: another journal stands there since a "
 			       "moment, nothing was created; try again",
 			       paths->data);
-	e = jt_change_consent(c);
+	return jt_change_consent(c);
+}
+
+int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
+		    const struct jt_paths *paths)
+{
+	int e = jt_issue_lock(s, c, paths);
+
 	if (e == 0)
-		e = resolve(s, c);
+		e = jt_issue_resolve(s, c);
 	if (e == 0)
 		e = jt_change_still_alone(c);
 	return e ? e : jt_change_commit(c, s->records, s->n);

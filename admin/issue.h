@@ -4,7 +4,8 @@
  *   rules   what the deployment allows
  *   add     what each shall be; limits, scopes and owners are gathered
  *   open    find the journal's prefix, making the journal if there is none
- *   make    a value for each, which the caller writes where it belongs
+ *   make    a value for each, which the caller writes where it belongs; or
+ *   adopt   another system's value, of which only the digest is known
  *   commit  plans and tokens in one batch, if the sidecar has room for them
  *
  * Values are made before the lock is taken: writing and syncing a large --out
@@ -39,6 +40,8 @@ struct jt_issue {
 	char prefix[8];
 	uint8_t journal_id[16];
 	struct jt_record_rules rules;
+	/* all tokens up to the lock, if the caller has folded them; or NULL */
+	const struct jt_catalog *catalog;
 };
 
 int jt_issue_init(struct jt_issue *s);
@@ -56,6 +59,10 @@ int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths);
 /* Make token I; the value is in OUT alone. */
 void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES]);
 
+/* Token I has the value that DIGEST is of, under enum jt_value_scheme. */
+void jt_issue_adopt(struct jt_issue *s, size_t i,
+		    const uint8_t digest[JT_DIGEST_BYTES], uint8_t scheme);
+
 /*
  * Lock, check room, commit, unlock; C is begun here and always to be ended by
  * the caller. Exit code, reason printed. Afterwards new definitions stand in
@@ -63,5 +70,13 @@ void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES]);
  */
 int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 		    const struct jt_paths *paths);
+
+/*
+ * The same in steps, for who looks at the journal under the lock: lock; give
+ * everything its number and check room; then jt_change_commit() the records.
+ */
+int jt_issue_lock(struct jt_issue *s, struct jt_change *c,
+		  const struct jt_paths *paths);
+int jt_issue_resolve(struct jt_issue *s, struct jt_change *c);
 
 #endif

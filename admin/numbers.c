@@ -29,8 +29,8 @@ int jt_numbers_begin(struct jt_numbers *n, struct jt_change *c)
 
 void jt_numbers_end(struct jt_numbers *n)
 {
-	if (n->folded)
-		jt_catalog_deinit(&n->catalog);
+	if (n->catalog == &n->own)
+		jt_catalog_deinit(&n->own);
 	jt_distinct_deinit(&n->pairs);
 	jt_distinct_deinit(&n->limits);
 	free(n->limit_numbers);
@@ -61,16 +61,16 @@ static int fold(struct jt_numbers *n)
 	struct jt_fault fault = {.line = "not enough memory"};
 	int e;
 
-	if (n->folded)
+	if (n->catalog)
 		return 0;
-	e = jt_catalog_init(&n->catalog);
+	e = jt_catalog_init(&n->own);
 	if (e == 0)
-		e = jt_catalog_load(&n->catalog, &n->change->journal, &fault);
+		e = jt_catalog_load(&n->own, &n->change->journal, &fault);
 	if (e) {
-		jt_catalog_deinit(&n->catalog);
+		jt_catalog_deinit(&n->own);
 		return jt_journal_refusal(e, &fault);
 	}
-	n->folded = true;
+	n->catalog = &n->own;
 	return 0;
 }
 
@@ -119,8 +119,8 @@ static int ask_limit(struct jt_numbers *n, const struct jt_limit *limit,
 	e = fold(n);
 	if (e)
 		return e;
-	*numberp = jt_catalog_limit(&n->catalog, limit);
-	*nextp = n->catalog.n_plans + 1;
+	*numberp = jt_catalog_limit(n->catalog, limit);
+	*nextp = n->catalog->n_plans + 1;
 	return 0;
 }
 
@@ -190,8 +190,8 @@ static int ask_plan(struct jt_numbers *n, const char *name, uint16_t *numberp,
 	e = fold(n);
 	if (e)
 		return e;
-	*numberp = jt_catalog_plan(&n->catalog, padded);
-	*removedp = n->catalog.plans[*numberp].removed;
+	*numberp = jt_catalog_plan(n->catalog, padded);
+	*removedp = n->catalog->plans[*numberp].removed;
 	return 0;
 }
 
@@ -266,8 +266,8 @@ static int scope(struct jt_numbers *n, const char name[JT_SCOPE_MAX],
 		e = fold(n);
 		if (e)
 			return e;
-		*numberp = jt_catalog_scope(&n->catalog, name);
-		next = n->catalog.n_scopes + 1;
+		*numberp = jt_catalog_scope(n->catalog, name);
+		next = n->catalog->n_scopes + 1;
 	}
 	if (*numberp)
 		return 0;
@@ -311,8 +311,8 @@ static int set(struct jt_numbers *n, const uint8_t bits[32], uint16_t *setp)
 		e = fold(n);
 		if (e)
 			return e;
-		*setp = jt_catalog_set(&n->catalog, bits);
-		next = n->catalog.n_sets + 1;
+		*setp = jt_catalog_set(n->catalog, bits);
+		next = n->catalog->n_sets + 1;
 	}
 	if (*setp)
 		return 0;

@@ -18,8 +18,9 @@
 
 struct jt_numbers {
 	struct jt_change *change;
-	struct jt_catalog catalog; /* without a keeper */
-	bool folded;
+	/* without a keeper; lent by who folded it under the lock, or NULL */
+	const struct jt_catalog *catalog;
+	struct jt_catalog own;
 	struct jt_record *made; /* definitions that are new */
 	size_t n_made, made_max;
 	uint32_t plans_made, scopes_made, sets_made;
