@@ -116,6 +116,12 @@ static bool scopes(const char *text, struct jt_draft *d, char *why)
 {
 	int e = jt_scopes_parse(text, d->scopes);
 
+	/* a value has the shape of a name */
+	if (jt_looks_secret(text)) {
+		snprintf(why, JT_WHY_MAX,
+			 "holds a token value, which must not be stored");
+		return false;
+	}
 	if (e)
 		snprintf(why, JT_WHY_MAX, "%s", jt_scopes_why(e));
 	return e == 0;

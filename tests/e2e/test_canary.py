@@ -209,7 +209,8 @@ def test_daemon_never_repeats_a_value_given_as_argument(site, args):
 
 def test_a_value_in_a_name_of_a_table_is_refused_unseen(served):
     token = served.create("canary")
-    for column in ("name", "owner", "expires", "env", "rate", "burst"):
+    for column in ("name", "owner", "expires", "env", "rate", "burst",
+                   "quota", "plan", "scopes"):
         table = served.root / f"{column}.csv"
         names = "name" if column == "name" else f"name,{column}"
         cell = token if column == "name" else f"x,{token}"
