@@ -32,7 +32,7 @@
 	X(quota, "N/SPAN", "limit: N/day, N/week, N/month, N/15min, N/36h")    \
 	X(plan, "P", "limits of that plan, see plan")                          \
 	X(from, "FILE.csv", "make one token a row: name, expires, env, ...")   \
-	X(out, "FILE", "write values to this new file, not to stdout")         \
+	X(out, "FILE", "write to this new file, not to stdout")                \
 	X(offline, NULL, "no sidecar runs, and that is as it should be")       \
 	X(name, "GLOB", "tokens whose name fits, like 'CI *'")                 \
 	X(status, "S", "active, expired, suspended or revoked")                \
@@ -50,6 +50,9 @@
 	X(scope, "S", "a scope, like orders:read; may be repeated")            \
 	X(cost, "N", "take N from the limit; 0 only looks (default 1)")        \
 	X(file, "FILE", "read the token from here, not from stdin")            \
+	X(scheme, "S", "sha256-hex, sha256-base64 or sha256-prefixed")         \
+	X(dry_run, NULL, "check everything, change nothing")                   \
+	X(skip_bad, NULL, "leave bad rows out, take the others")               \
 	X(expect, "NUMBER:TAG", "this receipt must be part of the history")    \
 	X(follow, NULL, "go on with what is committed from now on")
 

@@ -40,6 +40,7 @@ void jt_verbs_usage(FILE *out);
 
 int jt_cmd_init(const struct jt_cmd *cmd);
 int jt_cmd_create(const struct jt_cmd *cmd);
+int jt_cmd_import(const struct jt_cmd *cmd);
 int jt_cmd_list(const struct jt_cmd *cmd);
 int jt_cmd_show(const struct jt_cmd *cmd);
 int jt_cmd_renew(const struct jt_cmd *cmd);

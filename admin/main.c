@@ -49,6 +49,40 @@ const struct jt_verb jt_verbs[] = {
 	 "of that name. All rows are one commit; values go to --out as\n"
 	 "id,name,token. A crash may leave FILE.jeton-XXXXXX: its tokens are\n"
 	 "valid if `jeton list` shows them; else it can be deleted.\n"},
+	{"import", jt_cmd_import, "FILE.csv", 1, 1,
+	 B(scheme) | B(dry_run) | B(skip_bad) | B(expires) | B(env) | B(owner) |
+		 B(rate) | B(burst) | B(quota) | B(plan) | B(scope) | B(out) |
+		 B(json),
+	 "take over other systems' tokens by their digests",
+	 "jeton import --scheme sha256-hex --dry-run tokens.csv\n"
+	 "jeton import --scheme sha256-base64 --out results.tsv tokens.csv\n"
+	 "\n"
+	 "FILE.csv (- for stdin) begins with column names: name and digest, "
+	 "and\n"
+	 "any of expires, env, owner, rate, burst, quota, plan, scopes. Empty\n"
+	 "cells take the option of that name. The digest is the SHA-256 of "
+	 "the\n"
+	 "whole value in hex or base64 (standard or URL-safe, with or without "
+	 "=);\n"
+	 "with sha256-prefixed, for values like prefix_short_long, in hex that "
+	 "of\n"
+	 "what stands behind the last _, and only that is compared. Values "
+	 "never\n"
+	 "get here. They then verify as they are; list and show give an id "
+	 "made\n"
+	 "of the digest; a rotation gives the token a value of our form. A "
+	 "value\n"
+	 "that looks like one of ours, our prefix too, cannot be taken over.\n"
+	 "\n"
+	 "All rows are one commit. A digest that is there already, revoked or\n"
+	 "not, is left as it is: so an import may be repeated, and nothing "
+	 "that\n"
+	 "was revoked comes back, short of a purge and a compaction. A result "
+	 "for\n"
+	 "each row: line, imported, exists, duplicate or bad, id, why; ready "
+	 "is\n"
+	 "what would be imported. With a bad row nothing is, exit 2, but with\n"
+	 "--skip-bad.\n"},
 	{"list", jt_cmd_list, "", 0, 0, B(json),
 	 "all tokens: name, masked value, expiry date, status",
 	 "In order of creation. The date is the last day on which the token\n"

@@ -66,6 +66,7 @@ int jt_outfile_open(struct jt_outfile *f, const char *path)
 	memset(f, 0, sizeof(*f));
 	f->path = path;
 	f->dir_fd = -1;
+	f->lost = "nothing was created; make room or choose another --out FILE";
 	if (strcmp(path, "-") == 0)
 		return jt_fail(JT_EXIT_USAGE,
 			       "--out takes a new file; without it a single "
@@ -109,10 +110,8 @@ int jt_outfile_sync(struct jt_outfile *f)
 	if (e == 0)
 		return 0;
 	jt_outfile_discard(f);
-	return jt_fail(JT_EXIT_FILE,
-		       "%s: %s, nothing was created; make room or choose "
-		       "another --out FILE",
-		       f->path, strerror(-e));
+	return jt_fail(JT_EXIT_FILE, "%s: %s, %s", f->path, strerror(-e),
+		       f->lost);
 }
 
 /* Rename that never replaces; link and unlink where that is not known. */
@@ -137,7 +136,7 @@ int jt_outfile_publish(struct jt_outfile *f)
 	f->dir_fd = -1;
 	if (e)
 		jt_fail(JT_EXIT_FILE,
-			"%s: %s; the values stand in %s, move them by hand",
+			"%s: %s; all of it stands in %s, move it by hand",
 			f->path, strerror(-e), f->temp);
 	f->temp[0] = '\0';
 	return e ? JT_EXIT_FILE : 0;

@@ -1,5 +1,5 @@
 /*
- * outfile: a new file of secrets that is complete or not there.
+ * outfile: a new file, of secrets mostly, that is complete or not there.
  *
  * Written as FILE.jeton-XXXXXX in the same directory (0600), synced before the
  * commit that makes its contents valid, renamed after it. A crash in between
@@ -20,6 +20,9 @@ struct jt_outfile {
 	FILE *file;
 	char *buffer; /* stdio's, wiped at the end */
 	int dir_fd;
+	/* what holds when it cannot be written; open() sets "nothing was
+	 * created; make room or choose another --out FILE" */
+	const char *lost;
 };
 
 int jt_outfile_open(struct jt_outfile *f, const char *path);

@@ -189,6 +189,10 @@ Test(bulk, names_line_and_column)
 	refused("name,quota\na,5\n", ":2: quota is not");
 	refused("name,plan\na,Gold\n", ":2: plan is no plan's");
 	refused("name,scopes\na,b::c\n", ":2: scopes holds a name");
+	refused("name,scopes\na,jt_live_"
+		"Zk3mQ0v9XyTb41RwabcdefghijklmnopqrstuvwxyzA"
+		"BCDE\n",
+		":2: scopes holds a token value");
 	refused("name,owner\n\n\n,x\n", ":4: name is empty");
 	refused("name\na\x1b\n", ":2: name holds a control");
 	refused("name\n\"two\nlines\"\nb\n", ":2: name holds a control");
@@ -391,4 +395,75 @@ Test(bulk, a_discarded_file_is_gone)
 	cr_assert_neq(stat(temp, &st), 0);
 	cr_assert_eq(jt_outfile_open(&f, "-"), JT_EXIT_USAGE);
 	cr_assert_eq(jt_outfile_open(&f, "/nowhere/x"), JT_EXIT_FILE);
+}
+
+/* ---- with a column more ---- */
+
+static char told[256];
+
+static int one_row(void *ctx, uint64_t line, const struct jt_draft *d,
+		   const char *cell, const char **columnp, char why[JT_WHY_MAX])
+{
+	size_t n = strlen(told);
+
+	if (strcmp(cell, "odd") == 0) {
+		*columnp = "extra";
+		strcpy(why, "is odd");
+		return JT_BULK_BAD;
+	}
+	snprintf(told + n, sizeof(told) - n, "%d:%s=%s ", (int)line, d->name,
+		 cell);
+	return strcmp(cell, "stop") == 0 ? JT_EXIT_NO : 0;
+}
+
+static int bad_row(void *ctx, uint64_t line, const char *column,
+		   const char *why)
+{
+	size_t n = strlen(told);
+
+	snprintf(told + n, sizeof(told) - n, "%d!%s %s ", (int)line, column,
+		 why);
+	return 0;
+}
+
+static int read_rows(const char *text, struct jt_bulk *b)
+{
+	FILE *f = fopen(file, "w");
+
+	fputs(text, f);
+	fclose(f);
+	*b = (struct jt_bulk){.path = file,
+			      .defaults = defaults,
+			      .extra = "extra",
+			      .now_s = NOW,
+			      .row = one_row,
+			      .bad = bad_row};
+	told[0] = '\0';
+	return jt_bulk_rows(b);
+}
+
+Test(bulk, gives_rows_with_one_more_column)
+{
+	struct jt_bulk b;
+
+	cr_assert_eq(
+		read_rows("extra,name\nx,a\n,b\nodd,c\nz,\nz,e,f\ny,d\n", &b),
+		0);
+	cr_assert_str_eq(told, "2:a=x 3:b= 4!extra is odd 5!name is empty "
+			       "6!the row has more cells than the header "
+			       "7:d=y ");
+	cr_assert_eq(b.rows, 6);
+	cr_assert_eq(b.faults, 3);
+	cr_assert_eq(read_rows("extra,name\nstop,a\nx,b\n", &b), JT_EXIT_NO);
+	cr_assert_str_eq(told, "2:a=stop ");
+}
+
+Test(bulk, one_more_column_must_be_there)
+{
+	struct jt_bulk b;
+
+	cr_assert_eq(read_rows("name\na\n", &b), JT_EXIT_USAGE);
+	cr_assert_eq(read_rows("extra,name,extra\nx,a,y\n", &b), JT_EXIT_USAGE);
+	cr_assert_eq(read_rows("extra\nx\n", &b), JT_EXIT_USAGE);
+	refused("name,extra\na,b\n", "`extra`"); /* not with create */
 }
