@@ -57,6 +57,20 @@ static void put_verdicts(struct jt_sheet *s, json_t *verdicts)
 	}
 }
 
+static void put_expiring(struct jt_sheet *s, json_t *expiring)
+{
+	char key[32], label[32];
+	const char *days;
+	json_t *count;
+
+	json_object_foreach(expiring, days, count)
+	{
+		snprintf(key, sizeof(key), "expiring_%.4s", days);
+		snprintf(label, sizeof(label), "Expire in %.4s d", days);
+		jt_sheet_number(s, key, label, json_integer_value(count), NULL);
+	}
+}
+
 static void put(json_t *o)
 {
 	static const struct {
@@ -79,6 +93,7 @@ static void put(json_t *o)
 		{"slots_used", "Slots used"},
 		{"slots", "Slots"},
 		{"plans", "Limits"},
+		{"expired", "Expired"},
 		{"shared_bytes", "Shared bytes"},
 	};
 	struct jt_sheet s;
@@ -86,6 +101,7 @@ static void put(json_t *o)
 	jt_sheet_begin(&s, false);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		put_field(&s, o, fields[i].key, fields[i].label);
+	put_expiring(&s, json_object_get(o, "expiring"));
 	put_workers(&s, json_object_get(o, "workers"));
 	put_verdicts(&s, json_object_get(o, "verdicts"));
 	jt_sheet_end(&s);

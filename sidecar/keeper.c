@@ -165,6 +165,23 @@ static json_t *verdicts_json(const struct jt_stats *s)
 	return map;
 }
 
+/* "expiring": {"1": n, "7": n ...}: within so many days; "expired": n. */
+static void add_expiring(const struct keeper *k, json_t *o)
+{
+	struct jt_expiring e;
+	json_t *map = json_object();
+	char key[16];
+
+	jt_ledger_expiring(&k->feed.ledger, jt_io_os.wall_ns() / NS_PER_S, &e);
+	for (unsigned i = 0; i < JT_EXPIRING_N; i++) {
+		snprintf(key, sizeof(key), "%u", jt_expiring_days[i]);
+		json_object_set_new(map, key,
+				    json_integer((json_int_t)e.within[i]));
+	}
+	json_object_set_new(o, "expiring", map);
+	json_object_set_new(o, "expired", json_integer((json_int_t)e.over));
+}
+
 static void add_table(const struct keeper *k, json_t *o,
 		      const struct jt_stats *s)
 {
@@ -220,6 +237,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 		      printable(k->doors.paths.run, run, sizeof(run)),
 		      "backend", "io_uring", "journal_id", id);
 	add_table(k, o, &s);
+	add_expiring(k, o);
 	json_object_set_new(o, "workers", workers_json(k));
 	json_object_set_new(o, "verdicts", verdicts_json(&s));
 	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);

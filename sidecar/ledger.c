@@ -325,6 +325,7 @@ static void note(struct jt_line *line, const struct jt_record *r)
 	line->set = r->token.scope_set;
 	line->state = state_of(r);
 	line->old_until_s = r->token.old_until_s;
+	line->expires_s = r->token.expires_s;
 }
 
 /* A line for a new token, zeroed. */
@@ -713,6 +714,32 @@ uint64_t jt_ledger_users(const struct jt_ledger *l, uint16_t plan,
 		n += l->lines[i].last && l->lines[i].plan == plan &&
 		     l->lines[i].state != JT_SLOT_REVOKED;
 	return n;
+}
+
+const uint32_t jt_expiring_days[JT_EXPIRING_N] = {1, 7, 14, 30, 60};
+
+void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
+			struct jt_expiring *expiringp)
+{
+	/* token by shortest span: 0 over, then the days, then those later */
+	uint64_t n[JT_EXPIRING_N + 2] = {0};
+
+	for (uint32_t i = 0; i < l->n_lines; i++) {
+		const struct jt_line *line = &l->lines[i];
+		uint64_t left_s =
+			line->expires_s > now_s ? line->expires_s - now_s : 0;
+		unsigned at = left_s > 0;
+
+		if (!line->last || line->state == JT_SLOT_REVOKED)
+			continue;
+		for (unsigned d = 0; d < JT_EXPIRING_N; d++)
+			at += left_s > jt_expiring_days[d] * UINT64_C(86400);
+		n[at]++;
+	}
+	expiringp->over = n[0];
+	for (unsigned d = 0; d < JT_EXPIRING_N; d++)
+		expiringp->within[d] =
+			n[d + 1] + (d ? expiringp->within[d - 1] : 0);
 }
 
 bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
