@@ -53,6 +53,8 @@
 	X(scheme, "S", "sha256-hex, sha256-base64 or sha256-prefixed")         \
 	X(dry_run, NULL, "check everything, change nothing")                   \
 	X(skip_bad, NULL, "leave bad rows out, take the others")               \
+	X(exec, "CMD", "give each event to this shell command on stdin")       \
+	X(thresholds, "DAYS", "days before an expiry (default 60,30,14,7,1)")  \
 	X(expect, "NUMBER:TAG", "this receipt must be part of the history")    \
 	X(follow, NULL, "go on with what is committed from now on")
 

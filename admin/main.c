@@ -166,6 +166,33 @@ const struct jt_verb jt_verbs[] = {
 	 "plans, and how many tokens have them", NULL},
 	{"plan rm", jt_cmd_plan_rm, "NAME", 1, 1, B(reason) | B(json),
 	 "remove a plan that no token has", NULL},
+	{"notify run", jt_cmd_notify_run, "", 0, 0,
+	 B(exec) | B(thresholds) | B(dry_run) | B(json),
+	 "say once which tokens expire; for a timer",
+	 "jeton notify run --exec 'mail -s \"a token expires\" ops'\n"
+	 "jeton notify run --thresholds 30,7 --dry-run\n"
+	 "\n"
+	 "An event, a line of JSON, when a token comes within 60, 30, 14, 7 "
+	 "and "
+	 "1\n"
+	 "days of its expiry, and one when it is over (if at most 30 days "
+	 "ago):\n"
+	 "event, key, id, name, owner, env, expires, days, status. What was "
+	 "said\n"
+	 "is recorded in the journal and not said again. After missed runs "
+	 "only\n"
+	 "the most urgent is said, and stands for the others; another expiry\n"
+	 "starts anew. Suspended tokens are told, revoked ones not.\n"
+	 "\n"
+	 "Events go to stdout, and are recorded once all were written. With\n"
+	 "--exec each goes to CMD (/bin/sh -c, the event on stdin, its output "
+	 "to\n"
+	 "our stderr), is recorded when that ends with 0 within 30 s, and then "
+	 "is\n"
+	 "printed; else it comes again with the next run, exit 1. If the "
+	 "machine\n"
+	 "fails between saying and recording, what was just said comes again:\n"
+	 "drop what has a known key.\n"},
 	{"verify", jt_cmd_verify, "", 0, 0,
 	 B(env) | B(scope) | B(cost) | B(file) | B(json),
 	 "ask the sidecar about a token read from stdin",
