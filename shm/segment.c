@@ -312,7 +312,8 @@ static bool fits(const struct jt_maps *maps)
 			 maps->identity->capacity);
 }
 
-int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
+static int map_with(const struct jt_segment_fds *fds, int meters_prot,
+		    struct jt_maps *mapsp)
 {
 	void *map;
 	int rc;
@@ -329,8 +330,8 @@ int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
 	if (map == MAP_FAILED)
 		return -errno;
 	mapsp->identity = map;
-	map = mmap(NULL, mapsp->meters_bytes, PROT_READ | PROT_WRITE,
-		   MAP_SHARED, fds->meters, 0);
+	map = mmap(NULL, mapsp->meters_bytes, meters_prot, MAP_SHARED,
+		   fds->meters, 0);
 	if (map == MAP_FAILED) {
 		rc = -errno;
 		goto out;
@@ -344,6 +345,16 @@ int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
 out:
 	jt_segment_unmap(mapsp);
 	return rc;
+}
+
+int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
+{
+	return map_with(fds, PROT_READ | PROT_WRITE, mapsp);
+}
+
+int jt_segment_look(const struct jt_segment_fds *fds, struct jt_maps *mapsp)
+{
+	return map_with(fds, PROT_READ, mapsp);
 }
 
 static void unmap(const void *map, size_t bytes)

@@ -65,6 +65,9 @@ int jt_segment_create(const struct jt_segment_size *size,
 /* Map what another process created: identity read-only. Checks everything. */
 int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp);
 
+/* The same with meters read-only, too: for who only looks. */
+int jt_segment_look(const struct jt_segment_fds *fds, struct jt_maps *mapsp);
+
 void jt_segment_unmap(struct jt_maps *maps);
 
 #endif

@@ -142,6 +142,14 @@ bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,
 	return false;
 }
 
+bool jt_table_look(const struct jt_maps *maps, uint64_t slot,
+		   struct jt_view *viewp)
+{
+	viewp->slot = slot;
+	return slot < maps->identity->slots &&
+	       view_slot(&maps->slots[slot], viewp);
+}
+
 struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b)
 {
 	uint32_t line = jt_b_meter(b);

@@ -45,6 +45,13 @@ bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,
 		   struct jt_view *viewp);
 
 /*
+ * What stands in slot number SLOT, which may be free (state EMPTY) or being
+ * written. False: torn, *VIEWP is not to be used.
+ */
+bool jt_table_look(const struct jt_maps *maps, uint64_t slot,
+		   struct jt_view *viewp);
+
+/*
  * Meter line, limits, scopes, owner of a view; out of range reads as NULL or
  * none. A plan without a block reads as block 0, which is no limit that holds.
  */
