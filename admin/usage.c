@@ -224,7 +224,7 @@ int jt_usage_stage(struct jt_usage_file *f, const struct jt_io *io, int dir_fd,
 		return rc > 0 ? JT_USAGE_E_UNSAFE : rc;
 	rc = write_header(f);
 	if (rc)
-		jt_usage_close(f);
+		jt_usage_abandon(f);
 	return rc;
 }
 
@@ -238,6 +238,12 @@ int jt_usage_publish(const struct jt_usage_file *f)
 	if (!rc)
 		rc = jt_place_publish(&p, NEW_NAME, JT_USAGE_NAME, NULL);
 	return rc > 0 ? JT_USAGE_E_UNSAFE : rc;
+}
+
+void jt_usage_abandon(struct jt_usage_file *f)
+{
+	jt_usage_close(f);
+	(void)jt_io_unlink(f->io, f->dir_fd, NEW_NAME);
 }
 
 void jt_usage_close(struct jt_usage_file *f)
@@ -320,6 +326,16 @@ static bool grow(struct jt_usage_table *t)
 	return true;
 }
 
+int jt_usage_add(struct jt_usage_table *t, const uint8_t key[JT_USAGE_KEY],
+		 const struct jt_usage *u)
+{
+	if (!grow(t))
+		return -ENOMEM;
+	memcpy(t->rows[t->n_rows].key, key, JT_USAGE_KEY);
+	t->rows[t->n_rows++].usage = *u;
+	return 0;
+}
+
 /* The writer may have been in the middle of it: look once more. */
 static enum jt_usage_kind look(const struct jt_usage_file *f, uint64_t line,
 			       struct jt_usage_entry *e, struct jt_usage *up)
@@ -344,10 +360,8 @@ static int take_chunk(struct jt_usage_table *t, const struct jt_usage_file *f,
 			t->n_damaged++;
 			break;
 		case JT_USAGE_SAVED:
-			if (!grow(t))
+			if (jt_usage_add(t, e[i].key, &u))
 				return -ENOMEM;
-			memcpy(t->rows[t->n_rows].key, e[i].key, JT_USAGE_KEY);
-			t->rows[t->n_rows++].usage = u;
 			break;
 		}
 	}
@@ -386,7 +400,7 @@ static bool is_newer(const struct jt_usage *a, const struct jt_usage *b)
 	return a->last_use_s > b->last_use_s;
 }
 
-static int make_index(struct jt_usage_table *t)
+int jt_usage_index(struct jt_usage_table *t)
 {
 	uint64_t places = 2;
 
@@ -419,7 +433,7 @@ int jt_usage_load(struct jt_usage_table *t, const struct jt_io *io, int dir_fd,
 	rc = take_all(t, &f);
 	jt_usage_close(&f);
 	if (!rc)
-		rc = make_index(t);
+		rc = jt_usage_index(t);
 	if (rc)
 		jt_usage_free(t);
 	return rc;

@@ -63,6 +63,12 @@ bool jt_usage_find(const struct jt_usage_table *t, const uint8_t digest[32],
 
 void jt_usage_free(struct jt_usage_table *t);
 
+/* For who fills a zeroed table himself: add all, then make the index. 0 or
+ * -ENOMEM. */
+int jt_usage_add(struct jt_usage_table *t, const uint8_t key[JT_USAGE_KEY],
+		 const struct jt_usage *u);
+int jt_usage_index(struct jt_usage_table *t);
+
 /* Why a result is not 0, in a few words; "" for 0 and E_NONE. */
 const char *jt_usage_why(int rc);
 
@@ -109,6 +115,8 @@ int jt_usage_open(struct jt_usage_file *f, const struct jt_io *io, int dir_fd,
 int jt_usage_stage(struct jt_usage_file *f, const struct jt_io *io, int dir_fd,
 		   const uint8_t journal_id[16]);
 int jt_usage_publish(const struct jt_usage_file *f);
+/* Close it and remove it, to give its room back. */
+void jt_usage_abandon(struct jt_usage_file *f);
 void jt_usage_close(struct jt_usage_file *f);
 
 /* Does the name still name this file? 1, 0 or negative errno. */

@@ -36,14 +36,16 @@ int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
 	l->maps = maps;
 	l->free_first = l->rest_first = l->rest_last = JT_LINE_NONE;
 	l->lines = calloc(maps->identity->capacity, sizeof(*l->lines));
+	l->past = calloc(JT_LEDGER_PAST, sizeof(*l->past));
 	l->plans = calloc(JT_PLANS_MAX, sizeof(*l->plans));
 	l->set_records = calloc(JT_SETS_MAX, sizeof(*l->set_records));
 	l->pairs = calloc(JT_PLANS_MAX, sizeof(*l->pairs));
 	l->blocks = calloc(JT_PLANS_MAX, sizeof(*l->blocks));
 	l->pair_index = calloc(INDEX, sizeof(*l->pair_index));
 	l->block_index = calloc(INDEX, sizeof(*l->block_index));
-	if (l->lines && l->plans && l->set_records && l->pairs && l->blocks &&
-	    l->pair_index && l->block_index && !jt_intern_init(&l->owners))
+	if (l->lines && l->past && l->plans && l->set_records && l->pairs &&
+	    l->blocks && l->pair_index && l->block_index &&
+	    !jt_intern_init(&l->owners))
 		return 0;
 	jt_ledger_deinit(l);
 	return -ENOMEM;
@@ -54,6 +56,7 @@ void jt_ledger_deinit(struct jt_ledger *l)
 	if (l->owners.offsets)
 		jt_intern_deinit(&l->owners);
 	free(l->lines);
+	free(l->past);
 	free(l->plans);
 	free(l->set_records);
 	free(l->pairs);
@@ -386,10 +389,25 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 	return 0;
 }
 
+static void remember(struct jt_ledger *l, const struct jt_line *line)
+{
+	const struct jt_slot *s = &l->maps->slots[line->old_slot];
+	struct jt_past *p = &l->past[l->n_past++ % JT_LEDGER_PAST];
+	/* relaxed: the keeper's own words */
+	uint64_t words[2] = {jt_load_relaxed(&s->digest[0]),
+			     jt_load_relaxed(&s->digest[1])};
+
+	*p = (struct jt_past){.first = line->first,
+			      .line = (uint32_t)(line - l->lines)};
+	memcpy(p->key, words, sizeof(p->key));
+}
+
 static void drop_old(struct jt_ledger *l, struct jt_line *line)
 {
-	if (line->old_slot != JT_LINE_NONE)
+	if (line->old_slot != JT_LINE_NONE) {
+		remember(l, line);
 		jt_table_drop(l->maps, line->old_slot);
+	}
 	line->old_slot = JT_LINE_NONE;
 }
 

@@ -41,6 +41,15 @@ struct jt_ledger_plan {
 	bool removed;
 };
 
+/* A value that went when its token was rotated once more, or its time over. */
+#define JT_LEDGER_PAST 4096u
+struct jt_past {
+	uint64_t first; /* of its token */
+	uint32_t line;
+	uint32_t zero;
+	uint8_t key[16]; /* of its digest */
+};
+
 /* A plan in the table: pair -> block of limits. */
 struct jt_plan_pair {
 	uint16_t plan, own, block;
@@ -59,6 +68,10 @@ struct jt_ledger {
 	uint64_t rest_rounds[JT_WORKERS_MAX];
 	uint64_t rest_since_s; /* 0: since the last purge nobody looked */
 	uint64_t tidy_from_s;  /* no old value is over before */
+	/* the latest of them, round and round: use counts may stand in the file
+	 * under one of these (restore.c) */
+	struct jt_past *past;
+	uint64_t n_past;
 	struct jt_ledger_plan *plans; /* by journal number */
 	uint64_t *set_records;	      /* by number */
 	struct jt_plan_pair *pairs;   /* by the table's number */
