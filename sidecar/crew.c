@@ -1,21 +1,27 @@
 /*
  * crew: see crew.h.
  *
- * A child keeps only what a worker needs: its descriptors are a short sorted
- * list, and everything between is closed. It dies with the keeper
+ * A child keeps only what it needs: its descriptors are a short sorted list,
+ * and everything between is closed. It dies with the keeper
  * (PR_SET_PDEATHSIG, with the parent checked again after it was set), and holds
  * the serving lock's open file until then, so that no successor serves while
- * an orphan could still answer.
+ * an orphan could still answer, or write the file that the successor reads.
+ *
+ * Each scribe gets a link of its own; tickets outlive it, and its successor is
+ * asked again for those that were not answered.
  */
 #include "sidecar/crew.h"
 
 #include "sidecar/log.h"
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +39,7 @@ int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 	memset(crew, 0, sizeof(*crew));
 	crew->args = *args;
 	crew->maps = maps;
+	crew->link = -1;
 	for (unsigned i = 0; i < args->n_workers; i++) {
 		/* blocking: the ring waits; a wake that would block is spare */
 		crew->args.wakes[i] = eventfd(0, EFD_CLOEXEC);
@@ -47,15 +54,11 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Close everything above standard error but what a worker needs. */
-static void close_others(const struct jt_worker_args *args)
+/* Close everything above standard error but these, which are sorted here. */
+static void close_others(int *kept, unsigned n)
 {
-	int kept[N_KEPT] = {args->listener, args->serving_lock,
-			    args->segments.identity, args->segments.meters};
-	unsigned n = 4, from = STDERR_FILENO + 1;
+	unsigned from = STDERR_FILENO + 1;
 
-	for (unsigned i = 0; i < args->n_workers; i++)
-		kept[n++] = args->wakes[i];
 	qsort(kept, n, sizeof(kept[0]), by_number);
 	for (unsigned i = 0; i < n; i++) {
 		if ((unsigned)kept[i] > from)
@@ -63,6 +66,17 @@ static void close_others(const struct jt_worker_args *args)
 		from = (unsigned)kept[i] + 1;
 	}
 	close_range(from, ~0u, 0);
+}
+
+static void keep_for_worker(const struct jt_worker_args *args)
+{
+	int kept[N_KEPT] = {args->listener, args->serving_lock,
+			    args->segments.identity, args->segments.meters};
+	unsigned n = 4;
+
+	for (unsigned i = 0; i < args->n_workers; i++)
+		kept[n++] = args->wakes[i];
+	close_others(kept, n);
 }
 
 /* A ring could be had once: what is short now may be there again later. */
@@ -75,8 +89,8 @@ static bool has_served(const struct jt_crew *crew)
 	return false;
 }
 
-static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
-				    pid_t keeper)
+/* The first steps of every child. */
+static void be_born(pid_t keeper)
 {
 	sigset_t none;
 
@@ -87,10 +101,32 @@ static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
 	signal(SIGINT, SIG_IGN); /* the keeper says when to stop */
 	signal(SIGHUP, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	close_others(&crew->args);
+}
+
+static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
+				    pid_t keeper)
+{
+	be_born(keeper);
+	keep_for_worker(&crew->args);
 	crew->args.number = number;
 	crew->args.first_crew = !has_served(crew);
 	exit(jt_worker_run(&crew->args));
+}
+
+static _Noreturn void become_scribe(struct jt_crew *crew, int link,
+				    pid_t keeper)
+{
+	struct jt_scribe_args *args = &crew->scribe_args;
+	int kept[] = {args->dir_fd, args->serving_lock, link,
+		      args->segments.identity, args->segments.meters};
+
+	/* asked of a whole service at once, it is not for the scribe: what
+	 * the workers still count must be written, too */
+	signal(SIGTERM, SIG_IGN);
+	be_born(keeper);
+	close_others(kept, sizeof(kept) / sizeof(kept[0]));
+	args->link = link;
+	exit(jt_scribe_run(args));
 }
 
 static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
@@ -114,6 +150,121 @@ static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
 	jt_store_relaxed(&desk->pid, (uint64_t)pid); /* relaxed: for STATUS */
 }
 
+/* ---- the scribe ---- */
+
+void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
+			int dir_fd)
+{
+	crew->scribe_args = (struct jt_scribe_args){
+		.io = io,
+		.dir_fd = dir_fd,
+		.serving_lock = crew->args.serving_lock,
+		.segments = crew->args.segments,
+	};
+}
+
+static void cut_link(struct jt_crew *crew)
+{
+	if (crew->link >= 0)
+		close(crew->link);
+	crew->link = -1;
+}
+
+/* A full link holds tickets enough. */
+static void pass_on(struct jt_crew *crew)
+{
+	if (crew->link >= 0 && crew->asked > crew->answered &&
+	    send(crew->link, &crew->asked, sizeof(crew->asked),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		errno = 0; /* its end will be noticed */
+}
+
+static void start_scribe(struct jt_crew *crew, uint64_t now_ns)
+{
+	pid_t keeper = getpid(), pid = -1;
+	int ends[2] = {-1, -1};
+
+	if (!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		pid = fork();
+	if (pid == 0)
+		become_scribe(crew, ends[1], keeper);
+	if (pid < 0) {
+		jt_log(JT_LOG_ERROR, "cannot start the scribe: %s",
+		       strerror(errno));
+		crew->scribe.start_at_ns = now_ns + DELAY_MAX_NS;
+		if (ends[0] >= 0)
+			close(ends[0]);
+	} else {
+		crew->scribe.pid = pid;
+		crew->scribe.started_ns = now_ns;
+		crew->link = ends[0];
+		pass_on(crew);
+	}
+	if (ends[1] >= 0)
+		close(ends[1]);
+}
+
+uint64_t jt_crew_save(struct jt_crew *crew)
+{
+	crew->asked++;
+	pass_on(crew);
+	return crew->asked;
+}
+
+static void hear(struct jt_crew *crew)
+{
+	struct jt_scribe_word word;
+
+	while (crew->link >= 0 && recv(crew->link, &word, sizeof(word),
+				       MSG_DONTWAIT) == (ssize_t)sizeof(word)) {
+		crew->save_rc = word.rc;
+		if (word.ticket > crew->answered && word.ticket <= crew->asked)
+			crew->answered = word.ticket;
+	}
+}
+
+bool jt_crew_saved(struct jt_crew *crew, uint64_t ticket)
+{
+	hear(crew);
+	return crew->answered >= ticket;
+}
+
+static bool scribe_left(struct jt_crew *crew)
+{
+	if (crew->scribe.pid && waitpid(crew->scribe.pid, NULL, WNOHANG) != 0)
+		crew->scribe.pid = 0;
+	return crew->scribe.pid != 0;
+}
+
+int jt_crew_stop_scribe(struct jt_crew *crew, bool save, unsigned wait_ms)
+{
+	uint64_t ticket = save && crew->scribe.pid ? jt_crew_save(crew) : 0;
+	const struct timespec step = {.tv_nsec = 2 * (long)NS_PER_MS};
+	int rc = 0;
+
+	for (unsigned ms = 0; ticket && !jt_crew_saved(crew, ticket); ms += 2) {
+		struct pollfd link = {.fd = crew->link, .events = POLLIN};
+
+		if (ms >= wait_ms || !scribe_left(crew)) {
+			rc = -ETIME;
+			break;
+		}
+		poll(&link, 1, 2);
+	}
+	if (!rc && save)
+		rc = ticket ? crew->save_rc : -ETIME;
+	cut_link(crew);
+	for (unsigned ms = 0; !rc && ms < wait_ms && scribe_left(crew); ms += 2)
+		nanosleep(&step, NULL);
+	if (crew->scribe.pid)
+		kill(crew->scribe.pid, SIGKILL);
+	for (unsigned ms = 0; ms < wait_ms && scribe_left(crew); ms += 2)
+		nanosleep(&step, NULL);
+	return rc;
+}
+
+/* ---- the dead ---- */
+
 static void clear_desk(struct jt_desk *desk)
 {
 	/* pairs with the loads of other workers that compare themselves */
@@ -123,15 +274,11 @@ static void clear_desk(struct jt_desk *desk)
 	jt_store_relaxed(&desk->pid, 0); /* relaxed: for STATUS */
 }
 
-static void ended(struct jt_crew *crew, unsigned number, int status,
-		  uint64_t now_ns)
+/* When may its successor start? */
+static void bury(struct jt_hand *hand, uint64_t now_ns)
 {
-	struct jt_hand *hand = &crew->hands[number];
 	uint64_t delay_ns = 0;
 
-	clear_desk(&crew->maps->board[number]);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
-		crew->hopeless = !has_served(crew);
 	if (now_ns - hand->started_ns >= LONG_LIFE_NS)
 		hand->failures = 0;
 	else if (hand->failures++)
@@ -141,14 +288,40 @@ static void ended(struct jt_crew *crew, unsigned number, int status,
 		delay_ns = DELAY_MAX_NS;
 	hand->pid = 0;
 	hand->start_at_ns = now_ns + delay_ns;
+}
+
+static void tell_end(const char *who, int status)
+{
 	if (WIFSIGNALED(status))
 		jt_log(JT_LOG_WARNING,
-		       "worker %u was killed by signal %d; starting another",
-		       number, WTERMSIG(status));
-	else if (!crew->hopeless)
+		       "%s was killed by signal %d; starting another", who,
+		       WTERMSIG(status));
+	else
 		jt_log(JT_LOG_WARNING,
-		       "worker %u ended with status %d; starting another",
-		       number, WEXITSTATUS(status));
+		       "%s ended with status %d; starting another", who,
+		       WEXITSTATUS(status));
+}
+
+static void worker_ended(struct jt_crew *crew, unsigned number, int status,
+			 uint64_t now_ns)
+{
+	char who[32];
+
+	clear_desk(&crew->maps->board[number]);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
+		crew->hopeless = !has_served(crew);
+	bury(&crew->hands[number], now_ns);
+	snprintf(who, sizeof(who), "worker %u", number);
+	if (WIFSIGNALED(status) || !crew->hopeless)
+		tell_end(who, status);
+}
+
+static void scribe_ended(struct jt_crew *crew, int status, uint64_t now_ns)
+{
+	hear(crew);
+	cut_link(crew);
+	bury(&crew->scribe, now_ns);
+	tell_end("the scribe", status);
 }
 
 static void reap(struct jt_crew *crew, uint64_t now_ns)
@@ -156,10 +329,28 @@ static void reap(struct jt_crew *crew, uint64_t now_ns)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == crew->scribe.pid)
+			scribe_ended(crew, status, now_ns);
 		for (unsigned i = 0; i < crew->args.n_workers; i++)
 			if (crew->hands[i].pid == pid)
-				ended(crew, i, status, now_ns);
+				worker_ended(crew, i, status, now_ns);
+	}
+}
+
+/* Is that hand to be started now? Else *DUE_MSP is lowered to when it is. */
+static bool is_due(const struct jt_hand *hand, uint64_t now_ns,
+		   unsigned *due_msp)
+{
+	uint64_t ms;
+
+	if (hand->pid)
+		return false;
+	if (now_ns >= hand->start_at_ns)
+		return true;
+	ms = (hand->start_at_ns - now_ns) / NS_PER_MS + 1;
+	*due_msp = ms < *due_msp ? (unsigned)ms : *due_msp;
+	return false;
 }
 
 unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
@@ -167,19 +358,12 @@ unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
 	unsigned due_ms = IDLE_MS;
 
 	reap(crew, now_ns);
-	for (unsigned i = 0; i < crew->args.n_workers && !crew->hopeless; i++) {
-		struct jt_hand *hand = &crew->hands[i];
-		uint64_t ms;
-
-		if (hand->pid)
-			continue;
-		if (now_ns >= hand->start_at_ns) {
+	for (unsigned i = 0; i < crew->args.n_workers && !crew->hopeless; i++)
+		if (is_due(&crew->hands[i], now_ns, &due_ms))
 			start(crew, i, now_ns);
-			continue;
-		}
-		ms = (hand->start_at_ns - now_ns) / NS_PER_MS + 1;
-		due_ms = ms < due_ms ? (unsigned)ms : due_ms;
-	}
+	if (crew->scribe_args.io && is_due(&crew->scribe, now_ns, &due_ms))
+		start_scribe(crew, now_ns);
+	hear(crew);
 	return due_ms;
 }
 

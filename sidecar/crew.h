@@ -1,15 +1,19 @@
 /*
- * crew: the keeper's worker processes: start, watch, restart, stop.
+ * crew: the keeper's processes, workers and one scribe: start, watch, restart,
+ * stop.
  *
- * A worker that ends unasked is started again: at once when it had served for
+ * Who ends unasked is started again: at once when it had served for
  * a second, else after a delay that doubles up to five seconds. Keeper only.
  */
 #ifndef JT_SIDECAR_CREW_H
 #define JT_SIDECAR_CREW_H
 
+#include "sidecar/scribe.h"
 #include "sidecar/worker.h"
 #include <stdbool.h>
 #include <sys/types.h>
+
+#define JT_CREW_LIVES 3u /* short lives in a row that are trouble */
 
 struct jt_hand {
 	pid_t pid; /* 0: not running */
@@ -22,16 +26,36 @@ struct jt_crew {
 	struct jt_maps *maps;
 	struct jt_hand hands[JT_WORKERS_MAX];
 	bool hopeless; /* a worker said that starting again will not help */
+	struct jt_scribe_args scribe_args; /* `io` NULL: no scribe */
+	struct jt_hand scribe;
+	int link;		  /* our end, -1: none */
+	uint64_t asked, answered; /* tickets, see scribe.h */
+	int save_rc;		  /* of the scribe's last round */
 };
 
 /* Opens the wake-up descriptors. ARGS: all but number and wakes. */
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps);
 
+/* Have a scribe, too, that writes into the open directory DIR_FD. */
+void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
+			int dir_fd);
+
+/* Ask it for a whole round, now; the ticket. Nobody waits here. */
+uint64_t jt_crew_save(struct jt_crew *crew);
+/* Is a round over that began after that? crew->save_rc says how it went. */
+bool jt_crew_saved(struct jt_crew *crew, uint64_t ticket);
+
 /* Take the dead off, start who is due. Returns ms until somebody is due. */
 unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns);
 
-/* Ask all to stop; after WAIT_MS kill who is left. */
+/* Ask all workers to stop; after WAIT_MS kill who is left. */
 void jt_crew_stop(struct jt_crew *crew, unsigned wait_ms);
+
+/*
+ * Then the scribe, which with SAVE does one more round. 0; what that round came
+ * to; -ETIME: it was not done in WAIT_MS.
+ */
+int jt_crew_stop_scribe(struct jt_crew *crew, bool save, unsigned wait_ms);
 
 #endif

@@ -1,0 +1,156 @@
+/*
+ * scribe: see scribe.h.
+ *
+ * A round begins every PERIOD and is spread over SPREAD, in slices with rests
+ * between, so that it neither takes a core for long nor wakes up often. What is
+ * counted right after its line was looked at is durable when the next round's
+ * flush returns: PERIOD + SPREAD + the flush, together below five seconds. When
+ * a ticket waits there is no rest.
+ *
+ * After a round that failed the next one comes later and later, up to
+ * BACKOFF_MAX; a ticket is served at once all the same.
+ */
+#include "sidecar/scribe.h"
+
+#include "sidecar/log.h"
+#include "sidecar/sweep.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define NS_PER_MS 1000000ull
+#define PERIOD_NS (3000 * NS_PER_MS)
+#define SPREAD_MS 500u
+#define BACKOFF_MAX_NS (60000 * NS_PER_MS)
+#define LOADING_MS 100u /* between looks whether it serves now */
+
+struct scribe {
+	const struct jt_scribe_args *args;
+	struct jt_maps maps;
+	struct jt_sweep sweep;
+	uint64_t asked, answered; /* tickets */
+	int told_rc;		  /* of the last answer */
+	uint64_t next_ns, backoff_ns;
+	bool over; /* the keeper has closed the link */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	/* not the boot clock: a suspend is no reason to write */
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 * NS_PER_MS + (uint64_t)t.tv_nsec;
+}
+
+/* Rest for at most MS; take the tickets that have come. */
+static void listen_for(struct scribe *s, unsigned ms)
+{
+	struct pollfd link = {.fd = s->args->link, .events = POLLIN};
+	uint64_t ticket;
+	ssize_t n;
+
+	if (poll(&link, 1, (int)ms) <= 0)
+		return;
+	n = recv(link.fd, &ticket, sizeof(ticket), MSG_DONTWAIT);
+	if (n == (ssize_t)sizeof(ticket))
+		s->asked = ticket > s->asked ? ticket : s->asked;
+	else if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+		s->over = true;
+}
+
+static bool is_serving(const struct scribe *s)
+{
+	/* pairs with the keeper's store once the meters are restored */
+	return jt_load_acquire(&s->maps.identity->state) == JT_IDENTITY_SERVING;
+}
+
+static unsigned rest_ms(const struct scribe *s)
+{
+	return SPREAD_MS / (s->sweep.lines / JT_SWEEP_SLICE + 1);
+}
+
+static int round_once(struct scribe *s)
+{
+	int rc = jt_sweep_begin(&s->sweep);
+
+	if (rc)
+		return rc;
+	while ((rc = jt_sweep_slice(&s->sweep)) == 1) {
+		listen_for(s, s->asked > s->answered ? 0 : rest_ms(s));
+		if (s->over)
+			return -ECANCELED;
+	}
+	return rc ? rc : jt_sweep_end(&s->sweep);
+}
+
+static void answer(struct scribe *s, uint64_t ticket, int rc)
+{
+	struct jt_scribe_word word = {.ticket = ticket, .rc = rc};
+
+	if (ticket == s->answered && rc == s->told_rc)
+		return;
+	s->answered = ticket;
+	s->told_rc = rc;
+	/* a keeper that takes no answers waits for none */
+	if (send(s->args->link, &word, sizeof(word),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    errno != EAGAIN)
+		s->over = true;
+}
+
+static void plan_next(struct scribe *s, uint64_t began_ns, int rc)
+{
+	if (!rc)
+		s->backoff_ns = PERIOD_NS;
+	else if (s->backoff_ns < BACKOFF_MAX_NS)
+		s->backoff_ns *= 2;
+	s->next_ns = began_ns + s->backoff_ns;
+}
+
+static void serve(struct scribe *s)
+{
+	while (!s->over) {
+		uint64_t ticket, began_ns = now_ns();
+		int rc;
+
+		if (!is_serving(s)) {
+			listen_for(s, LOADING_MS);
+			continue;
+		}
+		if (began_ns < s->next_ns && s->asked == s->answered) {
+			listen_for(s, (unsigned)((s->next_ns - began_ns) /
+						 NS_PER_MS) +
+					      1);
+			continue;
+		}
+		ticket = s->asked;
+		rc = round_once(s);
+		answer(s, ticket, rc);
+		plan_next(s, began_ns, rc);
+	}
+}
+
+int jt_scribe_run(const struct jt_scribe_args *args)
+{
+	static struct scribe s;
+	int rc;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	s.args = args;
+	s.backoff_ns = PERIOD_NS;
+	rc = jt_segment_look(&args->segments, &s.maps);
+	if (!rc)
+		rc = jt_sweep_init(&s.sweep, &s.maps, args->io, args->dir_fd);
+	if (rc) {
+		jt_log(JT_LOG_ERROR, "the scribe cannot start: %s",
+		       strerror(rc < 0 ? -rc : EPROTO));
+		return 1;
+	}
+	serve(&s);
+	jt_sweep_deinit(&s.sweep);
+	return 0;
+}
