@@ -455,6 +455,13 @@ int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 	return 0;
 }
 
+int jt_control_save(struct jt_control *c)
+{
+	int e = ask(c, "SAVE\n");
+
+	return e ? e : numbers(c, NULL, 0);
+}
+
 int jt_control_status(struct jt_control *c)
 {
 	int e = ask(c, "STATUS\n");

@@ -29,8 +29,10 @@
  *                                             and its own limits (0: none), its
  *                                             scope set, then its meter's
  *                                             words, and the digest of the
- * value before the last rotation STATUS                  OK {...}          one
- * line of JSON
+ *                                             value before, zeros: none
+ *   SAVE                    OK                once all uses counted before are
+ *                                             in the file `usage`, flushed
+ *   STATUS                  OK {...}          one line of JSON
  *
  * Refusals: "ERR WORD sentence"; WORD is FULL, NOTFOUND, RED (the journal
  * cannot be trusted or flushed; the sentence says why), TIMEOUT or USAGE.
@@ -106,6 +108,7 @@ int jt_control_users(struct jt_control *c, uint64_t at, uint16_t plan,
 int jt_control_names(struct jt_control *c, uint16_t set);
 int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		    struct jt_look *lookp);
+int jt_control_save(struct jt_control *c);
 /* The JSON text stands in c->line + 3. */
 int jt_control_status(struct jt_control *c);
 

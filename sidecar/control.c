@@ -38,11 +38,20 @@ void jt_controls_init(struct jt_controls *c, int listener, struct jt_feed *feed,
 		c->clients[i].fd = -1;
 }
 
+void jt_controls_saving(struct jt_controls *c, uint64_t (*save)(void *ctx),
+			bool (*saved)(void *ctx, uint64_t ticket,
+				      const char **whyp))
+{
+	c->save = save;
+	c->saved = saved;
+}
+
 static void hang_up(struct jt_control_client *cl)
 {
 	close(cl->fd);
 	cl->fd = -1;
 	cl->waiting = false;
+	cl->ticket = 0;
 	cl->len = 0;
 }
 
@@ -72,7 +81,7 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
 bool jt_controls_waiting(const struct jt_controls *c)
 {
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
-		if (c->clients[i].waiting)
+		if (c->clients[i].waiting && !c->clients[i].ticket)
 			return true;
 	return false;
 }
@@ -213,6 +222,22 @@ static enum done status(struct jt_controls *c, struct jt_control_client *cl)
 	return say(cl, line);
 }
 
+static enum done save(struct jt_controls *c, struct jt_control_client *cl,
+		      uint64_t now_ns)
+{
+	const char *why = NULL;
+
+	if (!c->save)
+		return say_error(cl, "RED", "use counts are not saved here");
+	if (!cl->ticket)
+		cl->ticket = c->save(c->ctx);
+	if (c->saved(c->ctx, cl->ticket, &why))
+		return why ? say_error(cl, "RED", why) : say(cl, "OK\n");
+	if (now_ns - cl->since_ns > JT_CONTROL_WAIT_NS)
+		return say_error(cl, "TIMEOUT", "use counts are being written");
+	return WAIT;
+}
+
 /* VERB and exactly N numbers? */
 static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 {
@@ -268,7 +293,8 @@ static enum done answer_named(struct jt_controls *c,
 	if (!plan && !scope && !named(cl->line, "SET", &at, &word))
 		return say_error(cl, "USAGE",
 				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
-				 "SET, PAIR, USERS, NAMES, LOOK and STATUS");
+				 "SET, PAIR, USERS, NAMES, LOOK, SAVE and "
+				 "STATUS");
 	done = reach(c, cl, at, now_ns, &go);
 	if (!go)
 		return done;
@@ -306,6 +332,8 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 
 	if (strcmp(cl->line, "STATUS") == 0)
 		return status(c, cl);
+	if (strcmp(cl->line, "SAVE") == 0)
+		return save(c, cl, now_ns);
 	if (strncmp(cl->line, "LOOK ", 5) == 0)
 		return look(c, cl, cl->line + 5);
 	if (numbers(cl->line, "NAMES", v, 1))
@@ -393,6 +421,7 @@ static void serve(struct jt_controls *c, struct jt_control_client *cl,
 			return;
 		case ANSWERED:
 			cl->waiting = false;
+			cl->ticket = 0;
 			cl->len = 0;
 			if (turn == TURNS - 1)
 				return; /* others first */

@@ -20,6 +20,7 @@ struct jt_control_client {
 	bool waiting; /* a whole line stands in `line`, its number not yet */
 	uint32_t len;
 	uint64_t since_ns;
+	uint64_t ticket; /* of the save that it waits for; 0: none */
 	char line[256];
 };
 
@@ -30,11 +31,19 @@ struct jt_controls {
 	/* Fill BUF with one line of JSON. */
 	void (*status)(void *ctx, char *buf, size_t max);
 	void *ctx;
+	/* Begin to save use counts; a ticket, not 0. */
+	uint64_t (*save)(void *ctx);
+	/* Is that done? *WHYP: why it failed, NULL: it did not. */
+	bool (*saved)(void *ctx, uint64_t ticket, const char **whyp);
 };
 
 void jt_controls_init(struct jt_controls *c, int listener, struct jt_feed *feed,
 		      void (*status)(void *ctx, char *buf, size_t max),
 		      void *ctx);
+/* Without this, SAVE is refused. */
+void jt_controls_saving(struct jt_controls *c, uint64_t (*save)(void *ctx),
+			bool (*saved)(void *ctx, uint64_t ticket,
+				      const char **whyp));
 void jt_controls_deinit(struct jt_controls *c);
 
 /* Descriptors to poll; returns how many, at most JT_CONTROLS_MAX + 1. */
@@ -43,7 +52,10 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds);
 /* Accept, read, answer what can be answered now. */
 void jt_controls_run(struct jt_controls *c, uint64_t now_ns);
 
-/* Does a request wait for a number that was not applied? */
+/*
+ * Does a request wait for a number that was not applied? One that waits for a
+ * save does not count: the scribe's link wakes the keeper.
+ */
 bool jt_controls_waiting(const struct jt_controls *c);
 
 #endif
