@@ -2,16 +2,18 @@
  * keeper: see keeper.h.
  *
  * Start: locks and sockets - journal and anchor checked - segments made for
- * what is stored - workers forked (they answer LOADING) - journal replayed -
- * serving. Forking comes before the private memory grows, and before any ring
- * exists (there is none here at all).
+ * what is stored - workers and scribe forked (they answer LOADING, it waits) -
+ * journal replayed - use counts restored - serving. Forking comes before the
+ * private memory grows, and before any ring exists (there is none here at all).
  *
  * Loop: the commit slots are looked at every TICK_MS and whenever an admin
  * waits; a change notification from the file system only shortens that.
  *
- * Death of the keeper anywhere: the workers die with it, both segments vanish,
- * and the next one rebuilds them from the journal. It writes two things only:
- * the anchor, and the lock's text.
+ * Stop: the workers first, then what they have counted is saved.
+ *
+ * Death of the keeper anywhere: workers and scribe die with it, both segments
+ * vanish, and the next one rebuilds them from the journal. It writes two things
+ * only: the anchor, and the lock's text.
  */
 #include "sidecar/keeper.h"
 
@@ -19,6 +21,7 @@
 #include "sidecar/crew.h"
 #include "sidecar/doors.h"
 #include "sidecar/log.h"
+#include "sidecar/restore.h"
 #include "sidecar/stats.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +39,7 @@
 #define NS_PER_S 1000000000ull
 #define TICK_MS 100u
 #define STOP_MS 3000u
+#define SAVE_MS 10000u
 #define ANCHOR_NS (NS_PER_S / 2) /* well within the promised second */
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
 #define HEADROOM(n) ((n) + (n) / 4)
@@ -53,6 +57,8 @@ struct keeper {
 	struct jt_anchor anchor;
 	uint64_t anchor_due_ns; /* 0: it says what is so */
 	bool anchor_failed;
+	bool restored;	     /* use counts, as far as there were any */
+	char usage_why[256]; /* why they are not saved; "": they are */
 	bool stopping;
 };
 
@@ -106,6 +112,74 @@ static void keep_anchor(struct keeper *k, bool at_once)
 		k->anchor_due_ns = k->now_ns + ANCHOR_NS;
 	if (at_once || k->now_ns >= k->anchor_due_ns)
 		write_anchor(k);
+}
+
+/* ---- use counts ---- */
+
+/* None of this is a reason not to serve. */
+static void restore_usage(struct keeper *k)
+{
+	const struct jt_journal *j = &k->feed.journal;
+	uint64_t now_s = j->io->wall_ns() / NS_PER_S;
+	/* a machine may have lost its clock since */
+	uint64_t latest_s =
+		now_s > k->anchor.clock_s ? now_s : k->anchor.clock_s;
+	struct jt_restored r;
+	int rc = jt_restore(&k->feed.ledger, j->io, j->dir_fd, j->id, latest_s,
+			    &r);
+
+	if (rc && rc != JT_USAGE_E_NONE)
+		jt_log(JT_LOG_WARNING,
+		       "use counts are not taken from %s/%s: %s; they begin at "
+		       "0",
+		       k->doors.paths.data, JT_USAGE_NAME, jt_usage_why(rc));
+	if (r.n_damaged)
+		jt_log(JT_LOG_WARNING,
+		       "%llu entries of %s/%s are damaged; the counts of their "
+		       "tokens begin at 0",
+		       (unsigned long long)r.n_damaged, k->doors.paths.data,
+		       JT_USAGE_NAME);
+	k->restored = true;
+}
+
+/* Told once when it begins and once when it is over. */
+static void watch_usage(struct keeper *k)
+{
+	bool was_well = !k->usage_why[0];
+	int rc = k->crew.save_rc;
+
+	k->usage_why[0] = '\0';
+	if (rc)
+		snprintf(k->usage_why, sizeof(k->usage_why),
+			 "use counts cannot be saved (%s); new ones would be "
+			 "lost at a restart; check the disk and the data "
+			 "directory's permissions",
+			 jt_usage_why(rc));
+	else if (k->crew.scribe.failures >= JT_CREW_LIVES)
+		snprintf(k->usage_why, sizeof(k->usage_why),
+			 "use counts are not saved: the scribe keeps ending; "
+			 "see the log");
+	if (was_well && k->usage_why[0])
+		jt_log(JT_LOG_ERROR, "%s", k->usage_why);
+	else if (!was_well && !k->usage_why[0])
+		jt_log(JT_LOG_NOTICE, "use counts are saved again");
+}
+
+static uint64_t save(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	return jt_crew_save(&k->crew);
+}
+
+static bool saved(void *ctx, uint64_t ticket, const char **whyp)
+{
+	struct keeper *k = ctx;
+	bool done = jt_crew_saved(&k->crew, ticket);
+
+	watch_usage(k);
+	*whyp = k->usage_why[0] ? k->usage_why : NULL;
+	return done;
 }
 
 /* ---- status ---- */
@@ -228,14 +302,16 @@ static void status_json(void *ctx, char *buf, size_t max)
 	jt_stats_sum(&k->maps, (boot_ns() - k->started_ns) / NS_PER_S, &s);
 	sodium_bin2hex(id, sizeof(id), k->feed.journal.id,
 		       sizeof(k->feed.journal.id));
-	o = json_pack("{ss sI ss ss ss ss ss ss ss}", "version", JT_VERSION,
+	o = json_pack("{ss sI sI ss ss ss ss ss ss ss ss}", "version",
+		      JT_VERSION, "scribe", (json_int_t)k->crew.scribe.pid,
 		      "pid", (json_int_t)getpid(), "state",
 		      is_serving(k) ? "serving" : "loading", "health",
 		      why ? "red" : "ok", "why",
 		      printable(why ? why : "", line, sizeof(line)), "data",
 		      printable(k->doors.paths.data, data, sizeof(data)), "run",
 		      printable(k->doors.paths.run, run, sizeof(run)),
-		      "backend", "io_uring", "journal_id", id);
+		      "backend", "io_uring", "journal_id", id, "usage",
+		      k->usage_why);
 	add_table(k, o, &s);
 	add_expiring(k, o);
 	json_object_set_new(o, "workers", workers_json(k));
@@ -393,6 +469,17 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 	return jt_crew_init(&k->crew, &args, &k->maps);
 }
 
+static int hire_scribe(struct keeper *k, const struct jt_journal *j)
+{
+	/* its own: the feed closes a journal's when a newer file is there */
+	int dir_fd = fcntl(j->dir_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	if (dir_fd < 0)
+		return -errno;
+	jt_crew_keep_usage(&k->crew, j->io, dir_fd);
+	return 0;
+}
+
 static int begin(struct keeper *k)
 {
 	struct jt_fault fault = {0};
@@ -423,6 +510,8 @@ static int begin(struct keeper *k)
 	rc = block_signals(k);
 	if (!rc)
 		rc = hire(k, &fds);
+	if (!rc)
+		rc = hire_scribe(k, &journal);
 	k->now_ns = boot_ns();
 	if (!rc)
 		jt_crew_tend(&k->crew, k->now_ns);
@@ -434,6 +523,7 @@ static int begin(struct keeper *k)
 	watch_changes(k);
 	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
 			 k);
+	jt_controls_saving(&k->controls, save, saved);
 	return 0;
 }
 
@@ -458,12 +548,15 @@ static void read_changes(struct keeper *k)
 
 static void sleep_until_needed(struct keeper *k, unsigned ms)
 {
-	struct pollfd fds[JT_CONTROLS_MAX + 3];
+	struct pollfd fds[JT_CONTROLS_MAX + 4];
 	unsigned n = jt_controls_poll(&k->controls, fds);
 
 	fds[n++] = (struct pollfd){.fd = k->signals, .events = POLLIN};
 	if (k->changes >= 0)
 		fds[n++] = (struct pollfd){.fd = k->changes, .events = POLLIN};
+	if (k->crew.link >= 0)
+		fds[n++] =
+			(struct pollfd){.fd = k->crew.link, .events = POLLIN};
 	if (poll(fds, n, (int)ms) < 0 && errno != EINTR)
 		jt_log(JT_LOG_ERROR, "poll: %s", strerror(errno));
 }
@@ -474,8 +567,11 @@ static void sleep_until_needed(struct keeper *k, unsigned ms)
  */
 static bool replayed(struct keeper *k)
 {
-	if (is_serving(k) || k->feed.health != JT_HEALTH_OK ||
-	    !any_worker_serves(k))
+	if (is_serving(k) || k->feed.health != JT_HEALTH_OK)
+		return false;
+	if (!k->restored)
+		restore_usage(k);
+	if (!any_worker_serves(k))
 		return false;
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
@@ -487,6 +583,7 @@ static int turn(struct keeper *k)
 	bool more = jt_feed_step(&k->feed);
 	unsigned due_ms = jt_crew_tend(&k->crew, k->now_ns);
 
+	watch_usage(k);
 	if (k->crew.hopeless)
 		return JT_EXIT_OS;
 	if (!is_serving(k) && k->feed.health == JT_HEALTH_LOST)
@@ -521,9 +618,24 @@ static int turn(struct keeper *k)
 	return 0;
 }
 
+/* Whoever replaced our lock may write that file by now. */
+static void save_last(struct keeper *k)
+{
+	bool want = is_serving(k) && jt_doors_ours(&k->doors);
+	int rc = jt_crew_stop_scribe(&k->crew, want, SAVE_MS);
+
+	if (rc)
+		jt_log(JT_LOG_ERROR,
+		       "the last use counts are not saved: %s; those of the "
+		       "last seconds are lost",
+		       rc == -ETIME ? "the scribe does not answer"
+				    : jt_usage_why(rc));
+}
+
 static void end(struct keeper *k)
 {
 	jt_crew_stop(&k->crew, STOP_MS);
+	save_last(k);
 	keep_anchor(k, true);
 	jt_controls_deinit(&k->controls);
 	jt_feed_deinit(&k->feed);
