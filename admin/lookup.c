@@ -1,6 +1,7 @@
 /* lookup: see lookup.h. */
 #include "admin/lookup.h"
 #include "admin/output.h"
+#include "admin/usage.h"
 #include "shm/token.h"
 
 #include <stdio.h>
@@ -112,6 +113,24 @@ void jt_found_fill(struct jt_found *f, const struct jt_catalog *c,
 			       sizeof(f->scopes));
 }
 
+/* A file that was read and does not know the value says: never used. */
+static void read_usage(const struct jt_journal *j, struct jt_found *f)
+{
+	struct jt_usage_table t;
+	struct jt_usage u;
+	bool found, read;
+
+	read = jt_usage_load(&t, j->io, j->dir_fd, j->id) == 0;
+	found = jt_usage_find(&t, f->newest.token.digest, &u);
+	f->metered = found || (read && t.n_damaged == 0);
+	f->look.uses = u.uses;
+	f->look.refusals = u.refusals;
+	f->look.last_use_s = u.last_use_s;
+	f->look.old_use_s = u.old_use_s;
+	f->look.quota = u.quota;
+	jt_usage_free(&t);
+}
+
 static int fold(struct jt_journal *j, const char *id, struct jt_found *f,
 		struct jt_fault *faultp)
 {
@@ -126,6 +145,8 @@ static int fold(struct jt_journal *j, const char *id, struct jt_found *f,
 	if (card) {
 		jt_found_fill(f, &catalog, card);
 		e = jt_journal_read(j, card->last, &f->newest, 1, faultp);
+		if (e == 0)
+			read_usage(j, f);
 	}
 	jt_catalog_deinit(&catalog);
 	return e;

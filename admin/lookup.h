@@ -3,7 +3,8 @@
  *
  * A keeper that has applied all that is committed answers with record numbers,
  * and only those records are read; without one, or when its answer does not
- * fit the journal, the journal is folded.
+ * fit the journal, the journal is folded, and use counts are those that were
+ * saved last.
  */
 #ifndef JT_ADMIN_LOOKUP_H
 #define JT_ADMIN_LOOKUP_H
@@ -19,8 +20,8 @@ struct jt_found {
 	char plan[JT_PLAN_MAX + 1]; /* name, empty: none */
 	char scopes[JT_SCOPES_N * (JT_SCOPE_MAX + 1)]; /* blanks between */
 	struct jt_record newest;
-	bool metered; /* a keeper answered: `look` holds uses and the like */
-	struct jt_look look;
+	bool metered;	     /* `look` holds uses and the like */
+	struct jt_look look; /* `first` to `set`: only if a keeper answered */
 };
 
 /* C may be NULL or not connected. 0, negative errno or JT_JOURNAL_E_*. */
