@@ -2,6 +2,7 @@
 #include "admin/output.h"
 #include "admin/label.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,12 +10,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #define LABEL_WIDTH 19
 #define SAY_MAX 1024
+#define TERMINAL_WIDTH 80
 
 /* Memory ran out: what stands on stdout is not the whole answer. */
 static bool lacking;
@@ -72,6 +75,17 @@ static size_t next(const char *text, size_t bytes, enum jt_style style,
 	return n ? n : 1;
 }
 
+/* Bytes in front that are shown as they are, a column each. */
+static size_t plain_run(const char *text, size_t bytes, enum jt_style style)
+{
+	size_t n = 0;
+
+	while (n < bytes && text[n] >= ' ' && text[n] <= '~' &&
+	       !(style == JT_STYLE_TSV && text[n] == '\\'))
+		n++;
+	return n;
+}
+
 void jt_put_text(FILE *out, enum jt_style style, const char *text, size_t bytes)
 {
 	uint32_t point;
@@ -80,7 +94,10 @@ void jt_put_text(FILE *out, enum jt_style style, const char *text, size_t bytes)
 
 	bytes = strnlen(text, bytes);
 	for (size_t at = 0; at < bytes; at += n) {
-		n = next(text + at, bytes - at, style, &point, &plain);
+		n = plain_run(text + at, bytes - at, style);
+		plain = n > 0;
+		if (!n)
+			n = next(text + at, bytes - at, style, &point, &plain);
 		if (plain) {
 			fwrite(text + at, 1, n, out);
 			continue;
@@ -90,25 +107,97 @@ void jt_put_text(FILE *out, enum jt_style style, const char *text, size_t bytes)
 	}
 }
 
+/* The next character on a terminal: its bytes and its columns. */
+static size_t next_columns(const char *text, size_t bytes, size_t *columnsp,
+			   bool *plainp)
+{
+	uint32_t point;
+	size_t n = next(text, bytes, JT_STYLE_TABLE, &point, plainp);
+	int columns;
+
+	*columnsp = 4 * n;
+	if (*plainp) {
+		/* glibc's wchar_t is a code point; -1: its tables lack it */
+		columns = wcwidth((wchar_t)point);
+		*columnsp = columns < 0 ? 1 : (size_t)columns;
+	}
+	return n;
+}
+
 size_t jt_text_width(const char *text, size_t bytes)
 {
-	size_t width = 0, n;
-	uint32_t point;
+	size_t width, columns, n;
 	bool plain;
 
 	bytes = strnlen(text, bytes);
-	for (size_t at = 0; at < bytes; at += n) {
-		n = next(text + at, bytes - at, JT_STYLE_TABLE, &point, &plain);
-		if (!plain) {
-			width += 4 * n;
-			continue;
-		}
-		/* glibc's wchar_t is a code point; -1: unknown to its tables */
-		int columns = wcwidth((wchar_t)point);
-
-		width += columns < 0 ? 1 : (size_t)columns;
+	width = plain_run(text, bytes, JT_STYLE_TABLE);
+	for (size_t at = width; at < bytes; at += n) {
+		n = next_columns(text + at, bytes - at, &columns, &plain);
+		width += columns;
 	}
 	return width;
+}
+
+/* Whole characters of TEXT, in at most WIDTH columns. */
+static size_t put_columns(const char *text, size_t bytes, size_t width,
+			  char *out, size_t *usedp)
+{
+	size_t done = 0, columns, n;
+	bool plain;
+
+	*usedp = 0;
+	for (size_t at = 0; at < bytes; at += n) {
+		n = next_columns(text + at, bytes - at, &columns, &plain);
+		if (*usedp + columns > width)
+			break;
+		*usedp += columns;
+		if (plain) {
+			memcpy(out + done, text + at, n);
+			done += n;
+			continue;
+		}
+		for (size_t i = 0; i < n; i++, done += 4) {
+			static const char digits[] = "0123456789abcdef";
+			uint8_t byte = (uint8_t)text[at + i];
+
+			memcpy(out + done, "\\x", 2);
+			out[done + 2] = digits[byte >> 4];
+			out[done + 3] = digits[byte & 15];
+		}
+	}
+	return done;
+}
+
+size_t jt_text_cell(const char *text, size_t bytes, size_t width, char *out)
+{
+	static const char ellipsis[] = "\xe2\x80\xa6";
+	size_t done, used;
+
+	bytes = strnlen(text, bytes);
+	assert(width > 0);
+	used = jt_text_width(text, bytes);
+	if (used <= width && plain_run(text, bytes, JT_STYLE_TABLE) == bytes) {
+		memcpy(out, text, bytes);
+		done = bytes;
+	} else if (used <= width) {
+		done = put_columns(text, bytes, width, out, &used);
+	} else {
+		done = put_columns(text, bytes, width - 1, out, &used);
+		memcpy(out + done, ellipsis, sizeof(ellipsis) - 1);
+		done += sizeof(ellipsis) - 1;
+		used++;
+	}
+	memset(out + done, ' ', width - used);
+	return done + width - used;
+}
+
+size_t jt_terminal_width(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return TERMINAL_WIDTH;
+	return size.ws_col;
 }
 
 void jt_mask(const char id[24], char out[JT_MASK_TEXT])

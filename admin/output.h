@@ -48,6 +48,16 @@ void jt_put_text(FILE *out, enum jt_style style, const char *text,
 /* Columns that jt_put_text() takes on a terminal. */
 size_t jt_text_width(const char *text, size_t bytes);
 
+/*
+ * The same into OUT, without terminator, cut with an ellipsis and filled up
+ * with blanks to WIDTH columns. Its bytes, at most JT_CELL_BYTES(BYTES, WIDTH).
+ */
+#define JT_CELL_BYTES(bytes, width) (4 * (bytes) + (width) + 3)
+size_t jt_text_cell(const char *text, size_t bytes, size_t width, char *out);
+
+/* Columns of the terminal on stdout; 80 when it does not say. */
+size_t jt_terminal_width(void);
+
 /* 24 public characters and a mask: what listings show of a value. */
 #define JT_MASK_TEXT 32
 void jt_mask(const char id[24], char out[JT_MASK_TEXT]);
