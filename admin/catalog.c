@@ -13,6 +13,7 @@
 #define CARDS_MIN 64u
 #define INDEX_MIN 128u
 #define READ_BATCH 1024u
+#define AHEAD 16u
 
 static_assert(JT_ID_BYTES == JT_PUBLIC_BYTES, "an id is the public part");
 
@@ -39,30 +40,52 @@ void jt_catalog_deinit(struct jt_catalog *c)
 	memset(c, 0, sizeof(*c));
 }
 
-/* The index entry that holds ID, or the free one where it belongs. */
-static uint32_t *place(const struct jt_catalog *c, const char *id)
+static uint64_t hash(const struct jt_catalog *c, const char *id)
 {
-	size_t at = jt_token_key((const uint8_t *)id, c->seed) & c->index_mask;
+	return jt_token_key((const uint8_t *)id, c->seed);
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32);
+}
+
+/* The place that holds ID, or the free one where it belongs. */
+static struct jt_card_place *place(const struct jt_catalog *c, const char *id,
+				   uint64_t hash)
+{
+	struct jt_card_place *p = &c->index[hash & c->index_mask];
 
 	/* ends: the index is never more than half full */
-	while (c->index[at] &&
-	       memcmp(c->cards[c->index[at] - 1].id, id, JT_ID_BYTES) != 0)
-		at = (at + 1) & c->index_mask;
-	return &c->index[at];
+	while (p->card && (p->tag != tag_of(hash) ||
+			   memcmp(c->cards[p->card - 1].id, id, JT_ID_BYTES)))
+		p = p == &c->index[c->index_mask] ? c->index : p + 1;
+	return p;
+}
+
+static struct jt_card *find(const struct jt_catalog *c, const char *id)
+{
+	uint32_t card = place(c, id, hash(c, id))->card;
+
+	return card ? &c->cards[card - 1] : NULL;
 }
 
 static int grow_index(struct jt_catalog *c)
 {
 	size_t n = (c->index_mask + 1) * 2;
-	uint32_t *index = calloc(n, sizeof(*index));
+	struct jt_card_place *index = calloc(n, sizeof(*index));
 
 	if (!index)
 		return -ENOMEM;
 	free(c->index);
 	c->index = index;
 	c->index_mask = n - 1;
-	for (size_t i = 0; i < c->n_cards; i++)
-		*place(c, c->cards[i].id) = (uint32_t)i + 1;
+	for (size_t i = 0; i < c->n_cards; i++) {
+		uint64_t h = hash(c, c->cards[i].id);
+
+		*place(c, c->cards[i].id, h) =
+			(struct jt_card_place){(uint32_t)i + 1, tag_of(h)};
+	}
 	return 0;
 }
 
@@ -84,10 +107,9 @@ static int grow_cards(struct jt_catalog *c)
 const struct jt_card *jt_catalog_find(const struct jt_catalog *c,
 				      const char id[JT_ID_BYTES])
 {
-	uint32_t at = *place(c, id);
+	const struct jt_card *card = find(c, id);
 
-	return at && jt_card_lives(&c->cards[at - 1]) ? &c->cards[at - 1]
-						      : NULL;
+	return card && jt_card_lives(card) ? card : NULL;
 }
 
 bool jt_card_lives(const struct jt_card *card)
@@ -99,6 +121,10 @@ void jt_card_update(struct jt_card *card, const struct jt_record *r)
 {
 	memcpy(card->name, r->token.name, sizeof(card->name));
 	memcpy(card->owner, r->token.owner, sizeof(card->owner));
+	if (card->last &&
+	    memcmp(card->key, r->token.digest, sizeof(card->key)) != 0)
+		memcpy(card->old_key, card->key, sizeof(card->old_key));
+	memcpy(card->key, r->token.digest, sizeof(card->key));
 	card->last = r->number;
 	card->changed_s = r->time_ns / 1000000000u;
 	card->expires_s = r->token.expires_s;
@@ -114,10 +140,10 @@ void jt_card_update(struct jt_card *card, const struct jt_record *r)
 void jt_card_fill(struct jt_card *card, const struct jt_record *first,
 		  const struct jt_record *last)
 {
+	memset(card, 0, sizeof(*card));
 	memcpy(card->id, last->token.id, sizeof(card->id));
 	memcpy(card->env, last->env, sizeof(card->env));
-	card->first = card->value = first->number;
-	card->old_value = 0;
+	card->first = first->number;
 	card->created_s = first->time_ns / 1000000000u;
 	jt_card_update(card, last);
 }
@@ -155,27 +181,27 @@ static int check_names(const struct jt_catalog *c, const struct jt_record *r,
 static int apply_create(struct jt_catalog *c, const struct jt_record *r,
 			struct jt_fault *faultp)
 {
+	uint64_t h = hash(c, r->token.id);
 	int e = check_names(c, r, faultp);
-	uint32_t at;
+	struct jt_card_place *p;
 
 	if (e)
 		return e;
-	at = *place(c, r->token.id);
-	if (at && jt_card_lives(&c->cards[at - 1]))
-		return damaged(r, "makes an id that exists", faultp);
-	if (at) { /* purged; of another system's value the id is made again */
-		jt_card_fill(&c->cards[at - 1], r, r);
-		return 0;
-	}
 	if (c->n_cards == c->cards_max)
 		e = grow_cards(c);
 	if (e == 0 && (c->n_cards + 1) * 2 > c->index_mask)
 		e = grow_index(c);
 	if (e)
 		return e;
-	memset(&c->cards[c->n_cards], 0, sizeof(c->cards[c->n_cards]));
+	p = place(c, r->token.id, h);
+	if (p->card && jt_card_lives(&c->cards[p->card - 1]))
+		return damaged(r, "makes an id that exists", faultp);
+	if (p->card) { /* purged; another system's value gets its id again */
+		jt_card_fill(&c->cards[p->card - 1], r, r);
+		return 0;
+	}
 	jt_card_fill(&c->cards[c->n_cards], r, r);
-	*place(c, r->token.id) = (uint32_t)++c->n_cards;
+	*p = (struct jt_card_place){(uint32_t)++c->n_cards, tag_of(h)};
 	return 0;
 }
 
@@ -183,8 +209,7 @@ static int apply_create(struct jt_catalog *c, const struct jt_record *r,
 static int apply_change(struct jt_catalog *c, const struct jt_record *r,
 			struct jt_fault *faultp)
 {
-	uint32_t at = *place(c, r->token.id);
-	struct jt_card *card = at ? &c->cards[at - 1] : NULL;
+	struct jt_card *card = find(c, r->token.id);
 	int e = check_names(c, r, faultp);
 
 	if (e)
@@ -196,10 +221,6 @@ static int apply_change(struct jt_catalog *c, const struct jt_record *r,
 	if (memcmp(card->env, r->env, sizeof(card->env)) != 0)
 		return damaged(r, "moves a token to another environment",
 			       faultp);
-	if (r->type == JT_REC_ROTATE) {
-		card->old_value = card->value;
-		card->value = r->number;
-	}
 	jt_card_update(card, r);
 	return 0;
 }
@@ -306,6 +327,14 @@ int jt_catalog_apply(struct jt_catalog *c, const struct jt_record *r,
 	return e;
 }
 
+/* Ask for the place of a record that is applied some records later. */
+static void prefetch(const struct jt_catalog *c, const struct jt_record *r)
+{
+	if (jt_record_is_token(r->type))
+		__builtin_prefetch(
+			&c->index[hash(c, r->token.id) & c->index_mask]);
+}
+
 int jt_catalog_load(struct jt_catalog *c, const struct jt_journal *j,
 		    struct jt_fault *faultp)
 {
@@ -319,8 +348,11 @@ int jt_catalog_load(struct jt_catalog *c, const struct jt_journal *j,
 	jt_reader_init(&reader, j);
 	do {
 		e = jt_reader_next(&reader, batch, READ_BATCH, &n, faultp);
-		for (size_t i = 0; e == 0 && i < n; i++)
+		for (size_t i = 0; e == 0 && i < n; i++) {
+			if (i + AHEAD < n)
+				prefetch(c, &batch[i + AHEAD]);
 			e = jt_catalog_apply(c, &batch[i], faultp);
+		}
 	} while (e == 0 && n);
 	free(batch);
 	return e;

@@ -3,7 +3,7 @@
  *
  * For verbs that need all tokens (list), and for verbs on one id when no
  * sidecar runs; a running keeper answers those without reading everything.
- * One process, private memory, about 210 bytes a token; an index by id.
+ * One process, private memory, about 250 bytes a token; an index by id.
  *
  * A journal whose chain holds can still say something impossible (an id made
  * twice, a revoke of nothing, a plan out of turn): that is damage too, and is
@@ -16,6 +16,7 @@
 #include "admin/limits.h"
 
 #define JT_PLAN_LAST UINT16_MAX
+#define JT_KEY_BYTES 16
 
 /* One token. Strings are zero-padded, not terminated. */
 struct jt_card {
@@ -23,11 +24,11 @@ struct jt_card {
 	char name[JT_NAME_MAX];
 	char owner[JT_OWNER_MAX];
 	char env[8];
+	uint8_t key[JT_KEY_BYTES];     /* its value's digest begins so */
+	uint8_t old_key[JT_KEY_BYTES]; /* of the value before; zeros: none */
 	uint64_t first, last; /* its first and newest record's number */
 	uint64_t created_s;
 	uint64_t changed_s;	   /* of the newest record */
-	uint64_t value, old_value; /* records that gave the value, and the one
-				    * before it; 0: none */
 	uint32_t expires_s;
 	uint32_t old_until_s; /* of the value before the rotation; 0: none */
 	uint16_t plan;	      /* named limits; 0: none */
@@ -36,6 +37,11 @@ struct jt_card {
 	uint8_t type;	      /* of the newest record: REVOKE is final */
 	uint8_t flags;	      /* JT_TOKEN_* */
 	uint8_t scheme;	      /* enum jt_value_scheme */
+};
+
+struct jt_card_place {
+	uint32_t card; /* + 1; 0: free */
+	uint32_t tag;  /* of the id's hash, to look at few cards in vain */
 };
 
 /* Limits under a number; without a name those of single tokens. */
@@ -59,7 +65,7 @@ struct jt_set_card {
 struct jt_catalog {
 	struct jt_card *cards; /* in order of creation, purged ones too */
 	size_t n_cards, cards_max;
-	uint32_t *index; /* card + 1 by id, open addressing; 0: free */
+	struct jt_card_place *index; /* by id, open addressing */
 	size_t index_mask;
 	uint64_t seed;
 	/* by number from 1 on; number 0 stays zero: no limit, no scope */
