@@ -20,9 +20,10 @@ const char *jt_option_name(enum jt_option o)
 {
 	static char names[JT_OPTIONS_N][JT_OPTION_NAME];
 
-	for (size_t i = 0; options[o].name[i]; i++)
-		names[o][i] =
-			options[o].name[i] == '_' ? '-' : options[o].name[i];
+	const char *from = options[o].name;
+
+	for (size_t i = 0; from[i] && strcmp(from + i, "_") != 0; i++)
+		names[o][i] = from[i] == '_' ? '-' : from[i];
 	return names[o];
 }
 

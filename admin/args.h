@@ -14,7 +14,7 @@
 
 /*
  * X(name, what its value is called or NULL, explanation); an underscore in the
- * name is a dash for the user.
+ * name is a dash for the user, at its end nothing (`long` is a word of C).
  */
 #define JT_OPTIONS(X)                                                          \
 	X(data, "DIR", "where the journal is (JETON_DATA)")                    \
@@ -56,7 +56,14 @@
 	X(exec, "CMD", "give each event to this shell command on stdin")       \
 	X(thresholds, "DAYS", "days before an expiry (default 60,30,14,7,1)")  \
 	X(expect, "NUMBER:TAG", "this receipt must be part of the history")    \
-	X(follow, NULL, "go on with what is committed from now on")
+	X(follow, NULL, "go on with what is committed from now on")            \
+	X(sort, "KEY", "by name, expires, created (default), used or uses")    \
+	X(long_, NULL, "also owner, limits, scopes, uses and marks")           \
+	X(within, "SPAN", "30d (default), 12h ...")                            \
+	X(days, "N", "for N days (default 90)")                                \
+	X(since, "WHEN", "24h or 30d back, a date, or an RFC 3339 time")       \
+	X(until, "WHEN", "the same, default now")                              \
+	X(id, "ID", "what concerns this token")
 
 enum jt_option {
 #define X(name, value, text) JT_OPT_##name,

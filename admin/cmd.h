@@ -42,6 +42,8 @@ int jt_cmd_init(const struct jt_cmd *cmd);
 int jt_cmd_create(const struct jt_cmd *cmd);
 int jt_cmd_import(const struct jt_cmd *cmd);
 int jt_cmd_list(const struct jt_cmd *cmd);
+int jt_cmd_expiring(const struct jt_cmd *cmd);
+int jt_cmd_unused(const struct jt_cmd *cmd);
 int jt_cmd_show(const struct jt_cmd *cmd);
 int jt_cmd_renew(const struct jt_cmd *cmd);
 int jt_cmd_rename(const struct jt_cmd *cmd);

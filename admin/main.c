@@ -83,11 +83,30 @@ const struct jt_verb jt_verbs[] = {
 	 "is\n"
 	 "what would be imported. With a bad row nothing is, exit 2, but with\n"
 	 "--skip-bad.\n"},
-	{"list", jt_cmd_list, "", 0, 0, B(json),
-	 "all tokens: name, masked value, expiry date, status",
+	{"list", jt_cmd_list, "", 0, 0,
+	 JT_CHOICE | B(sort) | B(long_) | B(json),
+	 "tokens: name, masked value, expiry date, status",
+	 "jeton list --owner web --env live --sort expires\n"
+	 "jeton list --name 'CI *' --status active --long\n"
+	 "\n"
 	 "In order of creation. The date is the last day on which the token\n"
-	 "works. Columns have a heading on a terminal and are separated by\n"
-	 "tabs, without heading, when piped.\n"},
+	 "works. --sort used begins with the latest use, uses with the most.\n"
+	 "Columns have a heading on a terminal and are separated by tabs,\n"
+	 "without heading, when piped; --json has everything.\n"},
+	{"expiring", jt_cmd_expiring, "", 0, 0,
+	 JT_CHOICE | B(within) | B(long_) | B(json),
+	 "tokens that expire soon, the first to do so first",
+	 "jeton expiring --within 30d || mail -s 'renew these' ops\n"
+	 "\n"
+	 "Exit 1 when there are some, 0 when there are none. Suspended ones\n"
+	 "are shown, too; revoked and expired ones are not.\n"},
+	{"unused", jt_cmd_unused, "", 0, 0,
+	 (JT_CHOICE & ~B(status)) | B(days) | B(json),
+	 "active tokens that nobody uses",
+	 "jeton unused --days 90\n"
+	 "\n"
+	 "Exit 1 when there are some. A token that was never used counts from\n"
+	 "its creation. Uses are known to a running sidecar, and saved.\n"},
 	{"show", jt_cmd_show, "ID", 1, 1, B(json), "everything about one token",
 	 "ID is the first 24 characters of the value, as list shows them. "
 	 "Uses\n"
