@@ -100,4 +100,33 @@ void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
 	       const struct jt_ask *asks, struct jt_verdict *verdicts, size_t n,
 	       struct jt_now now, struct jt_tally *tally);
 
+/*
+ * What speaks for and against a token, by its id: everything that jt_verify()
+ * would look at, also behind the first thing that refuses.
+ */
+struct jt_trace {
+	enum jt_word word; /* what a request with its newest value gets */
+	uint32_t failed;   /* bits 1 << word of all that speaks against it */
+	uint32_t notes;	   /* EXPIRING, NEVER */
+	uint64_t env;	   /* the token's, and what is served here; 0: any */
+	uint64_t served;
+	uint64_t expires_s;
+	uint32_t lacking; /* bit i: ask->scopes[i] is missing */
+	struct jt_bounds bounds;
+	/* before the request; retry_after_ms: for this cost */
+	struct jt_meter_state rate, quota;
+	/* of the value before the rotation, while it is known; 0: none */
+	uint64_t old_until_s;
+	bool old_works;
+};
+#define JT_TRACE_BIT(word) (1u << (word))
+
+/*
+ * ASK as for jt_verify(), but for its token. Spends and counts nothing, changes
+ * nothing. False: LOADING.
+ */
+bool jt_verify_id(const struct jt_maps *maps, const char id[JT_PUBLIC_BYTES],
+		  const struct jt_ask *ask, struct jt_now now,
+		  struct jt_trace *trace);
+
 #endif
