@@ -81,6 +81,9 @@ struct jt_service {
 	/* Lines of jt_client_line(), whole ones; returns bytes, at most MAX. */
 	size_t (*clients)(void *ctx, char *buf, size_t max);
 	uint64_t now_ns; /* for ages; of this round */
+	/* jt_verify_id() */
+	bool (*why)(void *ctx, const char id[JT_PUBLIC_BYTES],
+		    const struct jt_ask *ask, struct jt_trace *trace);
 };
 
 enum jt_command_class {

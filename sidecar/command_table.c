@@ -19,6 +19,12 @@ static const struct jt_command_arg mverify_args[] = {
 	{"scope", "string", "SCOPE", MANY | JT_ARG_MULTIPLE_TOKEN, 0},
 	{"cost", "integer", "COST", OPT, 0},
 };
+static const struct jt_command_arg why_args[] = {
+	{"id", "string", NULL, 0, 0},
+	{"environment", "string", "ENV", OPT, 0},
+	{"scope", "string", "SCOPE", MANY | JT_ARG_MULTIPLE_TOKEN, 0},
+	{"cost", "integer", "COST", OPT, 0},
+};
 static const struct jt_command_arg hello_args[] = {
 	{"arguments", "block", NULL, OPT, 3},
 	{"protover", "integer", NULL, 0, 0},
@@ -78,6 +84,11 @@ static const struct jt_command_arg info_args[] = {
 	R("mverify", NULL, -3, JT_FLAG_WRITE, "token", "O(N) with N tokens",   \
 	  NULL, ARGS(mverify_args),                                            \
 	  "Decide for many tokens at once; an array of verdicts")              \
+	R("why", NULL, -2, JT_FLAG_READONLY | JT_FLAG_FAST, "token",           \
+	  "O(S) with S scopes asked for", jt_run_why, ARGS(why_args),          \
+	  "How VERIFY would decide about the token with this id: the verdict " \
+	  "word, the notes, and an array of steps [word that it would refuse " \
+	  "with, 1 if it does not, detail]; spends nothing")                   \
 	R("stats", NULL, 1, QUICK | JT_FLAG_READONLY, "server", "O(1)",        \
 	  jt_run_stats, NO_ARGS, "Counters of the whole service")              \
 	R("ping", NULL, -1, QUICK, "connection", "O(1)", jt_run_ping,          \

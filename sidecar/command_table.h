@@ -85,5 +85,7 @@ jt_command_fn jt_run_command, jt_run_command_count, jt_run_command_list,
 	jt_run_command_info, jt_run_command_docs;
 /* command_info.c */
 jt_command_fn jt_run_info, jt_run_stats, jt_run_config_get;
+/* command_why.c */
+jt_command_fn jt_run_why;
 
 #endif

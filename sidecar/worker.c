@@ -447,6 +447,14 @@ static bool is_loading(void *ctx)
 	return jt_load_acquire(&w->maps.identity->state) != JT_IDENTITY_SERVING;
 }
 
+static bool explain(void *ctx, const char id[JT_PUBLIC_BYTES],
+		    const struct jt_ask *ask, struct jt_trace *trace)
+{
+	const struct worker *w = ctx;
+
+	return jt_verify_id(&w->maps, id, ask, w->now, trace);
+}
+
 static void sum_stats(void *ctx, struct jt_stats *stats)
 {
 	const struct worker *w = ctx;
@@ -552,6 +560,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		.ctx = w,
 		.loading = is_loading,
 		.stats = sum_stats,
+		.why = explain,
 		.clients = list_clients,
 	};
 	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->service);

@@ -83,9 +83,24 @@ static void verify(struct session *s, enum jt_command_class class, size_t n)
 	}
 }
 
+/* Any answer that the size of the id and the options can be made into. */
+static bool why(void *ctx, const char id[24], const struct jt_ask *ask,
+		struct jt_trace *t)
+{
+	memset(t, 0xff, sizeof(*t));
+	t->word = (enum jt_word)(ask->cost % JT_WORDS_N);
+	t->lacking = (uint32_t)(1u << ask->n_scopes) - 1;
+	if (!t->lacking && t->word == JT_INSUFFICIENT_SCOPE)
+		t->word = JT_UNKNOWN;
+	t->expires_s = (uint32_t)ask->cost;
+	t->old_until_s = (uint32_t)ask->env;
+	t->old_works = ask->cost & 1;
+	return id[0] != 'z';
+}
+
 static void run(struct session *s, size_t n)
 {
-	struct jt_service service = {s, loading, stats, clients, 0};
+	struct jt_service service = {s, loading, stats, clients, 0, why};
 	size_t before = s->out.len;
 
 	switch (jt_command_classify(args, n)) {

@@ -46,7 +46,7 @@ static size_t clients(void *ctx, char *buf, size_t max)
 
 static uint64_t counters = 100;
 static const struct jt_service service = {
-	&counters, loading, stats, clients, 9000000000u,
+	&counters, loading, stats, clients, 9000000000u, NULL,
 };
 
 static uint8_t reply[JT_REPLY_MAX + 1];

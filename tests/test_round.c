@@ -71,7 +71,7 @@ static void rig_new(struct rig *r)
 	help_table_new(&r->table, 256);
 	help_rate(&r->table, 1, S, 100);
 	jt_store_seq(&r->table.maps.identity_rw->applied, 77);
-	r->service = (struct jt_service){r, loading, stats, clients, 0};
+	r->service = (struct jt_service){r, loading, stats, clients, 0, NULL};
 	r->round = jt_round_new(&r->table.reader, NULL, &r->desk, &r->service);
 	cr_assert_not_null(r->round);
 	for (unsigned i = 0; i < CONNS; i++) {
