@@ -53,3 +53,57 @@ const char *jt_advice(const char *word, const char *notes)
 	return "this jeton does not know that verdict; use the version of the "
 	       "sidecar";
 }
+
+/* @ stands for the id. */
+static const struct {
+	const char *word, *advice;
+} admin[] = {
+	{"LOADING", "try again in a second"},
+	{"UNKNOWN", "compare it with `jeton list`, and check --data; a token "
+		    "that was purged is unknown, too"},
+	{"WRONG_ENVIRONMENT", "use a token of that environment; one cannot be "
+			      "moved to another, `jeton create --env` makes "
+			      "one"},
+	{"REVOKED", "`jeton history @` tells who revoked it and why; it is "
+		    "final, `jeton create` makes another"},
+	{"SUSPENDED", "`jeton history @` tells who suspended it and why, "
+		      "`jeton resume @` ends it"},
+	{"EXPIRED", "`jeton renew @ --expires 90d` makes it work again, with "
+		    "the same value"},
+	{"INSUFFICIENT_SCOPE", "`jeton show @` tells the scopes that it has, "
+			       "`jeton set @ --scope S ...` gives it others"},
+	{"QUOTA_EXCEEDED", "wait for the next window, or `jeton set @ --quota "
+			   "N/SPAN` allows more"},
+	{"RATE_LIMITED", "its user should slow down, or `jeton set @ --rate "
+			 "N/s --burst B` allows more"},
+};
+
+static const char *admin_text(const char *word, const char *notes)
+{
+	if (strstr(notes, "NEVER"))
+		return "the cost is above the whole limit: `jeton set @ "
+		       "--rate N/s --burst B --quota N/SPAN` allows more, else "
+		       "less must be asked for at once";
+	if (strcmp(word, "VALID") == 0 && strstr(notes, "EXPIRING"))
+		return "it expires within 7 days: `jeton renew @ --expires "
+		       "90d`, or replace it";
+	for (size_t i = 0; i < sizeof(admin) / sizeof(admin[0]); i++)
+		if (strcmp(admin[i].word, word) == 0)
+			return admin[i].advice;
+	return "";
+}
+
+void jt_advice_admin(const char *word, const char *notes, const char *id,
+		     char out[JT_ADVICE_TEXT])
+{
+	size_t n = 0, more;
+
+	for (const char *c = admin_text(word, notes); *c; c++) {
+		more = *c == '@' ? strlen(id) : 1;
+		if (n + more >= JT_ADVICE_TEXT)
+			break;
+		memcpy(out + n, *c == '@' ? id : c, more);
+		n += more;
+	}
+	out[n] = '\0';
+}

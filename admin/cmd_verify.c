@@ -8,13 +8,13 @@
 #include "admin/advice.h"
 #include "admin/change.h"
 #include "admin/cmd.h"
+#include "admin/door.h"
 #include "admin/expiry.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +24,6 @@
 #include <unistd.h>
 
 #define VALUE_MAX 4096 /* what the RESP door takes */
-#define CONNECT_S 2
-#define REPLY_S 5
 #define REPLY_FIELDS 11
 #define ARGS_MAX (2 + 2 + 2 * JT_SCOPES_GIVEN_MAX + 2)
 
@@ -103,32 +101,6 @@ static int get_value(const struct jt_args *a, struct value *v)
 	if (a->file)
 		close(fd);
 	return e;
-}
-
-/* The RESP socket stands beside the control socket of who serves DATA. */
-static redisContext *dial(const struct jt_paths *p, char why[JT_WHY_MAX])
-{
-	const struct timeval connect_tv = {CONNECT_S, 0},
-			     reply_tv = {REPLY_S, 0};
-	struct sockaddr_un address;
-	char dir[PATH_MAX];
-	redisContext *ctx;
-
-	if (p->run_given || !jt_control_where(p->data, dir))
-		strcpy(dir, p->run);
-	if (jt_paths_socket(dir, JT_RESP_NAME, &address) < 0) {
-		snprintf(why, JT_WHY_MAX, "the socket's path is too long");
-		return NULL;
-	}
-	ctx = redisConnectUnixWithTimeout(address.sun_path, connect_tv);
-	if (!ctx || ctx->err || redisSetTimeout(ctx, reply_tv) != REDIS_OK) {
-		snprintf(why, JT_WHY_MAX, "%s: %s", address.sun_path,
-			 ctx ? ctx->errstr : strerror(ENOMEM));
-		if (ctx)
-			redisFree(ctx);
-		return NULL;
-	}
-	return ctx;
 }
 
 static char *format(const struct jt_args *a, const struct value *v, int *np)
@@ -237,22 +209,10 @@ static int put(redisReply **f, bool json)
 	return strcmp(word, "VALID") == 0 ? 0 : JT_EXIT_NO;
 }
 
-static int refused(const char *why)
-{
-	static const char syntax[] = "ERR syntax error: ";
-
-	if (strncmp(why, syntax, sizeof(syntax) - 1) == 0)
-		return jt_fail(JT_EXIT_USAGE, "%s; see `jeton help verify`",
-			       why + sizeof(syntax) - 1);
-	return jt_fail(
-		strncmp(why, "NOPERM", 6) == 0 ? JT_EXIT_FILE : JT_EXIT_SIDECAR,
-		"the sidecar gave no verdict: %s; see `jeton status`", why);
-}
-
 static int judge(const redisReply *r, bool json)
 {
 	if (r->type == REDIS_REPLY_ERROR)
-		return refused(r->str);
+		return jt_door_refused(r->str, "verify");
 	if (!is_verdict(r))
 		return jt_fail(JT_EXIT_SIDECAR,
 			       "what listens on the socket is no jeton of this "
@@ -269,17 +229,14 @@ static int verify(const struct jt_cmd *cmd, struct value *v)
 
 	if (e)
 		return e;
-	ctx = dial(&cmd->paths, why);
+	ctx = jt_door_open(&cmd->paths, why);
 	if (ctx)
 		reply = ask(ctx, &cmd->args, v, why);
 	sodium_memzero(v, sizeof(*v));
 	if (reply)
 		e = judge(reply, cmd->json);
 	else
-		e = jt_fail(JT_EXIT_SIDECAR,
-			    "the sidecar cannot be reached (%s); start jetond, "
-			    "or check --run",
-			    why);
+		e = jt_door_closed(why);
 	if (reply)
 		freeReplyObject(reply);
 	if (ctx)

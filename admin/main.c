@@ -217,6 +217,15 @@ const struct jt_verb jt_verbs[] = {
 	 "ask the sidecar about a token read from stdin",
 	 "One newline at the end is taken off, nothing else. Exit 0: VALID,\n"
 	 "1: refused, 3: no sidecar. The value is never an argument.\n"},
+	{"why", jt_cmd_why, "ID", 1, 1, B(env) | B(scope) | B(cost) | B(json),
+	 "how the sidecar decides about a token, and what to do",
+	 "jeton why ID --env live --scope orders:read\n"
+	 "\n"
+	 "Every step of the decision, also behind the first that refuses. "
+	 "Spends\n"
+	 "nothing and needs no value. Exit 0: VALID, 1: refused, 3: no "
+	 "sidecar,\n"
+	 "then with what the journal tells alone.\n"},
 	{"status", jt_cmd_status, "", 0, 0, B(json), "how the sidecar is",
 	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
 	 "runs.\n"},

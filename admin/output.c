@@ -191,6 +191,28 @@ size_t jt_text_cell(const char *text, size_t bytes, size_t width, char *out)
 	return done + width - used;
 }
 
+void jt_put_wrapped(FILE *out, const char *text, size_t indent, size_t width,
+		    size_t *usedp)
+{
+	while (*text) {
+		size_t blanks = strspn(text, " ");
+		size_t bytes = strcspn(text + blanks, " ");
+		size_t columns = jt_text_width(text + blanks, bytes);
+
+		text += blanks;
+		if (*usedp > indent && *usedp + blanks + columns > width) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			*usedp = indent;
+		} else {
+			fprintf(out, "%*s", (int)blanks, "");
+			*usedp += blanks;
+		}
+		jt_put_text(out, JT_STYLE_TABLE, text, bytes);
+		*usedp += columns;
+		text += bytes;
+	}
+}
+
 size_t jt_terminal_width(void)
 {
 	struct winsize size;

@@ -55,6 +55,14 @@ size_t jt_text_width(const char *text, size_t bytes);
 #define JT_CELL_BYTES(bytes, width) (4 * (bytes) + (width) + 3)
 size_t jt_text_cell(const char *text, size_t bytes, size_t width, char *out);
 
+/*
+ * TEXT at a terminal, escaped, broken at blanks so that no line is wider than
+ * the terminal, if its words allow it; lines but the first begin with INDENT
+ * blanks. *USEDP columns are taken already.
+ */
+void jt_put_wrapped(FILE *out, const char *text, size_t indent, size_t width,
+		    size_t *usedp);
+
 /* Columns of the terminal on stdout; 80 when it does not say. */
 size_t jt_terminal_width(void);
 
