@@ -289,10 +289,11 @@ __attribute__((format(printf, 2, 3))) static int ask(struct jt_control *c,
 	return refusal(c);
 }
 
-/* Exactly N decimal numbers after "OK". */
-static int numbers(struct jt_control *c, uint64_t *values, size_t n)
+/* N decimal numbers from *ATP on, which is moved behind them. */
+static int take_numbers(struct jt_control *c, const char **atp,
+			uint64_t *values, size_t n)
 {
-	const char *at = c->line + 2;
+	const char *at = *atp;
 
 	for (size_t i = 0; i < n; i++) {
 		char *end;
@@ -305,6 +306,18 @@ static int numbers(struct jt_control *c, uint64_t *values, size_t n)
 			return lost(c, "its answer is out of range");
 		at = end;
 	}
+	*atp = at;
+	return 0;
+}
+
+/* Exactly N decimal numbers after "OK". */
+static int numbers(struct jt_control *c, uint64_t *values, size_t n)
+{
+	const char *at = c->line + 2;
+	int e = take_numbers(c, &at, values, n);
+
+	if (e)
+		return e;
 	return *at ? lost(c, "its answer is not understood") : 0;
 }
 
@@ -460,6 +473,42 @@ int jt_control_save(struct jt_control *c)
 	int e = ask(c, "SAVE\n");
 
 	return e ? e : numbers(c, NULL, 0);
+}
+
+static int take_rows(struct jt_control *c, const char **atp,
+		     struct jt_top_row *rows, uint64_t n)
+{
+	uint64_t v[5];
+	int e = 0;
+
+	for (uint64_t i = 0; e == 0 && i < n; i++) {
+		e = take_numbers(c, atp, v, 5);
+		rows[i] = (struct jt_top_row){v[0], v[1], v[2], v[3], v[4]};
+	}
+	return e;
+}
+
+int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *top)
+{
+	uint64_t v[3] = {0};
+	int e = ask(c, "TOP %u\n", n);
+	const char *at = c->line + 2;
+
+	if (e == 0)
+		e = take_numbers(c, &at, v, 3);
+	if (e)
+		return e;
+	if (v[1] > n || v[2] > n || n > JT_TOP_ROWS)
+		return lost(c, "its answer is out of range");
+	top->span_ms = v[0];
+	top->n_used = v[1];
+	top->n_refused = v[2];
+	e = take_rows(c, &at, top->used, top->n_used);
+	if (e == 0)
+		e = take_rows(c, &at, top->refused, top->n_refused);
+	if (e == 0 && *at)
+		return lost(c, "its answer is not understood");
+	return e;
 }
 
 int jt_control_status(struct jt_control *c)

@@ -32,6 +32,11 @@
  *                                             value before, zeros: none
  *   SAVE                    OK                once all uses counted before are
  *                                             in the file `usage`, flushed
+ *   TOP n                   OK span_ms used refused, then so many rows of
+ *                              last uses refusals more_uses more_refusals
+ *                                             the n most used and most refused
+ *                                             ids: record number, counts, and
+ *                                             what came within the span
  *   STATUS                  OK {...}          one line of JSON
  *
  * Refusals: "ERR WORD sentence"; WORD is FULL, NOTFOUND, RED (the journal
@@ -67,6 +72,22 @@ struct jt_look {
 	uint64_t first, last, plan, own, set;
 	uint64_t uses, refusals, last_use_s, old_use_s, quota;
 	uint64_t old_digest[4]; /* of the value before; zeros: none */
+};
+
+/*
+ * The keeper looks at all counts at most twice a second, whoever asks, and
+ * tells everybody the same; the span is 0 when it had not looked for long.
+ */
+#define JT_TOP_ROWS 32
+struct jt_top_row {
+	uint64_t last; /* number of the id's newest record */
+	uint64_t uses, refusals;
+	uint64_t more_uses, more_refusals; /* within the span */
+};
+struct jt_top {
+	uint64_t span_ms;
+	uint64_t n_used, n_refused;
+	struct jt_top_row used[JT_TOP_ROWS], refused[JT_TOP_ROWS];
 };
 
 /* Room that FIT asks for: values are those of new tokens and of rotations. */
@@ -109,6 +130,8 @@ int jt_control_names(struct jt_control *c, uint16_t set);
 int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		    struct jt_look *lookp);
 int jt_control_save(struct jt_control *c);
+/* The first N, at most JT_TOP_ROWS, of each kind. */
+int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *topp);
 /* The JSON text stands in c->line + 3. */
 int jt_control_status(struct jt_control *c);
 

@@ -60,6 +60,7 @@ void jt_controls_deinit(struct jt_controls *c)
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
 		if (c->clients[i].fd >= 0)
 			hang_up(&c->clients[i]);
+	jt_ranks_rest(&c->ranks);
 }
 
 unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
@@ -213,6 +214,46 @@ static enum done names(struct jt_controls *c, struct jt_control_client *cl,
 	return say(cl, line);
 }
 
+static size_t put_rows(char *line, size_t max, const struct jt_top_row *rows,
+		       uint64_t n)
+{
+	size_t len = 0;
+
+	for (uint64_t i = 0; i < n; i++)
+		len += (size_t)snprintf(line + len, max - len,
+					" %" PRIu64 " %" PRIu64 " %" PRIu64
+					" %" PRIu64 " %" PRIu64,
+					rows[i].last, rows[i].uses,
+					rows[i].refusals, rows[i].more_uses,
+					rows[i].more_refusals);
+	return len;
+}
+
+static enum done top(struct jt_controls *c, struct jt_control_client *cl,
+		     uint64_t n, uint64_t now_ns)
+{
+	struct jt_top *t = &c->ranks.top;
+	char line[JT_CONTROL_LINE];
+	size_t len;
+
+	if (n == 0 || n > JT_TOP_ROWS)
+		return say_error(cl, "USAGE", "TOP takes a number up to 32");
+	if (jt_ranks_look(&c->ranks, &c->feed->ledger, now_ns))
+		return say_error(cl, "FULL", "not enough memory to compare");
+	len = (size_t)snprintf(line, sizeof(line),
+			       "OK %" PRIu64 " %" PRIu64 " %" PRIu64,
+			       t->span_ms, t->n_used < n ? t->n_used : n,
+			       t->n_refused < n ? t->n_refused : n);
+	len += put_rows(line + len, sizeof(line) - len, t->used,
+			t->n_used < n ? t->n_used : n);
+	len += put_rows(line + len, sizeof(line) - len, t->refused,
+			t->n_refused < n ? t->n_refused : n);
+	static_assert(3 + (3 + 2 * 5 * JT_TOP_ROWS) * 21 < JT_CONTROL_LINE,
+		      "the longest answer");
+	strcpy(line + len, "\n");
+	return say(cl, line);
+}
+
 static enum done status(struct jt_controls *c, struct jt_control_client *cl)
 {
 	char line[JT_CONTROL_LINE] = "OK ";
@@ -293,7 +334,7 @@ static enum done answer_named(struct jt_controls *c,
 	if (!plan && !scope && !named(cl->line, "SET", &at, &word))
 		return say_error(cl, "USAGE",
 				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
-				 "SET, PAIR, USERS, NAMES, LOOK, SAVE and "
+				 "SET, PAIR, USERS, NAMES, LOOK, TOP, SAVE and "
 				 "STATUS");
 	done = reach(c, cl, at, now_ns, &go);
 	if (!go)
@@ -338,6 +379,8 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 		return look(c, cl, cl->line + 5);
 	if (numbers(cl->line, "NAMES", v, 1))
 		return names(c, cl, v[0]);
+	if (numbers(cl->line, "TOP", v, 1))
+		return top(c, cl, v[0], now_ns);
 	if (numbers(cl->line, "SYNC", v, 1))
 		return sync_to(c, cl, v[0], now_ns);
 	if (numbers(cl->line, "FIT", v, 5))
@@ -489,4 +532,5 @@ void jt_controls_run(struct jt_controls *c, uint64_t now_ns)
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
 		if (c->clients[i].fd >= 0)
 			serve(c, &c->clients[i], now_ns);
+	jt_ranks_tend(&c->ranks, now_ns);
 }

@@ -9,6 +9,7 @@
 #define JT_SIDECAR_CONTROL_H
 
 #include "sidecar/feed.h"
+#include "sidecar/ranks.h"
 #include <poll.h>
 
 #define JT_CONTROLS_MAX 16u
@@ -28,6 +29,7 @@ struct jt_controls {
 	int listener;
 	struct jt_control_client clients[JT_CONTROLS_MAX];
 	struct jt_feed *feed;
+	struct jt_ranks ranks;
 	/* Fill BUF with one line of JSON. */
 	void (*status)(void *ctx, char *buf, size_t max);
 	void *ctx;
