@@ -59,6 +59,7 @@ int jt_cmd_plan_rm(const struct jt_cmd *cmd);
 int jt_cmd_notify_run(const struct jt_cmd *cmd);
 int jt_cmd_why(const struct jt_cmd *cmd);
 int jt_cmd_verify(const struct jt_cmd *cmd);
+int jt_cmd_top(const struct jt_cmd *cmd);
 int jt_cmd_status(const struct jt_cmd *cmd);
 int jt_cmd_journal_check(const struct jt_cmd *cmd);
 int jt_cmd_journal_dump(const struct jt_cmd *cmd);

@@ -226,6 +226,11 @@ const struct jt_verb jt_verbs[] = {
 	 "nothing and needs no value. Exit 0: VALID, 1: refused, 3: no "
 	 "sidecar,\n"
 	 "then with what the journal tells alone.\n"},
+	{"top", jt_cmd_top, "", 0, 0, B(json),
+	 "what is used and refused most, live; q quits",
+	 "Each second anew on a terminal; piped or with --json once, about "
+	 "one\n"
+	 "second.\n"},
 	{"status", jt_cmd_status, "", 0, 0, B(json), "how the sidecar is",
 	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
 	 "runs.\n"},
