@@ -112,6 +112,13 @@ void jt_card_update(struct jt_card *card, const struct jt_record *r);
 void jt_card_fill(struct jt_card *card, const struct jt_record *first,
 		  const struct jt_record *last);
 
+/* Does the vault have its value, for `jeton copy`? */
+static inline bool jt_card_recoverable(const struct jt_card *card)
+{
+	return (card->flags & JT_TOKEN_RECOVERABLE) != 0 &&
+	       card->type != JT_REC_REVOKE && card->type != JT_REC_PURGE;
+}
+
 /* "Active", "Expired", "Suspended" or "Revoked". */
 const char *jt_card_status(const struct jt_card *card, uint64_t now_s);
 

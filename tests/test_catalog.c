@@ -133,6 +133,21 @@ Test(catalog, refuses_changes_after_revoke)
 	cr_assert_eq(apply(JT_REC_CREATE, A, 0), JT_JOURNAL_E_DAMAGED);
 }
 
+Test(catalog, a_copy_changes_nothing)
+{
+	struct jt_record r = record(JT_REC_CREATE, A, 0);
+	struct jt_card before;
+
+	r.token.flags = JT_TOKEN_RECOVERABLE;
+	cr_assert_eq(jt_catalog_apply(&c, &r, &fault), 0);
+	before = *jt_catalog_find(&c, A);
+	cr_assert(jt_card_recoverable(&before));
+	cr_assert_eq(apply(JT_REC_COPY, A, 0), 0);
+	cr_assert_arr_eq(jt_catalog_find(&c, A), &before, sizeof(before));
+	cr_assert_eq(apply(JT_REC_REVOKE, A, 0), 0);
+	cr_assert_not(jt_card_recoverable(jt_catalog_find(&c, A)));
+}
+
 Test(catalog, refuses_unknown_types)
 {
 	cr_assert_eq(apply(0, A, 0), JT_JOURNAL_E_VERSION);

@@ -648,6 +648,23 @@ static void forge_type(uint8_t type)
 	jt_journal_close(&j);
 }
 
+Test(feed, a_copy_changes_nothing_and_is_applied)
+{
+	struct help_token other;
+
+	help_token_make(&other, "live");
+	commit_one(create(&token, 0, "somebody"));
+	commit_one(record_of(&token, JT_REC_COPY));
+	commit_one(record_of(&other, JT_REC_COPY)); /* nor does it need one */
+	expect_health(JT_HEALTH_OK);
+	expect_applied(3);
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	cr_expect_eq(help_word(&t, &other), JT_UNKNOWN);
+	commit_one(revoke(&token));
+	expect_applied(4);
+	cr_expect_eq(help_word(&t, &token), JT_REVOKED);
+}
+
 Test(feed, record_of_an_unknown_type_is_lost)
 {
 	struct jt_record r = create(&token, 0, "");
