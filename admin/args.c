@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ECHO_MAX 20
+#define NAME_MAX 24 /* of an option */
 
 static const struct {
 	const char *name, *value, *text;

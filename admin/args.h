@@ -63,7 +63,9 @@
 	X(days, "N", "for N days (default 90)")                                \
 	X(since, "WHEN", "24h or 30d back, a date, or an RFC 3339 time")       \
 	X(until, "WHEN", "the same, default now")                              \
-	X(id, "ID", "what concerns this token")
+	X(id, "ID", "what concerns this token")                                \
+	X(passphrase_file, "FILE",                                             \
+	  "read the vault's passphrase from its one line")
 
 enum jt_option {
 #define X(name, value, text) JT_OPT_##name,

@@ -58,6 +58,8 @@ int jt_cmd_plan_list(const struct jt_cmd *cmd);
 int jt_cmd_plan_rm(const struct jt_cmd *cmd);
 int jt_cmd_notify_run(const struct jt_cmd *cmd);
 int jt_cmd_why(const struct jt_cmd *cmd);
+int jt_cmd_copy(const struct jt_cmd *cmd);
+int jt_cmd_vault_init(const struct jt_cmd *cmd);
 int jt_cmd_verify(const struct jt_cmd *cmd);
 int jt_cmd_top(const struct jt_cmd *cmd);
 int jt_cmd_status(const struct jt_cmd *cmd);

@@ -212,6 +212,25 @@ const struct jt_verb jt_verbs[] = {
 	 "machine\n"
 	 "fails between saying and recording, what was just said comes again:\n"
 	 "drop what has a known key.\n"},
+	{"copy", jt_cmd_copy, "ID", 1, 1, B(passphrase_file) | B(json),
+	 "print a value again that create --recoverable stored",
+	 "jeton copy ID | xclip\n"
+	 "\n"
+	 "Asks for the vault's passphrase on the terminal. The value is "
+	 "printed\n"
+	 "alone on stdout, as create does; that it was read is recorded in "
+	 "the\n"
+	 "journal first.\n"},
+	{"vault init", jt_cmd_vault_init, "", 0, 0,
+	 B(passphrase_file) | B(json),
+	 "make the vault that create --recoverable stores values in",
+	 "jeton vault init\n"
+	 "\n"
+	 "Asks for a new passphrase, twice. Only it opens the vault: nobody "
+	 "can\n"
+	 "set it again when it is lost. create needs no passphrase, copy "
+	 "does.\n"
+	 "Keep a backup of the file `vault` with that of the journal.\n"},
 	{"verify", jt_cmd_verify, "", 0, 0,
 	 B(env) | B(scope) | B(cost) | B(file) | B(json),
 	 "ask the sidecar about a token read from stdin",
@@ -287,7 +306,7 @@ void jt_verb_usage(FILE *out, const struct jt_verb *verb)
 
 		if ((verb->options | JT_GLOBAL) & UINT64_C(1) << o)
 			fprintf(out, "  --%s %-*s %s\n", jt_option_name(o),
-				(int)(18 - strlen(jt_option_name(o))),
+				(int)(22 - strlen(jt_option_name(o))),
 				value ? value : "", jt_option_text(o));
 	}
 }

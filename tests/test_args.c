@@ -57,6 +57,17 @@ Test(args, values_follow_or_are_joined)
 	cr_assert_null(a.json);
 }
 
+Test(args, a_name_of_two_words_has_a_hyphen)
+{
+	cr_assert(PARSE("--passphrase-file=x"));
+	cr_assert_eq(a.given, JT_BIT(passphrase_file));
+	cr_assert_str_eq(jt_option_name(JT_OPT_passphrase_file),
+			 "passphrase-file");
+	cr_assert_not(PARSE("--passphrase_file=x"));
+	cr_assert_not(PARSE("--passphrase", "x"));
+	cr_assert_not(PARSE("--passphrase-file"));
+}
+
 Test(args, two_dashes_end_options)
 {
 	cr_assert(PARSE("create", "--", "--json", "--"));
