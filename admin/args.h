@@ -64,6 +64,7 @@
 	X(since, "WHEN", "24h or 30d back, a date, or an RFC 3339 time")       \
 	X(until, "WHEN", "the same, default now")                              \
 	X(id, "ID", "what concerns this token")                                \
+	X(recoverable, NULL, "also store the value, sealed, for `jeton copy`") \
 	X(passphrase_file, "FILE",                                             \
 	  "read the vault's passphrase from its one line")
 

@@ -11,6 +11,7 @@
 #include "admin/lookup.h"
 #include "admin/outfile.h"
 #include "admin/random.h"
+#include "admin/vault_use.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -144,6 +145,7 @@ static int revoke_undelivered(struct create *c, struct jt_change *undo)
 static int take_back(struct create *c, int error)
 {
 	const struct jt_record *r = last_record(c);
+	struct jt_record dead = *r;
 	struct jt_change undo;
 	enum jt_force force;
 	int e = jt_change_begin(&undo, &c->cmd->paths);
@@ -159,6 +161,8 @@ static int take_back(struct create *c, int error)
 	}
 	force = jt_change_settle(&undo);
 	jt_change_end(&undo);
+	dead.type = JT_REC_REVOKE;
+	jt_vault_forget(&c->cmd->paths, &dead, 1);
 	return jt_fail(JT_EXIT_FILE,
 		       "stdout did not take the value (%s), so %.24s was "
 		       "revoked%s; run create again, perhaps with --out FILE",
@@ -216,8 +220,13 @@ static void report(const struct create *c, const char *receipt)
 	jt_note("receipt %s", receipt);
 	if (c->force == JT_FORCE_LATER)
 		jt_note("recorded; takes effect when the sidecar starts");
-	jt_note("a value is given out only this once: put it into a secret "
-		"manager or an environment variable, never into code");
+	if (c->cmd->args.recoverable)
+		jt_note("`jeton copy ID` gives a value out again, to who knows "
+			"the vault's passphrase");
+	else
+		jt_note("a value is given out only this once: put it into a "
+			"secret manager or an environment variable, never into "
+			"code");
 }
 
 static int run(struct create *c)
@@ -229,6 +238,8 @@ static int run(struct create *c)
 		e = gather(c);
 	if (e == 0)
 		e = jt_issue_open(&c->issue, &c->cmd->paths);
+	if (e == 0 && c->cmd->args.recoverable)
+		e = jt_issue_recoverable(&c->issue, &c->cmd->paths);
 	if (e == 0 && c->to_file)
 		e = jt_outfile_open(&c->out, c->cmd->args.out);
 	if (e == 0)

@@ -12,6 +12,7 @@
 #include "admin/issue.h"
 #include "admin/numbers.h"
 #include "admin/output.h"
+#include "admin/vault_use.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ void jt_issue_deinit(struct jt_issue *s)
 	jt_distinct_deinit(&s->limits);
 	jt_distinct_deinit(&s->plans);
 	jt_distinct_deinit(&s->sets);
+	free(s->sealed);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -163,6 +165,25 @@ int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths)
 	return 0;
 }
 
+int jt_issue_recoverable(struct jt_issue *s, const struct jt_paths *paths)
+{
+	struct jt_fault fault = {0};
+	struct jt_vault vault;
+	struct jt_journal j;
+	int e = jt_journal_open(&j, &jt_io_os, paths->data, &fault);
+
+	if (e)
+		return jt_journal_refusal(e, &fault);
+	e = jt_vault_open(&vault, &j, paths->data, &fault);
+	jt_journal_close(&j);
+	if (e)
+		return jt_vault_refusal(e, &fault);
+	memcpy(s->vault_key, vault.key.public_key, sizeof(s->vault_key));
+	jt_vault_close(&vault);
+	s->sealed = calloc(s->n, sizeof(*s->sealed));
+	return s->sealed ? 0 : jt_fail(JT_EXIT_FILE, "not enough memory");
+}
+
 void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES])
 {
 	struct jt_record *r = &s->records[i];
@@ -170,6 +191,10 @@ void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES])
 	jt_token_make(s->prefix, r->env, out);
 	memcpy(r->token.id, out, sizeof(r->token.id));
 	jt_token_digest((const uint8_t *)out, r->token.digest);
+	if (!s->sealed)
+		return;
+	r->token.flags |= JT_TOKEN_RECOVERABLE;
+	jt_vault_seal(s->vault_key, out, s->sealed[i]);
 }
 
 void jt_issue_adopt(struct jt_issue *s, size_t i,
@@ -278,6 +303,29 @@ int jt_issue_resolve(struct jt_issue *s, struct jt_change *c)
 	return e;
 }
 
+/* The sealed values, durable before the commit that makes them valid. */
+static int store_values(const struct jt_issue *s, const struct jt_change *c)
+{
+	struct jt_fault fault = {0};
+	struct jt_vault vault;
+	int e = jt_vault_open(&vault, &c->journal, c->paths->data, &fault);
+
+	if (e)
+		return jt_vault_refusal(e, &fault);
+	if (memcmp(vault.key.public_key, s->vault_key, sizeof(s->vault_key))) {
+		jt_vault_close(&vault);
+		return jt_fail(JT_EXIT_FILE,
+			       "%s: another vault stands there since a moment, "
+			       "nothing was created; try again",
+			       c->paths->data);
+	}
+	e = jt_vault_put(&vault, &c->journal, s->records, s->n,
+			 (const uint8_t(*)[JT_VAULT_SEALED_BYTES])s->sealed,
+			 &fault);
+	jt_vault_close(&vault);
+	return e ? jt_vault_refusal(e, &fault) : 0;
+}
+
 int jt_issue_lock(struct jt_issue *s, struct jt_change *c,
 		  const struct jt_paths *paths)
 {
@@ -302,5 +350,7 @@ int jt_issue_commit(struct jt_issue *s, struct jt_change *c,
 		e = jt_issue_resolve(s, c);
 	if (e == 0)
 		e = jt_change_still_alone(c);
+	if (e == 0 && s->sealed)
+		e = store_values(s, c);
 	return e ? e : jt_change_commit(c, s->records, s->n);
 }

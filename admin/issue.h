@@ -4,6 +4,7 @@
  *   rules   what the deployment allows
  *   add     what each shall be; limits, scopes and owners are gathered
  *   open    find the journal's prefix, making the journal if there is none
+ *   recoverable   if the vault shall hold the values
  *   make    a value for each, which the caller writes where it belongs; or
  *   adopt   another system's value, of which only the digest is known
  *   commit  plans and tokens in one batch, if the sidecar has room for them
@@ -18,6 +19,7 @@
 #include "admin/change.h"
 #include "admin/distinct.h"
 #include "admin/draft.h"
+#include "admin/vault.h"
 #include "shm/token.h"
 
 #define JT_PREFIX_DEFAULT "jt"
@@ -42,6 +44,9 @@ struct jt_issue {
 	struct jt_record_rules rules;
 	/* all tokens up to the lock, if the caller has folded them; or NULL */
 	const struct jt_catalog *catalog;
+	/* with recoverable(): of each token; NULL: none is stored */
+	uint8_t (*sealed)[JT_VAULT_SEALED_BYTES];
+	uint8_t vault_key[JT_VAULT_PUBLIC_BYTES];
 };
 
 int jt_issue_init(struct jt_issue *s);
@@ -56,7 +61,13 @@ int jt_issue_rules(struct jt_issue *s, const struct jt_paths *paths);
 /* Find the prefix, making the journal if there is none. Exit code. */
 int jt_issue_open(struct jt_issue *s, const struct jt_paths *paths);
 
-/* Make token I; the value is in OUT alone. */
+/*
+ * Every value is to be stored in the vault, too: between open() and make().
+ * Exit code, reason printed, when there is no vault.
+ */
+int jt_issue_recoverable(struct jt_issue *s, const struct jt_paths *paths);
+
+/* Make token I; the value is in OUT alone, but for its sealed form. */
 void jt_issue_make(struct jt_issue *s, size_t i, char out[JT_TOKEN_BYTES]);
 
 /* Token I has the value that DIGEST is of, under enum jt_value_scheme. */
