@@ -9,6 +9,7 @@
 #include "admin/amend.h"
 #include "admin/fold.h"
 #include "admin/label.h"
+#include "admin/vault_use.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -182,6 +183,8 @@ static int commit(struct jt_amend *a)
 		e = add_made(a);
 	if (e == 0)
 		e = add_reason(a);
+	if (e == 0 && a->verb->before)
+		e = a->verb->before(a);
 	return e ? e : jt_change_commit(&a->change, a->records, a->n);
 }
 
@@ -266,11 +269,22 @@ static void put_all(struct jt_amend *a)
 		jt_note("passed over: %zu", a->n_skipped);
 }
 
+/* What the vault holds of values that have ended. */
+static void forget_values(const struct jt_amend *a)
+{
+	jt_vault_forget(&a->cmd->paths, a->records, a->n);
+	/* a crash may have come between the revoke and the wiping */
+	if (a->n == 0 && a->found.newest.type == JT_REC_REVOKE)
+		jt_vault_forget(&a->cmd->paths, &a->found.newest, 1);
+}
+
 static int settle(struct jt_amend *a)
 {
 	a->force = jt_change_settle(&a->change);
 	if (a->verb->after)
 		a->verb->after(a);
+	if (!a->undone)
+		forget_values(a);
 	put_all(a);
 	if (a->force == JT_FORCE_NOW)
 		return 0;

@@ -36,6 +36,8 @@ struct jt_amend_verb {
 	 * exit. F says the same in words. */
 	int (*one)(struct jt_amend *a, const struct jt_found *f,
 		   struct jt_record *r);
+	/* Under the lock, when the whole batch is known. May be NULL. */
+	int (*before)(struct jt_amend *a);
 	/* After the commit, in force or not. May be NULL. */
 	void (*after)(struct jt_amend *a);
 	/* Instead of listing the tokens on stdout. May be NULL. */
@@ -60,6 +62,7 @@ struct jt_amend {
 	size_t n, n_max;
 	size_t n_same, n_skipped;
 	enum jt_force force;
+	bool undone; /* after() took everything back */
 };
 
 /* Run VERB on what CMD names. Exit code. */

@@ -28,7 +28,7 @@ struct jt_card {
 	uint8_t old_key[JT_KEY_BYTES]; /* of the value before; zeros: none */
 	uint64_t first, last; /* its first and newest record's number */
 	uint64_t created_s;
-	uint64_t changed_s;	   /* of the newest record */
+	uint64_t changed_s; /* of the newest record */
 	uint32_t expires_s;
 	uint32_t old_until_s; /* of the value before the rotation; 0: none */
 	uint16_t plan;	      /* named limits; 0: none */

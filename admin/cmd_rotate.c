@@ -9,6 +9,7 @@
 #include "admin/amend.h"
 #include "admin/expiry.h"
 #include "admin/outfile.h"
+#include "admin/vault_use.h"
 #include "shm/token.h"
 
 #include <errno.h>
@@ -82,7 +83,6 @@ static int one(struct jt_amend *a, const struct jt_found *f,
 	own->before = f->newest;
 	jt_token_digest((const uint8_t *)own->token, r->token.digest);
 	r->token.scheme = JT_VALUE_NATIVE;
-	r->token.flags &= (uint8_t)~JT_TOKEN_RECOVERABLE;
 	r->token.old_until_s = (uint32_t)(a->now_s + own->overlap_s);
 	a->numbers.room.values++;
 	if (!a->cmd->args.out)
@@ -139,6 +139,7 @@ static int take_back(struct jt_amend *a, int error)
 			       "with --force",
 			       strerror(-error));
 	}
+	a->undone = true;
 	force = jt_change_settle(&undo);
 	jt_change_end(&undo);
 	return jt_fail(JT_EXIT_FILE,
@@ -151,6 +152,29 @@ static int take_back(struct jt_amend *a, int error)
 			      : "",
 		       force == JT_FORCE_NOT ? ", which is NOT in force yet"
 					     : "");
+}
+
+/* A token that can be copied stays so: its new value goes to the vault, too. */
+static int store_value(struct jt_amend *a)
+{
+	uint8_t sealed[1][JT_VAULT_SEALED_BYTES];
+	struct rotate *own = a->own;
+	struct jt_fault fault = {0};
+	struct jt_vault vault;
+	int e;
+
+	if (!(a->records[0].token.flags & JT_TOKEN_RECOVERABLE))
+		return 0;
+	e = jt_vault_open(&vault, &a->change.journal, a->cmd->paths.data,
+			  &fault);
+	if (e)
+		return jt_vault_refusal(e, &fault);
+	jt_vault_seal(vault.key.public_key, own->token, sealed[0]);
+	e = jt_vault_put(&vault, &a->change.journal, a->records, a->n,
+			 (const uint8_t(*)[JT_VAULT_SEALED_BYTES])sealed,
+			 &fault);
+	jt_vault_close(&vault);
+	return e ? jt_vault_refusal(e, &fault) : 0;
 }
 
 static int print_json(const struct jt_amend *a, const struct rotate *own)
@@ -223,6 +247,7 @@ static int rotate(const struct jt_cmd *cmd)
 		.room = true,
 		.check = check,
 		.one = one,
+		.before = store_value,
 		.after = deliver,
 		.tell = tell,
 	};

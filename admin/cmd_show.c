@@ -107,6 +107,8 @@ static void put(const struct jt_found *f, bool json)
 	put_rotation(&s, card, now_s);
 	put_limit(&s, f);
 	put_use(&s, f, now_s);
+	jt_sheet_flag(&s, "recoverable", "Can be copied",
+		      jt_card_recoverable(card));
 	jt_sheet_number(&s, "record", "Record", (int64_t)card->last, NULL);
 	jt_sheet_end(&s);
 }

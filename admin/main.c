@@ -26,7 +26,8 @@ const struct jt_verb jt_verbs[] = {
 	 "--max-lifetime no token of this journal may ever live longer.\n"},
 	{"create", jt_cmd_create, "NAME", 0, 1,
 	 B(expires) | B(env) | B(owner) | B(rate) | B(burst) | B(quota) |
-		 B(plan) | B(scope) | B(recoverable) | B(from) | B(out) | B(json),
+		 B(plan) | B(scope) | B(recoverable) | B(from) | B(out) |
+		 B(json),
 	 "make a token, or with --from one for each row of a table",
 	 "The value, 64 characters, is printed alone on stdout, once; all "
 	 "else\n"
