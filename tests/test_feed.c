@@ -1340,6 +1340,26 @@ static struct jt_feed_size measured(void)
 	return size;
 }
 
+Test(feed, measure_is_of_the_most_tokens_at_one_time)
+{
+	struct jt_record r[5];
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 5; i++) {
+			help_token_make(&token, "live");
+			r[i] = create(&token, 0, "bob");
+			commit_one(r[i]);
+		}
+		for (unsigned i = 0; i < 5; i++) {
+			commit_one(help_as(r[i], JT_REC_REVOKE));
+			commit_one(help_as(r[i], JT_REC_PURGE));
+		}
+	}
+	expect_health(JT_HEALTH_OK);
+	cr_expect_eq(measured().tokens, 5);
+	cr_expect_eq(measured().owner_bytes, 4);
+}
+
 Test(feed, measure_counts_rotations_whose_overlap_goes_on)
 {
 	struct jt_record r = create(&token, 0, "");
@@ -1352,6 +1372,39 @@ Test(feed, measure_counts_rotations_whose_overlap_goes_on)
 	commit_one(r);
 	cr_expect_eq(measured().rotated, 1);
 	cr_expect_eq(measured().tokens, 1);
+}
+
+/* At start, with workers there that have nothing to do. */
+Test(feed, replay_needs_no_more_lines_than_tokens_at_one_time)
+{
+	static struct jt_record many[3 * 3 * 64];
+	struct help_table late;
+	struct jt_feed f;
+	unsigned n = 0;
+
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 64; i++) {
+			help_token_make(&token, "live");
+			many[n++] = create(&token, 0, "");
+		}
+		for (unsigned i = 0; i < 64; i++) {
+			many[n] = help_as(many[n - 64], JT_REC_REVOKE);
+			n++;
+		}
+		for (unsigned i = 0; i < 64; i++) {
+			many[n] = help_as(many[n - 64], JT_REC_PURGE);
+			n++;
+		}
+	}
+	commit(many, n - 128);
+	help_table_new(&late, 64);
+	jt_store_seq(&late.maps.identity_rw->state, JT_IDENTITY_LOADING);
+	jt_store_seq(&late.maps.board[0].state, JT_DESK_SERVING);
+	open_feed(&f, &late);
+	step_all(&f);
+	cr_expect_eq(f.health, JT_HEALTH_OK, "%s", f.why);
+	cr_expect_eq(f.applied, n - 128);
+	cr_expect_eq(late.maps.identity->tokens, 64);
 }
 
 /* While it serves, a full table makes room for a rotation by itself. */

@@ -501,6 +501,16 @@ Test(ledger, desk_without_a_worker_is_not_waited_for)
 	cr_expect(line_is_free(HELP_NOW_S));
 }
 
+/* A journal needs no more lines than it ever had tokens at one time. */
+Test(ledger, during_the_replay_no_line_rests)
+{
+	fill_up();
+	seat_worker(0, 5);
+	jt_store_seq(&t.maps.identity_rw->state, JT_IDENTITY_LOADING);
+	purge();
+	cr_expect(line_is_free(HELP_NOW_S));
+}
+
 Test(ledger, line_given_again_counts_from_nothing)
 {
 	struct help_token other;
