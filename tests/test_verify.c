@@ -2,7 +2,8 @@
 #include "shm/verify.h"
 
 #include "shm/meter.h"
-#include "tests/help_table.h"
+#include "shm/scope.h"
+#include "tests/help_record.h"
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -57,6 +58,15 @@ static struct help_token issue(void (*change)(struct jt_entry *e))
 static void limited(struct jt_entry *e)
 {
 	e->plan = 1;
+}
+
+static const struct jt_bounds quota_and_rate = {
+	.interval_ns = S, .burst = 5, .quota = 3, .quota_unit = JT_QUOTA_DAY};
+
+/* Its plan, number 2, must be given by the test. */
+static void with_quota(struct jt_entry *e)
+{
+	e->plan = 2;
 }
 
 static void expect_unknown(const struct jt_verdict *v, enum jt_word word)
@@ -251,16 +261,65 @@ Test(verify, last_seven_days_are_noted)
 	cr_expect_eq(help_verify(&t, &ask, now).notes, 0);
 }
 
+/* As a rotation leaves it: it ends so many seconds from now. */
+static void make_old(const struct help_token *mine, uint64_t ends_s)
+{
+	jt_table_set_a(&t.maps, mine->slot, JT_SLOT_ACTIVE, JT_SLOT_OLD_VALUE,
+		       (uint32_t)ends_s);
+}
+
 Test(verify, old_value_is_noted)
 {
-	struct jt_slot *slot = help_slot(&t, token.slot);
-
-	slot->a = jt_word_a(1, JT_SLOT_ACTIVE, JT_SLOT_OLD_VALUE,
-			    (uint32_t)HELP_LATER_S);
+	make_old(&token, HELP_LATER_S);
+	cr_expect_eq(verify_text(token.text).word, JT_VALID);
 	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
 	help_state(&t, &token, JT_SLOT_REVOKED);
 	cr_expect_eq(verify_text(token.text).word, JT_REVOKED);
 	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
+	help_state(&t, &token, JT_SLOT_SUSPENDED);
+	cr_expect_eq(verify_text(token.text).word, JT_SUSPENDED);
+	cr_expect_eq(verify_text(token.text).notes, JT_NOTE_OLD_VALUE);
+}
+
+Test(verify, old_value_past_its_end_is_revoked_not_expired)
+{
+	struct jt_now now = {HELP_NOW_S + 9, HELP_BOOT_NS};
+	struct jt_ask ask = help_ask(&token);
+	struct jt_verdict v;
+
+	make_old(&token, HELP_NOW_S + 10);
+	v = help_verify(&t, &ask, now);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.expires_in_s, 1);
+	cr_expect_eq(v.notes, JT_NOTE_OLD_VALUE, "not EXPIRING as well");
+	now.wall_s++;
+	v = help_verify(&t, &ask, now);
+	cr_expect_eq(v.word, JT_REVOKED);
+	cr_expect_eq(v.notes, JT_NOTE_OLD_VALUE);
+	cr_expect_eq(v.expires_in_s, 0);
+	help_state(&t, &token, JT_SLOT_SUSPENDED);
+	cr_expect_eq(help_verify(&t, &ask, now).word, JT_REVOKED);
+}
+
+Test(verify, use_of_an_old_value_is_told_apart)
+{
+	struct jt_meter *meter = help_meter(&t, &token);
+	struct jt_ask ask = help_ask(&token);
+
+	verify(&ask);
+	cr_expect_eq(meter->old_use_s, 0);
+	make_old(&token, HELP_LATER_S);
+	ask.cost = 0;
+	verify(&ask);
+	cr_expect_eq(meter->old_use_s, 0, "a look leaves no trace");
+	ask.cost = 1;
+	ask.env = jt_env_word("test", 4);
+	verify(&ask);
+	cr_expect_eq(meter->old_use_s, 0, "it was refused");
+	ask.env = 0;
+	verify(&ask);
+	cr_expect_eq(meter->old_use_s, HELP_NOW_S);
+	cr_expect_eq(meter->uses, 2);
 }
 
 Test(verify, environment_must_be_the_tokens_own)
@@ -278,6 +337,34 @@ Test(verify, environment_must_be_the_tokens_own)
 	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
 	ask.env_unknown = false;
 	cr_expect_eq(verify(&ask).word, JT_VALID);
+}
+
+Test(verify, only_the_served_environment_is_served)
+{
+	struct jt_ask ask = help_ask(&token);
+
+	jt_store_seq(&t.maps.identity_rw->env, jt_env_word("test", 4));
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = jt_env_word("live", 4);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = jt_env_word("test", 4);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	jt_store_seq(&t.maps.identity_rw->env, jt_env_word("live", 4));
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = 0;
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	ask.env = jt_env_word("live", 4);
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	cr_expect_eq(help_meter(&t, &token)->refusals, 4);
+}
+
+/* Whose name nobody knows, so it is not the one that is served. */
+Test(verify, environment_without_a_number_is_not_served)
+{
+	help_slot(&t, token.slot)->env = JT_ENV_OTHER;
+	cr_expect_eq(help_word(&t, &token), JT_VALID);
+	jt_store_seq(&t.maps.identity_rw->env, jt_env_word("live", 4));
+	cr_expect_eq(help_word(&t, &token), JT_WRONG_ENVIRONMENT);
 }
 
 /* There are more environments than numbers for them. */
@@ -316,6 +403,73 @@ Test(verify, scope_that_the_token_lacks_is_named)
 	cr_expect_eq(v.notes, JT_NOTE_SCOPE);
 	cr_expect_eq(v.scope.at, scopes[0].at);
 	cr_expect_eq(v.scope.bytes, 4);
+}
+
+/* "orders:*" and "billing" are scopes 1 and 2, set 1 has both, set 2 none. */
+static void put_scopes(void)
+{
+	jt_scope_put(&t.maps, 1, help_scope_record(1, "orders:*").scope.name);
+	jt_scope_put(&t.maps, 2, help_scope_record(2, "billing").scope.name);
+	jt_table_put_set(&t.maps, 1, (const uint8_t[32]){3});
+	jt_table_put_set(&t.maps, 2, (const uint8_t[32]){0});
+}
+
+static struct jt_verdict with_scopes(const struct help_token *mine,
+				     const char *one, const char *two)
+{
+	struct jt_bytes scopes[2] = {bytes(one), bytes(two)};
+	struct jt_ask ask = help_ask(mine);
+
+	ask.n_scopes = 2;
+	ask.scopes = scopes;
+	return verify(&ask);
+}
+
+static void scoped(struct jt_entry *e)
+{
+	e->scope_set = 1;
+}
+
+Test(verify, all_scopes_that_are_asked_for_must_be_granted)
+{
+	static const char read[] = "orders:read", own[] = "orders:read:own";
+	static const char billing[] = "billing", pay[] = "billing:pay";
+	struct help_token mine;
+	struct jt_verdict v;
+
+	put_scopes();
+	mine = issue(scoped);
+	v = with_scopes(&mine, read, billing);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.notes, 0);
+	cr_expect_eq(v.scopes, &t.reader.sets[1]);
+	cr_expect_eq(with_scopes(&mine, own, own).word, JT_VALID);
+	v = with_scopes(&mine, read, pay);
+	cr_expect_eq(v.word, JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(v.notes, JT_NOTE_SCOPE);
+	cr_expect_eq(v.scope.at, (const uint8_t *)pay, "the missing one");
+	cr_expect_eq(v.scope.bytes, sizeof(pay) - 1);
+	v = with_scopes(&mine, "", read);
+	cr_expect_eq(v.word, JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(v.scope.bytes, 0);
+	cr_expect_eq(with_scopes(&mine, "orders", read).word,
+		     JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(with_scopes(&mine, "*", read).word, JT_INSUFFICIENT_SCOPE);
+}
+
+Test(verify, set_that_is_empty_or_out_of_range_grants_nothing)
+{
+	static const uint16_t sets[] = {0, 2, 3, 8191, 8192, UINT16_MAX};
+	struct help_token mine;
+
+	put_scopes();
+	mine = issue(scoped);
+	for (unsigned i = 0; i < 6; i++) {
+		jt_table_set_b(&t.maps, mine.slot, 0, sets[i]);
+		cr_expect_eq(with_scopes(&mine, "billing", "billing").word,
+			     JT_INSUFFICIENT_SCOPE, "set %u", sets[i]);
+		cr_expect_eq(help_word(&t, &mine), JT_VALID, "none asked for");
+	}
 }
 
 /* ---- limits ---- */
@@ -396,6 +550,72 @@ Test(verify, cost_above_the_burst_will_never_do)
 	cr_expect_eq(help_meter(&t, &mine)->rate, 0);
 }
 
+Test(verify, quota_is_taken_and_told)
+{
+	uint64_t left_ms = (86400 - HELP_NOW_S % 86400) * 1000;
+	struct help_token mine;
+	struct jt_verdict v;
+
+	help_limits(&t, 2, &quota_and_rate);
+	mine = issue(with_quota);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect_eq(verify_text(mine.text).word, JT_VALID);
+	v = verify_text(mine.text);
+	cr_expect_eq(v.word, JT_QUOTA_EXCEEDED);
+	cr_expect_eq(v.limit, 3);
+	cr_expect_eq(v.remaining, 0);
+	cr_expect_eq(v.reset_ms, left_ms);
+	cr_expect_eq(v.retry_after_ms, left_ms);
+	cr_expect_eq(v.notes, 0);
+	cr_expect_eq(help_meter(&t, &mine)->uses, 3);
+	cr_expect_eq(help_meter(&t, &mine)->refusals, 1);
+}
+
+Test(verify, cost_above_the_quota_will_never_do)
+{
+	struct help_token mine;
+	struct jt_verdict v;
+	struct jt_ask ask;
+
+	help_limits(&t, 2, &quota_and_rate);
+	mine = issue(with_quota);
+	ask = help_ask(&mine);
+	ask.cost = 4;
+	v = verify(&ask);
+	cr_expect_eq(v.word, JT_QUOTA_EXCEEDED);
+	cr_expect_eq(v.notes, JT_NOTE_NEVER);
+	cr_expect_eq(v.retry_after_ms, -1);
+	cr_expect_eq(v.limit, 3);
+	cr_expect_eq(help_meter(&t, &mine)->rate, 0);
+	cr_expect_eq(help_meter(&t, &mine)->quota, 0);
+}
+
+Test(verify, plan_means_what_its_number_means_now)
+{
+	struct help_token mine = issue(limited);
+
+	cr_expect_eq(verify_text(mine.text).limit, 5);
+	jt_table_put_limits(&t.maps, 7,
+			    &(struct jt_bounds){.interval_ns = S, .burst = 8});
+	jt_table_set_plan(&t.maps, 1, 7);
+	cr_expect_eq(verify_text(mine.text).limit, 8);
+	jt_table_set_b(&t.maps, mine.slot, 0, 0);
+	cr_expect_eq(verify_text(mine.text).limit, -1);
+}
+
+Test(verify, block_out_of_range_denies)
+{
+	struct help_token mine = issue(limited);
+	_Atomic uint32_t *plans = (void *)((char *)t.maps.identity_rw +
+					   t.maps.identity->plans_off);
+
+	plans[1] = 65536;
+	cr_expect_eq(verify_text(mine.text).word, JT_RATE_LIMITED);
+	plans[1] = UINT32_MAX;
+	cr_expect_eq(verify_text(mine.text).word, JT_RATE_LIMITED);
+	cr_expect_eq(verify_text(mine.text).notes, JT_NOTE_NEVER);
+}
+
 static void unplanned(struct jt_entry *e)
 {
 	e->plan = 9;
@@ -451,64 +671,94 @@ Test(verify, torn_slot_denies_and_is_counted)
 
 enum fault {
 	WRONG_ENV,
+	NOT_SERVED,
 	REVOKED,
+	SUSPENDED,
 	EXPIRED,
 	SCOPE,
-	LIMIT,
+	QUOTA,
+	RATE,
 	FAULTS,
 };
 
-static enum jt_word first_of(unsigned faults, bool suspended)
+/* OLD: of a value before the rotation, which has an end and no expiry. */
+static enum jt_word first_of(unsigned faults, bool old)
 {
 	static const enum jt_word words[FAULTS] = {
-		JT_WRONG_ENVIRONMENT, JT_REVOKED, JT_EXPIRED,
-		JT_INSUFFICIENT_SCOPE, JT_RATE_LIMITED};
+		JT_WRONG_ENVIRONMENT, JT_WRONG_ENVIRONMENT,
+		JT_REVOKED,	      JT_SUSPENDED,
+		JT_EXPIRED,	      JT_INSUFFICIENT_SCOPE,
+		JT_QUOTA_EXCEEDED,    JT_RATE_LIMITED};
 
+	if (old && faults & 1u << EXPIRED)
+		faults |= 1u << REVOKED;
 	for (unsigned i = 0; i < FAULTS; i++)
 		if (faults & 1u << i)
-			return i == REVOKED && suspended ? JT_SUSPENDED
-							 : words[i];
+			return words[i];
 	return JT_VALID;
 }
 
-static struct jt_verdict with_faults(unsigned faults, bool suspended)
+/* A quota of 3 a day, all of them taken. */
+static void use_up_quota(struct jt_meter *meter)
+{
+	struct jt_window w = jt_window_at(JT_QUOTA_DAY, 0, HELP_NOW_S);
+
+	meter->quota = (uint64_t)w.start_min << 37 | 3;
+}
+
+static struct jt_verdict with_faults(unsigned faults, bool old)
 {
 	static const struct jt_bytes scope = {(const uint8_t *)"x", 1};
-	struct help_token mine = issue(limited);
+	uint8_t state = faults & 1u << REVOKED	   ? JT_SLOT_REVOKED
+			: faults & 1u << SUSPENDED ? JT_SLOT_SUSPENDED
+						   : JT_SLOT_ACTIVE;
+	struct help_token mine = issue(with_quota);
 	struct jt_ask ask = help_ask(&mine);
 	struct jt_now now = help_now();
 
 	if (faults & 1u << WRONG_ENV)
 		ask.env = jt_env_word("test", 4);
-	if (faults & 1u << REVOKED)
-		help_state(&t, &mine,
-			   suspended ? JT_SLOT_SUSPENDED : JT_SLOT_REVOKED);
-	if (faults & 1u << EXPIRED)
-		now.wall_s = HELP_LATER_S;
+	jt_store_seq(&t.maps.identity_rw->env,
+		     faults & 1u << NOT_SERVED ? jt_env_word("prod", 4) : 0);
+	jt_table_set_a(&t.maps, mine.slot, state, old ? JT_SLOT_OLD_VALUE : 0,
+		       faults & 1u << EXPIRED ? (uint32_t)HELP_NOW_S
+					      : (uint32_t)HELP_LATER_S);
 	if (faults & 1u << SCOPE) {
 		ask.scopes = &scope;
 		ask.n_scopes = 1;
 	}
-	if (faults & 1u << LIMIT)
+	if (faults & 1u << QUOTA)
+		use_up_quota(help_meter(&t, &mine));
+	if (faults & 1u << RATE)
 		help_meter(&t, &mine)->rate = UINT64_MAX;
 	return help_verify(&t, &ask, now);
+}
+
+static void expect_first_word(unsigned faults, bool old)
+{
+	struct jt_verdict v = with_faults(faults, old);
+	enum jt_word want = first_of(faults, old);
+
+	cr_expect_eq(v.word, want, "%x: %s, not %s", faults,
+		     jt_word_name(v.word), jt_word_name(want));
+	cr_expect_eq(!!(v.notes & JT_NOTE_SCOPE),
+		     v.word == JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(!!(v.notes & JT_NOTE_OLD_VALUE), old);
+	cr_expect_eq(v.limit >= 0,
+		     v.word == JT_VALID || v.word == JT_RATE_LIMITED ||
+			     v.word == JT_QUOTA_EXCEEDED,
+		     "only a limit that was asked is told");
 }
 
 Test(verify, first_word_that_applies_is_the_answer)
 {
 	for (unsigned faults = 0; faults < 1u << FAULTS; faults++) {
-		for (unsigned suspended = 0; suspended < 2; suspended++) {
-			struct jt_verdict v = with_faults(faults, suspended);
-
-			cr_expect_eq(v.word, first_of(faults, suspended),
-				     "%x: %s", faults, jt_word_name(v.word));
-			cr_expect_eq(!!(v.notes & JT_NOTE_SCOPE),
-				     v.word == JT_INSUFFICIENT_SCOPE);
-			cr_expect_eq(v.limit >= 0,
-				     v.word == JT_VALID ||
-					     v.word == JT_RATE_LIMITED,
-				     "only a limit that was asked is told");
+		if (faults % 128 == 0) {
+			help_table_new(&t, 256);
+			help_limits(&t, 2, &quota_and_rate);
 		}
+		expect_first_word(faults, false);
+		expect_first_word(faults, true);
 	}
 }
 
@@ -649,6 +899,259 @@ Test(verify, memo_of_a_digest_that_changed_is_worth_nothing)
 	help_slot(&t, token.slot)->digest[1] ^= 1;
 	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
 	cr_expect_eq(v.word, JT_UNKNOWN);
+}
+
+/* After a rotation a memo still knows the old value for what it was. */
+Test(verify, memo_does_not_prolong_an_old_value)
+{
+	struct jt_now now = help_now();
+	struct jt_ask ask = help_ask(&token);
+	struct jt_tally tally = {0};
+	struct jt_memo memo;
+	struct jt_verdict v;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	jt_verify(&t.reader, &memo, &ask, &v, 1, now, &tally);
+	make_old(&token, HELP_NOW_S + 1);
+	jt_verify(&t.reader, &memo, &ask, &v, 1, now, &tally);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(v.notes, JT_NOTE_OLD_VALUE);
+	now.wall_s++;
+	jt_verify(&t.reader, &memo, &ask, &v, 1, now, &tally);
+	cr_expect_eq(v.word, JT_REVOKED);
+	cr_expect_eq(tally.memo_hits, 2);
+	jt_table_drop(&t.maps, token.slot);
+	jt_verify(&t.reader, &memo, &ask, &v, 1, now, &tally);
+	cr_expect_eq(v.word, JT_UNKNOWN);
+}
+
+Test(verify, memo_of_a_slot_that_was_given_away_is_worth_nothing)
+{
+	struct help_token other = token;
+	struct jt_ask ask = help_ask(&token), others = help_ask(&other);
+	struct jt_tally tally = {0};
+	struct jt_memo memo;
+	struct jt_verdict v;
+	struct jt_entry e;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+	jt_table_drop(&t.maps, token.slot);
+	/* another value of the same id, in the same slot */
+	jt_token_remake(token.text, other.text);
+	e = help_entry(&t, &other);
+	help_put(&t, &other, &e);
+	cr_assert_eq(other.slot, token.slot);
+	jt_verify(&t.reader, &memo, &ask, &v, 1, help_now(), &tally);
+	cr_expect_eq(v.word, JT_UNKNOWN);
+	jt_verify(&t.reader, &memo, &others, &v, 1, help_now(), &tally);
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_eq(tally.memo_hits, 0);
+}
+
+/* ---- values of other systems ---- */
+
+static void take_scheme(uint8_t scheme)
+{
+	t.maps.identity_rw->schemes |= 1ull << scheme;
+}
+
+/* Put VALUE under SCHEME; returns the id that it gets. */
+static const char *put_import(const char *value, uint8_t scheme,
+			      const char *env)
+{
+	static char id[JT_PUBLIC_BYTES + 1];
+	struct jt_entry e = {
+		.state = JT_SLOT_ACTIVE,
+		.scheme = scheme,
+		.env = jt_table_env(&t.maps, jt_env_word(env, strlen(env))),
+		.expires_s = (uint32_t)HELP_LATER_S,
+		.meter = t.meters,
+	};
+	struct help_token made;
+
+	cr_assert(jt_token_digest_other((const uint8_t *)value, strlen(value),
+					scheme == JT_VALUE_PREFIXED, e.digest));
+	jt_token_other_id("jt", env, e.digest, id);
+	help_put(&t, &made, &e);
+	return id;
+}
+
+static void expect_import(const char *value, enum jt_word word)
+{
+	struct jt_verdict v = verify_text(value);
+
+	cr_expect_eq(v.word, word, "%s is %s, not %s", value,
+		     jt_word_name(v.word), jt_word_name(word));
+	cr_expect_eq(!v.id, word != JT_VALID);
+}
+
+Test(verify, import_is_found_by_its_whole_value)
+{
+	static const char value[] = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+
+	expect_import(value, JT_MALFORMED);
+	put_import(value, JT_VALUE_SHA256, "live");
+	take_scheme(JT_VALUE_SHA256);
+	expect_import(value, JT_VALID);
+	expect_import("ghp_16C7e42F292c6912E7710c838347Ae178B4b", JT_MALFORMED);
+	expect_import("ghp_16C7e42F292c6912E7710c838347Ae178B4a\n",
+		      JT_MALFORMED);
+	expect_import(" ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+		      JT_MALFORMED);
+	expect_import("16C7e42F292c6912E7710c838347Ae178B4a", JT_MALFORMED);
+	expect_import("", JT_MISSING);
+}
+
+/* Of `prefix_short_long` only the long part was ever stored. */
+Test(verify, prefixed_import_is_found_by_what_is_behind_its_last_mark)
+{
+	put_import("mycorp_BRTRKFsL_51FwqftsmMDHHbJAMEXXHCgG",
+		   JT_VALUE_PREFIXED, "live");
+	take_scheme(JT_VALUE_PREFIXED);
+	expect_import("mycorp_BRTRKFsL_51FwqftsmMDHHbJAMEXXHCgG", JT_VALID);
+	expect_import("other_51FwqftsmMDHHbJAMEXXHCgG", JT_VALID);
+	expect_import("51FwqftsmMDHHbJAMEXXHCgG", JT_MALFORMED);
+	expect_import("mycorp_BRTRKFsL_51FwqftsmMDHHbJAMEXXHCgH", JT_MALFORMED);
+	expect_import("mycorp_BRTRKFsL_51FwqftsmMDHHbJAMEXXHCgG_",
+		      JT_MALFORMED);
+	expect_import("_", JT_MALFORMED);
+}
+
+/* The same digest under the other scheme is another value. */
+Test(verify, schemes_are_kept_apart)
+{
+	put_import("x_secret", JT_VALUE_PREFIXED, "live");
+	take_scheme(JT_VALUE_PREFIXED);
+	take_scheme(JT_VALUE_SHA256);
+	expect_import("x_secret", JT_VALID);
+	expect_import("secret", JT_MALFORMED);
+	put_import("whole", JT_VALUE_SHA256, "live");
+	expect_import("whole", JT_VALID);
+	expect_import("x_whole", JT_MALFORMED);
+}
+
+Test(verify, scheme_that_was_never_taken_is_not_looked_for)
+{
+	put_import("a-value", JT_VALUE_SHA256, "live");
+	expect_import("a-value", JT_MALFORMED);
+	take_scheme(JT_VALUE_NATIVE);
+	expect_import("a-value", JT_MALFORMED);
+	take_scheme(JT_VALUE_PREFIXED);
+	expect_import("a-value", JT_MALFORMED);
+	take_scheme(JT_VALUE_SHA256);
+	expect_import("a-value", JT_VALID);
+}
+
+Test(verify, import_that_looks_native_with_another_prefix_is_found)
+{
+	char value[JT_TOKEN_BYTES + 1] = "";
+
+	jt_token_make("sk", "live", value);
+	put_import(value, JT_VALUE_SHA256, "live");
+	take_scheme(JT_VALUE_SHA256);
+	expect_import(value, JT_VALID);
+	value[63] = value[63] == 'x' ? 'y' : 'x';
+	expect_import(value, JT_MISTYPED);
+	put_import(value, JT_VALUE_SHA256, "live");
+	expect_import(value, JT_VALID);
+}
+
+/* What has our own prefix is ours, or nobody's. */
+Test(verify, value_of_our_form_is_never_an_import)
+{
+	struct help_token other;
+
+	help_token_make(&other, "live");
+	put_import(other.text, JT_VALUE_SHA256, "live");
+	take_scheme(JT_VALUE_SHA256);
+	expect_import(other.text, JT_UNKNOWN);
+	other.text[63] = other.text[63] == 'x' ? 'y' : 'x';
+	put_import(other.text, JT_VALUE_SHA256, "live");
+	expect_import(other.text, JT_MISTYPED);
+}
+
+/* The look-up comes before the judgement of the shape. */
+Test(verify, import_may_look_like_a_native_one_with_blanks)
+{
+	char value[80];
+
+	snprintf(value, sizeof(value), "%s\n", token.text);
+	take_scheme(JT_VALUE_SHA256);
+	expect_import(value, JT_WHITESPACE);
+	put_import(value, JT_VALUE_SHA256, "live");
+	expect_import(value, JT_VALID);
+}
+
+Test(verify, import_has_an_id_made_of_its_digest)
+{
+	char id[JT_PUBLIC_BYTES + 1];
+	struct jt_verdict v;
+
+	take_scheme(JT_VALUE_SHA256);
+	strcpy(id, put_import("a-value", JT_VALUE_SHA256, "stage2"));
+	cr_expect(!strncmp(id, "jt_stage2_0", 11), "%s", id);
+	v = verify_text("a-value");
+	cr_assert_not_null(v.id);
+	cr_expect_arr_eq(v.made, id, JT_PUBLIC_BYTES);
+	cr_expect_eq(v.expires_in_s, HELP_LATER_S - HELP_NOW_S);
+}
+
+Test(verify, import_of_an_environment_without_a_number_has_an_id)
+{
+	struct jt_verdict v;
+	char name[8];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		jt_table_env(&t.maps, jt_env_word(name, strlen(name)));
+	}
+	take_scheme(JT_VALUE_SHA256);
+	put_import("a-value", JT_VALUE_SHA256, "more");
+	v = verify_text("a-value");
+	cr_expect_eq(v.word, JT_VALID);
+	cr_expect_arr_eq(v.made, "jt_other_0", 10);
+}
+
+Test(verify, imports_in_a_batch_have_their_own_ids)
+{
+	struct jt_verdict v[40];
+	struct jt_ask asks[40];
+	struct jt_tally tally = {0};
+	char values[40][16], ids[40][JT_PUBLIC_BYTES + 1];
+	struct jt_memo memo;
+
+	take_scheme(JT_VALUE_SHA256);
+	jt_memo_init(&memo, memory, sizeof(memory));
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(values[i], sizeof(values[i]), "value-%u", i);
+		strcpy(ids[i], put_import(values[i], JT_VALUE_SHA256, "live"));
+		asks[i] = (struct jt_ask){.token = bytes(values[i]), .cost = 1};
+	}
+	jt_verify(&t.reader, &memo, asks, v, 40, help_now(), &tally);
+	for (unsigned i = 0; i < 40; i++) {
+		cr_expect_eq(v[i].word, JT_VALID);
+		cr_expect_arr_eq(v[i].id, ids[i], JT_PUBLIC_BYTES);
+	}
+	cr_expect_eq(tally.memo_hits + tally.memo_misses, 0);
+	cr_expect(sodium_is_zero((uint8_t *)memory, sizeof(memory)));
+}
+
+Test(verify, value_above_the_longest_is_not_looked_up)
+{
+	static char value[4097];
+
+	take_scheme(JT_VALUE_SHA256);
+	memset(value, 'v', JT_OTHER_BYTES_MAX);
+	expect_import(value, JT_MALFORMED);
+	put_import(value, JT_VALUE_SHA256, "live");
+	expect_import(value, JT_VALID);
+	value[JT_OTHER_BYTES_MAX] = 'v';
+	put_import(value, JT_VALUE_SHA256, "live");
+	expect_import(value, JT_MALFORMED);
+	memset(value, 'v', 4096);
+	put_import(value, JT_VALUE_SHA256, "live");
+	expect_import(value, JT_MALFORMED);
 }
 
 /* ---- batches ---- */
