@@ -371,6 +371,44 @@ Test(ledger, look_tells_every_number)
 	cr_expect_not(jt_ledger_look(&l, second.text, &found));
 }
 
+Test(ledger, look_tells_the_old_values_digest)
+{
+	uint8_t digest[JT_VALUE_DIGEST];
+	const uint64_t none[4] = {0};
+
+	cr_expect_arr_eq(look().old_digest, none, sizeof(none));
+	jt_token_digest((const uint8_t *)first.text, digest);
+	rotate(&second, OVERLAP_S);
+	cr_expect_arr_eq(look().old_digest, digest, sizeof(digest));
+	jt_token_digest((const uint8_t *)second.text, digest);
+	rotate(&third, OVERLAP_S);
+	cr_expect_arr_eq(look().old_digest, digest, sizeof(digest));
+}
+
+/* By its time it was over when the record was written. */
+Test(ledger, value_that_a_record_ended_stays_so_whatever_the_clock_does)
+{
+	rotate(&second, OVERLAP_S);
+	r.time_ns = OVERLAP_S * S - 1;
+	change(JT_REC_RENAME);
+	expect(&first, JT_VALID, JT_NOTE_OLD_VALUE);
+	r.time_ns = OVERLAP_S * S;
+	change(JT_REC_RENAME);
+	expect(&first, JT_REVOKED, JT_NOTE_OLD_VALUE);
+	expect_at(&first, 0, JT_REVOKED, JT_NOTE_OLD_VALUE);
+	expect(&second, JT_VALID, 0);
+}
+
+Test(ledger, finish_is_for_good_when_the_clock_steps_back)
+{
+	rotate(&second, OVERLAP_S);
+	r.token.old_until_s = (uint32_t)HELP_NOW_S;
+	r.time_ns = HELP_NOW_S * S;
+	change(JT_REC_FINISH);
+	expect_at(&first, HELP_NOW_S - 1, JT_REVOKED, JT_NOTE_OLD_VALUE);
+	expect_at(&second, HELP_NOW_S - 1, JT_VALID, 0);
+}
+
 /* ---- purge ---- */
 
 static void purge(void)
@@ -1005,6 +1043,26 @@ Test(ledger, table_with_room_forgets_nothing)
 	expect_at(&first, HELP_NOW_S + 1000, JT_REVOKED, JT_NOTE_OLD_VALUE);
 }
 
+/* It looks through all lines only when something can be over. */
+Test(ledger, tidying_in_vain_does_not_hide_what_is_over_sooner)
+{
+	struct help_token other, now;
+	struct jt_record o;
+
+	fill_with_old_values();
+	jt_ledger_tidy(&l, 1);
+	cr_expect_eq(l.tidy_from_s, HELP_NOW_S + 100);
+	cr_expect_eq(olds_known(), 4);
+	o = r;
+	other = first;
+	help_rotate(&o, &now, HELP_NOW_S + 10);
+	must(o);
+	l.now.wall_s = HELP_NOW_S + 10;
+	jt_ledger_tidy(&l, 1);
+	cr_expect_eq(olds_known(), 4);
+	expect(&other, JT_UNKNOWN, 0);
+}
+
 Test(ledger, token_rotated_after_its_old_value_was_forgotten_has_two_again)
 {
 	fill_with_old_values();
@@ -1123,6 +1181,28 @@ Test(ledger, id_made_twice_is_refused)
 	expect(&second, JT_UNKNOWN, 0);
 	must(help_import("another system's", JT_VALUE_SHA256));
 	refuse(help_import("another system's", JT_VALUE_SHA256), -EEXIST);
+}
+
+/* Its id would be another, its value the same. */
+Test(ledger, value_of_another_system_is_taken_once)
+{
+	struct jt_record import = help_import("a value", JT_VALUE_SHA256);
+
+	must(import);
+	memcpy(import.env, "test", 4);
+	jt_token_other_id("jt", "test", import.token.digest, import.token.id);
+	refuse(import, -EEXIST);
+}
+
+/* Of such a value the id is the same again. */
+Test(ledger, purged_import_may_be_taken_again)
+{
+	r = help_import("a value", JT_VALUE_SHA256);
+	must(r);
+	purge();
+	r.type = JT_REC_CREATE;
+	must(r);
+	cr_expect_eq(look().first, number);
 }
 
 Test(ledger, revoked_token_changes_no_more)
