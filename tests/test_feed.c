@@ -654,8 +654,9 @@ Test(feed, a_copy_changes_nothing_and_is_applied)
 
 	help_token_make(&other, "live");
 	commit_one(create(&token, 0, "somebody"));
-	commit_one(record_of(&token, JT_REC_COPY));
-	commit_one(record_of(&other, JT_REC_COPY)); /* nor does it need one */
+	commit_one(help_as(help_create(&token), JT_REC_COPY));
+	/* nor does it need one */
+	commit_one(help_as(help_create(&other), JT_REC_COPY));
 	expect_health(JT_HEALTH_OK);
 	expect_applied(3);
 	cr_expect_eq(help_word(&t, &token), JT_VALID);
