@@ -238,6 +238,38 @@ int jt_span_parse(const char *text, uint64_t now_s, uint64_t *span_sp)
 	return 0;
 }
 
+int jt_moment_parse(const char *text, uint64_t now_s, bool whole_day,
+		    uint64_t *when_sp)
+{
+	int64_t when;
+	int e;
+
+	*when_sp = 0;
+	if (strchr(text, '-')) {
+		e = parse_date(text, &when);
+		if (e == 0 && text[10] == '\0' && !whole_day)
+			when -= DAY_S;
+	} else {
+		e = parse_span(text, now_s, &when);
+		when = 2 * (int64_t)now_s - when;
+	}
+	if (e)
+		return e;
+	if (when < 0)
+		return JT_EXPIRY_E_FAR;
+	*when_sp = (uint64_t)when;
+	return 0;
+}
+
+const char *jt_moment_why(int e)
+{
+	if (e == JT_EXPIRY_E_DATE)
+		return "names a day or an hour that does not exist";
+	if (e == JT_EXPIRY_E_FAR)
+		return "is too long ago";
+	return "is not like 24h, 30d, 2026-03-31 or 2026-03-31T12:00:00Z";
+}
+
 const char *jt_span_why(int e)
 {
 	return e == JT_EXPIRY_E_FAR ? "is more than 4 years"

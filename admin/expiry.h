@@ -13,6 +13,7 @@
 #ifndef JT_ADMIN_EXPIRY_H
 #define JT_ADMIN_EXPIRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,15 @@ int jt_expiry_parse(const char *text, uint64_t now_s, uint64_t *expires_sp);
  */
 int jt_span_parse(const char *text, uint64_t now_s, uint64_t *span_sp);
 const char *jt_span_why(int e);
+
+/*
+ * A moment that is not in the future: so long ago (24h, 30d), a date, a time.
+ * Of a date the beginning, or with WHOLE_DAY the end. JT_EXPIRY_E_SYNTAX, _DATE
+ * or _FAR: before 1970.
+ */
+int jt_moment_parse(const char *text, uint64_t now_s, bool whole_day,
+		    uint64_t *when_sp);
+const char *jt_moment_why(int e);
 
 /* The furthest moment that a token made now may have. */
 uint64_t jt_expiry_furthest_s(uint64_t now_s);
