@@ -61,6 +61,8 @@ int jt_cmd_why(const struct jt_cmd *cmd);
 int jt_cmd_copy(const struct jt_cmd *cmd);
 int jt_cmd_vault_init(const struct jt_cmd *cmd);
 int jt_cmd_verify(const struct jt_cmd *cmd);
+int jt_cmd_history(const struct jt_cmd *cmd);
+int jt_cmd_audit(const struct jt_cmd *cmd);
 int jt_cmd_top(const struct jt_cmd *cmd);
 int jt_cmd_status(const struct jt_cmd *cmd);
 int jt_cmd_journal_check(const struct jt_cmd *cmd);

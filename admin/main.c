@@ -251,6 +251,23 @@ const struct jt_verb jt_verbs[] = {
 	 "Each second anew on a terminal; piped or with --json once, about "
 	 "one\n"
 	 "second.\n"},
+	{"history", jt_cmd_history, "ID", 1, 1, B(json),
+	 "everything that was done with one token",
+	 "jeton history ID\n"
+	 "\n"
+	 "When, what, by whom, what became of what, why, and the operation's\n"
+	 "id. Reads archives of the journal, too, as long as they are "
+	 "there.\n"},
+	{"audit", jt_cmd_audit, "", 0, 0,
+	 B(since) | B(until) | B(owner) | B(id) | B(json),
+	 "who did what, when and why",
+	 "jeton audit --since 24h\n"
+	 "jeton audit --since 2026-03-01 --until 2026-03-31 --json\n"
+	 "\n"
+	 "A line for each operation, however many tokens it concerned; "
+	 "without\n"
+	 "--since from the beginning. A date of --until is meant with all of\n"
+	 "that day. --owner and --id count only what concerns them.\n"},
 	{"status", jt_cmd_status, "", 0, 0, B(json), "how the sidecar is",
 	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
 	 "runs.\n"},

@@ -61,7 +61,7 @@ static int walk(struct jt_walk *w, struct jt_record *records, jt_walk_fn *visit,
 			break;
 		e = visit_all(w, records, n, visit, ctx, faultp);
 	}
-	return e;
+	return e ? e : visit(ctx, w, NULL);
 }
 
 int jt_walk(const struct jt_io *io, const char *dir, jt_walk_fn *visit,

@@ -20,7 +20,7 @@ struct jt_walk {
 	struct jt_archive history;
 };
 
-/* Not 0 ends the walk and is returned by it. */
+/* R is NULL once, at the end. Not 0 ends the walk and is returned by it. */
 typedef int jt_walk_fn(void *ctx, const struct jt_walk *w,
 		       const struct jt_record *r);
 
