@@ -280,11 +280,15 @@ static void forget_values(const struct jt_amend *a)
 
 static int settle(struct jt_amend *a)
 {
+	int e = 0;
+
 	a->force = jt_change_settle(&a->change);
 	if (a->verb->after)
-		a->verb->after(a);
+		e = a->verb->after(a);
 	if (!a->undone)
 		forget_values(a);
+	if (e)
+		return e;
 	put_all(a);
 	if (a->force == JT_FORCE_NOW)
 		return 0;

@@ -38,8 +38,9 @@ struct jt_amend_verb {
 		   struct jt_record *r);
 	/* Under the lock, when the whole batch is known. May be NULL. */
 	int (*before)(struct jt_amend *a);
-	/* After the commit, in force or not. May be NULL. */
-	void (*after)(struct jt_amend *a);
+	/* After the commit, in force or not; an exit code, with reason printed,
+	 * when there is nothing more to say. May be NULL. */
+	int (*after)(struct jt_amend *a);
 	/* Instead of listing the tokens on stdout. May be NULL. */
 	void (*tell)(struct jt_amend *a, const char *receipt);
 	/* Fields of one changed token for JSON and sheet. May be NULL. */

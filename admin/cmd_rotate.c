@@ -26,7 +26,6 @@ struct rotate {
 	struct jt_outfile out;
 	char token[JT_TOKEN_BYTES + 1]; /* and '\n' */
 	struct jt_record before;	/* the newest record before */
-	int undelivered;		/* exit code */
 };
 
 static int check(struct jt_amend *a)
@@ -43,6 +42,12 @@ static int check(struct jt_amend *a)
 			       "stdout is closed, nothing was changed; open it "
 			       "or use --out FILE");
 	return 0;
+}
+
+/* The value before a rotation ends with the overlap, or with the token. */
+static uint64_t old_ends_s(uint64_t old_until_s, uint64_t expires_s)
+{
+	return old_until_s < expires_s ? old_until_s : expires_s;
 }
 
 /* May this token have another value now? */
@@ -184,7 +189,8 @@ static int print_json(const struct jt_amend *a, const struct rotate *own)
 	json_t *o = json_object();
 	int e;
 
-	jt_time_format(r->token.old_until_s, until);
+	jt_time_format(old_ends_s(r->token.old_until_s, r->token.expires_s),
+		       until);
 	json_object_set_new(o, "id", jt_json_text(r->token.id, JT_ID_BYTES));
 	if (!a->cmd->args.out)
 		json_object_set_new(o, "token",
@@ -203,39 +209,44 @@ static int print_json(const struct jt_amend *a, const struct rotate *own)
 	return e;
 }
 
-static void deliver(struct jt_amend *a)
+static int deliver(struct jt_amend *a)
 {
 	struct rotate *own = a->own;
 	int e = 0;
 
 	if (a->n == 0)
-		return;
-	if (a->cmd->args.out)
-		own->undelivered = jt_outfile_publish(&own->out);
+		return 0;
+	if (a->cmd->args.out) {
+		e = jt_outfile_publish(&own->out);
+		if (e)
+			return e;
+	}
 	if (a->cmd->json)
 		e = print_json(a, own);
 	else if (!a->cmd->args.out)
 		e = jt_write_all(STDOUT_FILENO, own->token, sizeof(own->token));
 	if (e == 0 && !a->cmd->args.out)
 		e = jt_stdout_close();
-	/* with --out the value is where it belongs */
-	if (e && !a->cmd->args.out)
-		own->undelivered = take_back(a, e);
+	if (e && a->cmd->args.out)
+		return jt_fail(JT_EXIT_FILE,
+			       "the value is in %s, but the answer could not "
+			       "be written to stdout (%s)",
+			       a->cmd->args.out, strerror(-e));
+	return e ? take_back(a, e) : 0;
 }
 
 /* All but the value goes to stderr. */
 static void tell(struct jt_amend *a, const char *receipt)
 {
+	const struct jt_record_token *t = &a->records[0].token;
 	const struct rotate *own = a->own;
 	char until[JT_TIME_TEXT];
 
-	if (own->undelivered)
-		return;
-	jt_time_format(a->records[0].token.old_until_s, until);
+	jt_time_format(old_ends_s(t->old_until_s, t->expires_s), until);
 	jt_note(own->overlap_s ? "the old value of %.24s works until %s, too"
 			       : "the old value of %.24s does not work any "
 				 "more (%s)",
-		a->records[0].token.id, until);
+		t->id, until);
 	jt_note("receipt %s", receipt);
 }
 
@@ -262,8 +273,6 @@ static int rotate(const struct jt_cmd *cmd)
 		e = jt_outfile_open(&own.out, cmd->args.out);
 	if (e == 0)
 		e = jt_amend(cmd, &verb, &own);
-	if (own.undelivered)
-		e = own.undelivered;
 	jt_outfile_discard(&own.out);
 	sodium_memzero(&own, sizeof(own));
 	return e;
@@ -308,8 +317,8 @@ static void put_time(struct jt_sheet *s, const char *key, const char *label,
 static int put_status(const struct jt_found *f, bool json)
 {
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
-	bool overlaps =
-		now_s < f->card.old_until_s && f->card.type != JT_REC_REVOKE;
+	uint64_t ends_s = old_ends_s(f->card.old_until_s, f->card.expires_s);
+	bool overlaps = now_s < ends_s && f->card.type != JT_REC_REVOKE;
 	char id[JT_ID_BYTES + 1] = "";
 	struct jt_sheet s;
 
@@ -322,8 +331,8 @@ static int put_status(const struct jt_found *f, bool json)
 					   : "finished",
 		      NULL);
 	if (f->card.old_until_s)
-		put_time(&s, "old_value_until", "Old value until",
-			 f->card.old_until_s, now_s);
+		put_time(&s, "old_value_until", "Old value until", ends_s,
+			 now_s);
 	if (f->look.old_use_s)
 		put_time(&s, "old_value_used", "Old value used",
 			 f->look.old_use_s, now_s);
@@ -363,11 +372,18 @@ int jt_cmd_rotate(const struct jt_cmd *cmd)
 {
 	const struct jt_args *a = &cmd->args;
 
-	if (a->status && cmd->n_operands == 0)
-		return show_status(cmd, a->status);
-	if (a->status || cmd->n_operands == 0)
+	if (!a->status == !cmd->n_operands)
 		return jt_fail(JT_EXIT_USAGE,
 			       "rotate takes an ID, or --status ID; see `jeton "
 			       "help rotate`");
+	if ((a->status || a->finish) &&
+	    (a->overlap || a->force || a->out || (a->status && a->finish)))
+		return jt_fail(JT_EXIT_USAGE,
+			       "%s makes no new value and takes no --overlap, "
+			       "--force, --out%s; see `jeton help rotate`",
+			       a->status ? "--status" : "--finish",
+			       a->status ? " or --finish" : "");
+	if (a->status)
+		return show_status(cmd, a->status);
 	return a->finish ? finish(cmd) : rotate(cmd);
 }
