@@ -142,10 +142,12 @@ static int remove_plan(const struct jt_cmd *cmd, struct jt_change *c,
 		return e;
 	if (tokens)
 		return jt_fail(JT_EXIT_NO,
-			       "%" PRIu64 " tokens have plan %s, nothing was "
-			       "changed; see `jeton list --plan %s`, give them "
+			       "%" PRIu64 " token%s plan %s, nothing was "
+			       "changed; see `jeton list --plan %s`, give %s "
 			       "another with `jeton set ID --plan OTHER`",
-			       tokens, cmd->operands[0], cmd->operands[0]);
+			       tokens, tokens == 1 ? " has" : "s have",
+			       cmd->operands[0], cmd->operands[0],
+			       tokens == 1 ? "it" : "them");
 	memcpy(r.plan.name, cmd->operands[0], strlen(cmd->operands[0]));
 	jt_limits_put(&least, &r.plan);
 	r.plan.removed = 1;
