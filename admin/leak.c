@@ -17,12 +17,22 @@
 #define PIECE 65536u
 #define IDS_MAX 1000u
 
+/* What a text of our shape is to the token whose id it bears. */
+enum what {
+	NO_VALUE,
+	OLD_VALUE, /* the one before the rotation, in its overlap */
+	VALUE,
+};
+
 struct leak {
 	char ids[IDS_MAX][JT_ID_BYTES + 1];
 	uint8_t digests[IDS_MAX][JT_DIGEST_BYTES];
 	size_t n;
 	bool more; /* than IDS_MAX */
 	char prefix[8];
+	const char *ours[IDS_MAX]; /* whose values work, each once */
+	size_t n_ours;
+	const struct jt_amend_verb *verb; /* revoke, of named tokens */
 };
 
 static bool is_known(const struct leak *l, const uint8_t *digest)
@@ -91,14 +101,61 @@ out:
 	return e;
 }
 
-/* Keep of L what is a value of ours; tell of ids with another secret. */
+/* Is that the digest of the value before, and does it still let anybody in? */
+static bool is_old_value(struct jt_journal *j, const struct jt_found *f,
+			 const uint8_t *digest, uint64_t now_s)
+{
+	struct jt_fault ignored;
+	struct jt_record r;
+
+	if (f->card.type == JT_REC_REVOKE || now_s >= f->card.old_until_s)
+		return false;
+	if (f->look.last) /* a keeper answered */
+		return memcmp(f->look.old_digest, digest, JT_DIGEST_BYTES) == 0;
+	return f->card.old_value &&
+	       jt_journal_read(j, f->card.old_value, &r, 1, &ignored) == 0 &&
+	       memcmp(r.token.digest, digest, JT_DIGEST_BYTES) == 0;
+}
+
+static enum what classify(struct jt_journal *j, const struct jt_found *f,
+			  const uint8_t *digest, uint64_t now_s)
+{
+	if (memcmp(f->newest.token.digest, digest, JT_DIGEST_BYTES) == 0)
+		return VALUE;
+	return is_old_value(j, f, digest, now_s) ? OLD_VALUE : NO_VALUE;
+}
+
+/* The most that was found of the token F. */
+static enum what worst(const struct leak *l, struct jt_journal *j,
+		       const struct jt_found *f, uint64_t now_s)
+{
+	enum what most = NO_VALUE, is;
+
+	for (size_t i = 0; i < l->n && most != VALUE; i++) {
+		if (memcmp(l->ids[i], f->card.id, JT_ID_BYTES) != 0)
+			continue;
+		is = classify(j, f, l->digests[i], now_s);
+		most = is > most ? is : most;
+	}
+	return most;
+}
+
+static bool is_listed(const struct leak *l, const char *id)
+{
+	for (size_t i = 0; i < l->n_ours; i++)
+		if (memcmp(l->ours[i], id, JT_ID_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* List whose values these are; tell of ids with another secret. */
 static int sift(struct leak *l, const struct jt_cmd *cmd)
 {
+	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
 	static struct jt_found f;
 	struct jt_fault fault = {0};
 	struct jt_control control;
 	struct jt_journal j;
-	size_t kept = 0;
 	int e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
 
 	if (e)
@@ -108,9 +165,9 @@ static int sift(struct leak *l, const struct jt_cmd *cmd)
 		e = jt_lookup(&j, &control, l->ids[i], &f, &fault);
 		if (e || !f.exists)
 			continue;
-		if (memcmp(f.newest.token.digest, l->digests[i],
-			   JT_DIGEST_BYTES) == 0) {
-			memcpy(l->ids[kept++], l->ids[i], JT_ID_BYTES + 1);
+		if (classify(&j, &f, l->digests[i], now_s) != NO_VALUE) {
+			if (!is_listed(l, l->ids[i]))
+				l->ours[l->n_ours++] = l->ids[i];
 			continue;
 		}
 		jt_note("%.24s is a token of ours, but this is not its value "
@@ -119,8 +176,32 @@ static int sift(struct leak *l, const struct jt_cmd *cmd)
 	}
 	jt_control_close(&control);
 	jt_journal_close(&j);
-	l->n = kept;
 	return e ? jt_journal_refusal(e, &fault) : 0;
+}
+
+/*
+ * Under the lock it is looked at again: of a token that was rotated, perhaps
+ * only now, the value before may have leaked and not the new one. Then that one
+ * ends, and who was given the new one goes on.
+ */
+static int one(struct jt_amend *a, const struct jt_found *f,
+	       struct jt_record *r)
+{
+	const struct leak *l = a->own;
+
+	switch (worst(l, &a->change.journal, f, a->now_s)) {
+	case VALUE:
+		return l->verb->one(a, f, r);
+	case OLD_VALUE:
+		r->type = JT_REC_FINISH;
+		r->token.old_until_s = (uint32_t)a->now_s;
+		jt_note("%.24s: the value before its rotation leaked; its "
+			"overlap was ended, the new value works on",
+			f->card.id);
+		return 0;
+	default:
+		return JT_AMEND_SAME;
+	}
 }
 
 static int read_prefix(struct leak *l, const struct jt_cmd *cmd)
@@ -138,8 +219,7 @@ static int read_prefix(struct leak *l, const struct jt_cmd *cmd)
 
 int jt_leak_revoke(const struct jt_cmd *cmd, const struct jt_amend_verb *verb)
 {
-	struct jt_amend_verb named = *verb;
-	const char *ids[IDS_MAX];
+	struct jt_amend_verb leaked = *verb;
 	struct jt_cmd of = *cmd;
 	struct leak *l;
 	int e;
@@ -149,22 +229,23 @@ int jt_leak_revoke(const struct jt_cmd *cmd, const struct jt_amend_verb *verb)
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	l->verb = verb;
 	e = read_prefix(l, cmd);
 	if (e == 0)
 		e = read_all(l, cmd->args.leaked);
 	if (e == 0)
 		e = sift(l, cmd);
-	if (e == 0 && l->n == 0)
-		e = jt_fail(JT_EXIT_NO, "no value of a token of ours stands in "
-					"there; nothing was changed");
-	for (size_t i = 0; i < l->n; i++)
-		ids[i] = l->ids[i];
-	of.operands = ids;
-	of.n_operands = l->n;
+	if (e == 0 && l->n_ours == 0)
+		e = jt_fail(JT_EXIT_NO,
+			    "no value of a token of ours that works "
+			    "stands in there; nothing was changed");
+	of.operands = l->ours;
+	of.n_operands = l->n_ours;
 	of.args.yes = "yes"; /* who leaks is not asked about */
-	named.choice = 0;
+	leaked.choice = 0;
+	leaked.one = one;
 	if (e == 0)
-		e = jt_amend(&of, &named, NULL);
+		e = jt_amend(&of, &leaked, l);
 	if (l->more)
 		jt_note("there are more than %u values in it; run it again",
 			IDS_MAX);
