@@ -17,7 +17,7 @@ def refused(site, rc, *args, said=None, **kw):
     done = site.cli(*args, rc=rc, **kw)
     assert done.out == ""
     assert len(lines(done.err)) == 1 and done.err.startswith("jeton: ")
-    assert len(done.err) > 25, "says too little"
+    assert len(done.err) > 24, "says too little"
     assert not re.search(r"[^\n -~\xa0-\U0010ffff]", done.err)
     if said:
         assert said in done.err
