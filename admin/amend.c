@@ -109,6 +109,28 @@ static int amend_named(struct jt_amend *a)
 	return e;
 }
 
+/* The same without a keeper, who would be asked about each of many. */
+static int amend_folded(struct jt_amend *a, struct jt_fold *f)
+{
+	struct jt_fault fault = {0};
+	int e = jt_fold_catch_up(f, &a->change.journal);
+
+	a->named = true;
+	for (size_t i = 0; e == 0 && i < a->cmd->n_operands; i++) {
+		const char *id = a->cmd->operands[i];
+		const struct jt_card *card = jt_catalog_find(&f->catalog, id);
+
+		if (!card)
+			return jt_no_such_id(id);
+		memset(&a->found, 0, sizeof(a->found));
+		jt_found_fill(&a->found, &f->catalog, card);
+		e = jt_journal_read(&a->change.journal, card->last,
+				    &a->found.newest, 1, &fault);
+		e = e ? jt_journal_refusal(e, &fault) : amend_one(a);
+	}
+	return e;
+}
+
 /* ---- a choice ---- */
 
 static size_t count(const struct jt_amend *a, const struct jt_fold *f)
@@ -321,8 +343,10 @@ static int under_lock(struct jt_amend *a, struct jt_fold *f)
 		return e;
 	if (a->verb->begin)
 		e = a->verb->begin(a);
-	if (e == 0)
-		e = f ? amend_chosen(a, f) : amend_named(a);
+	if (e == 0 && a->choice.any)
+		e = amend_chosen(a, f);
+	else if (e == 0)
+		e = f ? amend_folded(a, f) : amend_named(a);
 	if (e == 0)
 		e = commit(a);
 	jt_numbers_end(&a->numbers);
@@ -331,10 +355,10 @@ static int under_lock(struct jt_amend *a, struct jt_fold *f)
 
 static int run(struct jt_amend *a, struct jt_fold *f)
 {
-	size_t n = f ? count(a, f) : a->cmd->n_operands;
+	size_t n = a->choice.any ? count(a, f) : a->cmd->n_operands;
 	int e = 0;
 
-	if (f && n == 0)
+	if (n == 0)
 		return jt_fail(JT_EXIT_NO,
 			       "no token fits that; see `jeton list`");
 	if (n > 1)
@@ -349,6 +373,29 @@ static int run(struct jt_amend *a, struct jt_fold *f)
 	return e;
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_twice(const struct jt_cmd *cmd)
+{
+	size_t n = cmd->n_operands;
+	const char **ids = calloc(n + 1, sizeof(*ids));
+	int e = 0;
+
+	if (!ids)
+		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	memcpy(ids, cmd->operands, n * sizeof(*ids));
+	qsort(ids, n, sizeof(*ids), by_text);
+	for (size_t i = 1; e == 0 && i < n; i++)
+		if (strcmp(ids[i - 1], ids[i]) == 0)
+			e = jt_fail(JT_EXIT_USAGE, "%.24s is given twice",
+				    ids[i]);
+	free(ids);
+	return e;
+}
+
 static int check(struct jt_amend *a)
 {
 	const struct jt_cmd *cmd = a->cmd;
@@ -357,12 +404,8 @@ static int check(struct jt_amend *a)
 	a->choice.not_revoked = a->verb->type != JT_REC_PURGE;
 	for (size_t i = 0; e == 0 && i < cmd->n_operands; i++)
 		e = jt_id_check(cmd->operands[i]);
-	for (size_t i = 1; e == 0 && i < cmd->n_operands; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(cmd->operands[i], cmd->operands[k]) == 0)
-				return jt_fail(JT_EXIT_USAGE,
-					       "%.24s is given twice",
-					       cmd->operands[i]);
+	if (e == 0)
+		e = check_twice(cmd);
 	if (e == 0 && cmd->args.reason)
 		e = jt_reason_check(cmd->args.reason);
 	if (e == 0 && a->verb->check)
@@ -380,6 +423,15 @@ static int check(struct jt_amend *a)
 	return 0;
 }
 
+/* Are all tokens needed, or more than one and nobody to ask? */
+static bool needs_fold(const struct jt_amend *a)
+{
+	char dir[PATH_MAX];
+
+	return a->choice.any || (a->cmd->n_operands > 1 &&
+				 !jt_control_where(a->cmd->paths.data, dir));
+}
+
 int jt_amend(const struct jt_cmd *cmd, const struct jt_amend_verb *verb,
 	     void *own)
 {
@@ -395,7 +447,7 @@ int jt_amend(const struct jt_cmd *cmd, const struct jt_amend_verb *verb,
 	a->now_s = jt_io_os.wall_ns() / 1000000000u;
 	a->change.control.fd = -1;
 	e = check(a);
-	if (e == 0 && a->choice.any) {
+	if (e == 0 && needs_fold(a)) {
 		f = calloc(1, sizeof(*f));
 		e = f ? jt_fold_open(f, &cmd->paths)
 		      : jt_fail(JT_EXIT_FILE, "not enough memory");

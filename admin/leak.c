@@ -5,8 +5,12 @@
  * that a value across two pieces is found. A value is 64 characters of our
  * shape with its checksum right; what stands around it does not matter, the
  * digest decides. Memory that held text is wiped.
+ *
+ * All tokens are folded first, so that only what is ours is remembered: no text
+ * is so long, and so full of made-up values, that a real one is missed.
  */
 #include "admin/leak.h"
+#include "admin/fold.h"
 #include "shm/token.h"
 
 #include <errno.h>
@@ -15,7 +19,6 @@
 #include <string.h>
 
 #define PIECE 65536u
-#define IDS_MAX 1000u
 
 /* What a text of our shape is to the token whose id it bears. */
 enum what {
@@ -24,46 +27,107 @@ enum what {
 	VALUE,
 };
 
+/* A token of ours, and which of its values were found. */
+struct hit {
+	char id[JT_ID_BYTES + 1];
+	uint8_t digests[2][JT_DIGEST_BYTES];
+	unsigned n;
+};
+
 struct leak {
-	char ids[IDS_MAX][JT_ID_BYTES + 1];
-	uint8_t digests[IDS_MAX][JT_DIGEST_BYTES];
-	size_t n;
-	bool more; /* than IDS_MAX */
-	char prefix[8];
-	const char *ours[IDS_MAX]; /* whose values work, each once */
-	size_t n_ours;
+	struct jt_fold fold;
+	struct jt_distinct ids;	      /* of hits: number - 1 is the place */
+	struct jt_distinct strangers; /* ids of ours with another secret */
+	struct hit *hits;
+	size_t hits_max;
+	uint64_t now_s;
+	size_t n_dead;			  /* values that had ended before */
+	int trouble;			  /* exit code */
 	const struct jt_amend_verb *verb; /* revoke, of named tokens */
 };
 
-static bool is_known(const struct leak *l, const uint8_t *digest)
+static enum what classify(const struct jt_card *card,
+			  const uint8_t digest[JT_DIGEST_BYTES], uint64_t now_s)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (memcmp(l->digests[i], digest, JT_DIGEST_BYTES) == 0)
-			return true;
-	return false;
+	if (memcmp(card->key, digest, JT_KEY_BYTES) == 0)
+		return VALUE;
+	if (now_s < card->old_until_s &&
+	    memcmp(card->old_key, digest, JT_KEY_BYTES) == 0)
+		return OLD_VALUE;
+	return NO_VALUE;
+}
+
+static int grow(struct leak *l)
+{
+	size_t max = l->hits_max ? 2 * l->hits_max : 64;
+	struct hit *hits = reallocarray(l->hits, max, sizeof(*hits));
+
+	if (!hits)
+		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	l->hits = hits;
+	l->hits_max = max;
+	return 0;
+}
+
+static int add_hit(struct leak *l, const struct jt_card *card,
+		   const uint8_t digest[JT_DIGEST_BYTES])
+{
+	uint32_t had = l->ids.n, number;
+	struct hit *h;
+
+	if (jt_distinct_put(&l->ids, card->id, JT_ID_BYTES, &number) != 0 ||
+	    (number > l->hits_max && grow(l) != 0))
+		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	h = &l->hits[number - 1];
+	if (number > had) {
+		memset(h, 0, sizeof(*h));
+		memcpy(h->id, card->id, JT_ID_BYTES);
+	}
+	for (unsigned i = 0; i < h->n; i++)
+		if (memcmp(h->digests[i], digest, JT_DIGEST_BYTES) == 0)
+			return 0;
+	if (h->n < 2)
+		memcpy(h->digests[h->n++], digest, JT_DIGEST_BYTES);
+	return 0;
+}
+
+static void tell_stranger(struct leak *l, const struct jt_card *card)
+{
+	uint32_t had = l->strangers.n, number;
+
+	if (jt_distinct_put(&l->strangers, card->id, JT_ID_BYTES, &number) ==
+		    0 &&
+	    number > had)
+		jt_note("%.24s is a token of ours, but this is not its value "
+			"now (an old one, or made up); not revoked",
+			card->id);
 }
 
 static void found(struct leak *l, const char *value)
 {
+	const struct jt_card *card = jt_catalog_find(&l->fold.catalog, value);
 	uint8_t digest[JT_DIGEST_BYTES];
+	enum what what;
 
+	if (!card)
+		return;
 	jt_token_digest((const uint8_t *)value, digest);
-	if (is_known(l, digest))
-		return;
-	if (l->n == IDS_MAX) {
-		l->more = true;
-		return;
-	}
-	memcpy(l->ids[l->n], value, JT_ID_BYTES);
-	memcpy(l->digests[l->n++], digest, sizeof(digest));
+	what = classify(card, digest, l->now_s);
+	if (what == NO_VALUE)
+		tell_stranger(l, card);
+	else if (card->type == JT_REC_REVOKE)
+		l->n_dead++;
+	else
+		l->trouble = add_hit(l, card, digest);
 }
 
 static void scan(struct leak *l, const char *text, size_t n)
 {
-	for (size_t i = 0; i + JT_TOKEN_BYTES <= n; i++) {
+	for (size_t i = 0; i + JT_TOKEN_BYTES <= n && !l->trouble; i++) {
 		const uint8_t *at = (const uint8_t *)text + i;
 
-		if (!jt_token_is_native(at, JT_TOKEN_BYTES, l->prefix) ||
+		if (!jt_token_is_native(at, JT_TOKEN_BYTES,
+					l->fold.journal.prefix) ||
 		    jt_token_shape(at, JT_TOKEN_BYTES) != JT_SHAPE_NATIVE)
 			continue;
 		found(l, (const char *)at);
@@ -91,6 +155,7 @@ static int read_all(struct leak *l, const char *path)
 			JT_TOKEN_BYTES - 1);
 		have = JT_TOKEN_BYTES - 1;
 	}
+	e = l->trouble;
 	if (ferror(in))
 		e = jt_fail(JT_EXIT_FILE, "%s: %s", path, strerror(errno));
 out:
@@ -101,82 +166,32 @@ out:
 	return e;
 }
 
-/* Is that the digest of the value before, and does it still let anybody in? */
-static bool is_old_value(struct jt_journal *j, const struct jt_found *f,
-			 const uint8_t *digest, uint64_t now_s)
+/* Is that the digest of the value before F's last rotation? */
+static bool is_old(const struct jt_found *f, const uint8_t *digest)
 {
-	struct jt_fault ignored;
-	struct jt_record r;
-
-	if (f->card.type == JT_REC_REVOKE || now_s >= f->card.old_until_s)
-		return false;
 	if (f->look.last) /* a keeper answered */
 		return memcmp(f->look.old_digest, digest, JT_DIGEST_BYTES) == 0;
-	return f->card.old_value &&
-	       jt_journal_read(j, f->card.old_value, &r, 1, &ignored) == 0 &&
-	       memcmp(r.token.digest, digest, JT_DIGEST_BYTES) == 0;
+	return memcmp(f->card.old_key, digest, JT_KEY_BYTES) == 0;
 }
 
-static enum what classify(struct jt_journal *j, const struct jt_found *f,
-			  const uint8_t *digest, uint64_t now_s)
+/* The worst that was found of the token F. */
+static enum what worst(struct leak *l, const struct jt_found *f, uint64_t now_s)
 {
-	if (memcmp(f->newest.token.digest, digest, JT_DIGEST_BYTES) == 0)
+	enum what most = NO_VALUE;
+	const struct hit *h;
+	uint32_t number;
+
+	if (jt_distinct_put(&l->ids, f->card.id, JT_ID_BYTES, &number) != 0)
 		return VALUE;
-	return is_old_value(j, f, digest, now_s) ? OLD_VALUE : NO_VALUE;
-}
-
-/* The most that was found of the token F. */
-static enum what worst(const struct leak *l, struct jt_journal *j,
-		       const struct jt_found *f, uint64_t now_s)
-{
-	enum what most = NO_VALUE, is;
-
-	for (size_t i = 0; i < l->n && most != VALUE; i++) {
-		if (memcmp(l->ids[i], f->card.id, JT_ID_BYTES) != 0)
-			continue;
-		is = classify(j, f, l->digests[i], now_s);
-		most = is > most ? is : most;
+	h = &l->hits[number - 1];
+	for (unsigned i = 0; i < h->n; i++) {
+		if (memcmp(f->newest.token.digest, h->digests[i],
+			   JT_DIGEST_BYTES) == 0)
+			return VALUE;
+		if (now_s < f->card.old_until_s && is_old(f, h->digests[i]))
+			most = OLD_VALUE;
 	}
 	return most;
-}
-
-static bool is_listed(const struct leak *l, const char *id)
-{
-	for (size_t i = 0; i < l->n_ours; i++)
-		if (memcmp(l->ours[i], id, JT_ID_BYTES) == 0)
-			return true;
-	return false;
-}
-
-/* List whose values these are; tell of ids with another secret. */
-static int sift(struct leak *l, const struct jt_cmd *cmd)
-{
-	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
-	static struct jt_found f;
-	struct jt_fault fault = {0};
-	struct jt_control control;
-	struct jt_journal j;
-	int e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
-
-	if (e)
-		return jt_journal_refusal(e, &fault);
-	(void)jt_control_connect(&control, cmd->paths.data, JT_CONTROL_WAIT_MS);
-	for (size_t i = 0; e == 0 && i < l->n; i++) {
-		e = jt_lookup(&j, &control, l->ids[i], &f, &fault);
-		if (e || !f.exists)
-			continue;
-		if (classify(&j, &f, l->digests[i], now_s) != NO_VALUE) {
-			if (!is_listed(l, l->ids[i]))
-				l->ours[l->n_ours++] = l->ids[i];
-			continue;
-		}
-		jt_note("%.24s is a token of ours, but this is not its value "
-			"now (an old one, or made up); not revoked",
-			l->ids[i]);
-	}
-	jt_control_close(&control);
-	jt_journal_close(&j);
-	return e ? jt_journal_refusal(e, &fault) : 0;
 }
 
 /*
@@ -187,9 +202,9 @@ static int sift(struct leak *l, const struct jt_cmd *cmd)
 static int one(struct jt_amend *a, const struct jt_found *f,
 	       struct jt_record *r)
 {
-	const struct leak *l = a->own;
+	struct leak *l = a->own;
 
-	switch (worst(l, &a->change.journal, f, a->now_s)) {
+	switch (worst(l, f, a->now_s)) {
 	case VALUE:
 		return l->verb->one(a, f, r);
 	case OLD_VALUE:
@@ -204,51 +219,57 @@ static int one(struct jt_amend *a, const struct jt_found *f,
 	}
 }
 
-static int read_prefix(struct leak *l, const struct jt_cmd *cmd)
+static int revoke(struct leak *l, const struct jt_cmd *cmd)
 {
-	struct jt_fault fault = {0};
-	struct jt_journal j;
-	int e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
+	struct jt_amend_verb leaked = *l->verb;
+	const char **ids = calloc(l->ids.n + 1, sizeof(*ids));
+	struct jt_cmd of = *cmd;
+	int e;
 
-	if (e)
-		return jt_journal_refusal(e, &fault);
-	memcpy(l->prefix, j.prefix, sizeof(l->prefix));
-	jt_journal_close(&j);
-	return 0;
+	if (!ids)
+		return jt_fail(JT_EXIT_FILE, "not enough memory");
+	for (uint32_t i = 0; i < l->ids.n; i++)
+		ids[i] = l->hits[i].id;
+	of.operands = ids;
+	of.n_operands = l->ids.n;
+	of.args.yes = "yes"; /* who leaks is not asked about */
+	leaked.choice = 0;
+	leaked.one = one;
+	e = jt_amend(&of, &leaked, l);
+	free(ids);
+	return e;
 }
 
 int jt_leak_revoke(const struct jt_cmd *cmd, const struct jt_amend_verb *verb)
 {
-	struct jt_amend_verb leaked = *verb;
-	struct jt_cmd of = *cmd;
-	struct leak *l;
+	struct leak l = {
+		.now_s = jt_io_os.wall_ns() / 1000000000u,
+		.verb = verb,
+	};
+	uint32_t n;
 	int e;
 
 	if (cmd->n_operands)
 		return jt_fail(JT_EXIT_USAGE, "give ids or --leaked, not both");
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		return jt_fail(JT_EXIT_FILE, "not enough memory");
-	l->verb = verb;
-	e = read_prefix(l, cmd);
+	e = jt_fold_open(&l.fold, &cmd->paths);
+	n = (uint32_t)l.fold.catalog.n_cards + 1;
+	if (e == 0 && (jt_distinct_init(&l.ids, n) != 0 ||
+		       jt_distinct_init(&l.strangers, n) != 0))
+		e = jt_fail(JT_EXIT_FILE, "not enough memory");
 	if (e == 0)
-		e = read_all(l, cmd->args.leaked);
-	if (e == 0)
-		e = sift(l, cmd);
-	if (e == 0 && l->n_ours == 0)
+		e = read_all(&l, cmd->args.leaked);
+	if (e == 0 && l.n_dead)
+		jt_note("found %zu times: values that were revoked before",
+			l.n_dead);
+	if (e == 0 && l.ids.n == 0)
 		e = jt_fail(JT_EXIT_NO,
-			    "no value of a token of ours that works "
-			    "stands in there; nothing was changed");
-	of.operands = l->ours;
-	of.n_operands = l->n_ours;
-	of.args.yes = "yes"; /* who leaks is not asked about */
-	leaked.choice = 0;
-	leaked.one = one;
+			    "no value of a token of ours that works stands in "
+			    "there; nothing was changed");
 	if (e == 0)
-		e = jt_amend(&of, &leaked, l);
-	if (l->more)
-		jt_note("there are more than %u values in it; run it again",
-			IDS_MAX);
-	free(l);
+		e = revoke(&l, cmd);
+	jt_fold_close(&l.fold);
+	jt_distinct_deinit(&l.ids);
+	jt_distinct_deinit(&l.strangers);
+	free(l.hits);
 	return e;
 }
