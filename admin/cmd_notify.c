@@ -124,7 +124,7 @@ static int say_all(struct notify *y)
 		if (e || !text)
 			continue;
 		puts(text);
-		free(text);
+		jt_wiping_free(text);
 		e = keep(y, i, days);
 	}
 	if (e || y->cmd->args.dry_run)
@@ -185,14 +185,14 @@ static int deliver_all(struct notify *y)
 		e = event(y, card, &days, &text);
 		if (e || !text)
 			continue;
-		free(text);
+		jt_wiping_free(text);
 		e = jt_fold_refresh(&y->fold, &y->cmd->paths);
 		if (e || y->at == 0)
 			continue;
 		e = event(y, card, &days, &text);
 		if (e == 0 && text)
 			e = deliver(y, card, days, text);
-		free(text);
+		jt_wiping_free(text);
 	}
 	if (e == 0 && y->n_failed)
 		return jt_fail(
