@@ -1339,3 +1339,45 @@ Test(ledger, records_that_are_no_tokens_change_no_slot)
 	cr_expect_arr_eq(&after, &before, sizeof(before));
 	cr_expect_eq(used(), 1);
 }
+
+Test(ledger, counts_what_expires)
+{
+	static const uint64_t spans[] = {1,	     DAY_S,	 7 * DAY_S,
+					 14 * DAY_S, 30 * DAY_S, 60 * DAY_S};
+	struct help_token token;
+	struct jt_expiring e;
+
+	r.token.expires_s = HELP_NOW_S + 61 * DAY_S;
+	change(JT_REC_RENEW);
+	for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+		struct jt_record made;
+
+		help_token_make(&token, "live");
+		made = help_create(&token);
+		made.token.expires_s = (uint32_t)(HELP_NOW_S + spans[i]);
+		must(made);
+	}
+	jt_ledger_expiring(&l, HELP_NOW_S, &e);
+	cr_assert_eq(e.over, 0);
+	for (size_t i = 0; i < JT_EXPIRING_N; i++)
+		cr_assert_eq(e.within[i], i + 2);
+	jt_ledger_expiring(&l, HELP_NOW_S + DAY_S, &e);
+	cr_assert_eq(e.over, 2);
+	cr_assert_eq(e.within[0], 0);
+	cr_assert_eq(e.within[1], 1);
+	cr_assert_eq(e.within[4], 5);
+	/* suspended: still; rotated: once; revoked, purged: no more */
+	suspend(true);
+	suspend(false);
+	rotate(&second, OVERLAP_S);
+	jt_ledger_expiring(&l, HELP_NOW_S + 2 * DAY_S, &e);
+	cr_assert_eq(e.within[4], 5);
+	change(JT_REC_REVOKE);
+	jt_ledger_expiring(&l, HELP_NOW_S + 2 * DAY_S, &e);
+	cr_assert_eq(e.within[4], 4);
+	jt_ledger_expiring(&l, HELP_NOW_S + 100 * DAY_S, &e);
+	cr_assert_eq(e.over, 6);
+	change(JT_REC_PURGE);
+	jt_ledger_expiring(&l, HELP_NOW_S + 100 * DAY_S, &e);
+	cr_assert_eq(e.over, 6);
+}
