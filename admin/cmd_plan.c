@@ -77,7 +77,7 @@ static int commit(const struct jt_cmd *cmd, struct jt_change *c,
 static int set(const struct jt_cmd *cmd, const struct jt_limit *limit,
 	       struct jt_change *c, struct jt_numbers *n)
 {
-	uint64_t tokens, pairs;
+	uint64_t tokens, pairs = 0;
 	struct jt_record *r;
 	uint16_t number;
 	int e = jt_numbers_name(n, cmd->operands[0], &number);
