@@ -139,6 +139,8 @@ static int commit(struct import *m)
 	s->catalog = &m->in.fold.catalog;
 	if (s->n)
 		e = jt_issue_resolve(s, &m->change);
+	if (e == 0 && !m->cmd->args.dry_run)
+		e = jt_change_still_alone(&m->change);
 	if (e || m->cmd->args.dry_run)
 		return e;
 	if (s->n)

@@ -154,8 +154,10 @@ static int learn(void *ctx, const struct jt_catalog *c,
 	struct jt_intake *in = ctx;
 	const struct jt_card *card;
 
-	if (!jt_record_is_token(r->type) ||
-	    r->token.scheme == JT_VALUE_NATIVE ||
+	if (!jt_record_is_token(r->type) || r->token.scheme == JT_VALUE_NATIVE)
+		return 0;
+	/* made again after a purge it may be of another environment */
+	if (r->type != JT_REC_CREATE &&
 	    jt_known_find(&in->known, r->token.digest))
 		return 0;
 	card = jt_catalog_find(c, r->token.id);
@@ -230,6 +232,15 @@ static int push(struct jt_intake *in, uint64_t line, enum jt_intake_result what,
 	return 0;
 }
 
+/* A value of the journal with that key, if its token lives. */
+static const struct jt_known_value *find_there(const struct jt_intake *in,
+					       const uint8_t *digest)
+{
+	const struct jt_known_value *v = jt_known_find(&in->known, digest);
+
+	return v && jt_card_lives(&in->fold.catalog.cards[v->at]) ? v : NULL;
+}
+
 /* Is what has the key of this value another one? NULL: it is the same. */
 static const char *differs(const struct jt_known_value *v,
 			   const uint8_t digest[JT_DIGEST_BYTES],
@@ -301,11 +312,11 @@ int jt_intake_row(void *ctx, uint64_t line, const struct jt_draft *d,
 	uint8_t digest[JT_DIGEST_BYTES];
 	const char *other = NULL;
 
-	in->n_cards = in->fold.catalog.n_cards;
+	in->seen = in->fold.reader.next;
 	*columnp = "digest";
 	if (!jt_intake_digest(in->form, in->issue.prefix, cell, digest, why))
 		return JT_BULK_BAD;
-	there = jt_known_find(&in->known, digest);
+	there = find_there(in, digest);
 	before = jt_known_find(&in->mine, digest);
 	if (there || before)
 		other = differs(there ? there : before, digest,
@@ -360,8 +371,7 @@ static void turn(struct jt_intake *in, struct jt_intake_row *row,
 static int judge_again(struct jt_intake *in, struct jt_intake_row *row,
 		       const struct jt_record *r)
 {
-	const struct jt_known_value *there =
-		jt_known_find(&in->known, r->token.digest);
+	const struct jt_known_value *there = find_there(in, r->token.digest);
 	const char *other = other_key;
 	uint32_t why;
 
@@ -386,7 +396,7 @@ int jt_intake_again(struct jt_intake *in)
 	size_t n = 0;
 	int e = 0;
 
-	if (in->n_cards == in->fold.catalog.n_cards)
+	if (in->seen == in->fold.reader.next)
 		return 0;
 	for (size_t i = 0; e == 0 && i < in->n_rows; i++) {
 		struct jt_intake_row *row = &in->rows[i];

@@ -8,7 +8,8 @@
  *   imported    after the commit of intake.issue
  *
  * What is there already stays as it is, whatever its state: a revoked token
- * does not come back by being imported again. A value is never seen here.
+ * does not come back by being imported again, only what was purged is not there
+ * any more. A value is never seen here.
  */
 #ifndef JT_ADMIN_INTAKE_H
 #define JT_ADMIN_INTAKE_H
@@ -53,7 +54,7 @@ struct jt_intake {
 	struct jt_known mine;  /* in the table; `at`: a row */
 	struct jt_intake_row *rows;
 	size_t n_rows, rows_max;
-	size_t n_cards; /* of the journal when the last row was read */
+	uint64_t seen;		  /* so far the journal was read for rows */
 	struct jt_distinct plans; /* names that rows gave ... */
 	bool *plan_there;	  /* ... and whether they are plans */
 	struct jt_distinct whys;

@@ -77,23 +77,32 @@ static int grow_index(struct jt_known *k)
 	return 0;
 }
 
+/* A place for a value whose key is new; NULL: no memory. */
+static struct jt_known_value *make(struct jt_known *k, const uint8_t *digest)
+{
+	struct jt_known_value *v;
+
+	if (k->n == k->n_max && grow_values(k) != 0)
+		return NULL;
+	if (2 * (k->n + 1) > k->index_mask && grow_index(k) != 0)
+		return NULL;
+	v = &k->values[k->n];
+	memset(v, 0, sizeof(*v));
+	*entry(k, digest) = (uint32_t)++k->n;
+	return v;
+}
+
 int jt_known_put(struct jt_known *k, const uint8_t digest[JT_DIGEST_BYTES],
 		 uint8_t scheme, uint32_t at)
 {
-	struct jt_known_value *v;
-	int e = 0;
+	uint32_t there = *entry(k, digest);
+	struct jt_known_value *v =
+		there ? &k->values[there - 1] : make(k, digest);
 
-	if (k->n == k->n_max)
-		e = grow_values(k);
-	if (e == 0 && 2 * (k->n + 1) > k->index_mask)
-		e = grow_index(k);
-	if (e)
-		return e;
-	v = &k->values[k->n];
-	memset(v, 0, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
 	memcpy(v->digest, digest, sizeof(v->digest));
 	v->scheme = scheme;
 	v->at = at;
-	*entry(k, digest) = (uint32_t)++k->n;
 	return 0;
 }

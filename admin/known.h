@@ -33,7 +33,7 @@ void jt_known_deinit(struct jt_known *k);
 const struct jt_known_value *
 jt_known_find(const struct jt_known *k, const uint8_t digest[JT_DIGEST_BYTES]);
 
-/* One whose key is not there yet. 0 or -ENOMEM. */
+/* In the place of one with the same key, if there is one. 0 or -ENOMEM. */
 int jt_known_put(struct jt_known *k, const uint8_t digest[JT_DIGEST_BYTES],
 		 uint8_t scheme, uint32_t at);
 

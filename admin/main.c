@@ -73,16 +73,16 @@ const struct jt_verb jt_verbs[] = {
 	 "made\n"
 	 "of the digest; a rotation gives the token a value of our form. A "
 	 "value\n"
-	 "that looks like one of ours, our prefix too, cannot be taken over.\n"
+	 "that looks like one of ours, our prefix too, or is longer than 256\n"
+	 "bytes cannot be taken over: it is never found.\n"
 	 "\n"
 	 "All rows are one commit. A digest that is there already, revoked or\n"
 	 "not, is left as it is: so an import may be repeated, and nothing "
 	 "that\n"
-	 "was revoked comes back, short of a purge and a compaction. A result "
-	 "for\n"
-	 "each row: line, imported, exists, duplicate or bad, id, why; ready "
-	 "is\n"
-	 "what would be imported. With a bad row nothing is, exit 2, but with\n"
+	 "was revoked comes back before it is purged. A result for each row:\n"
+	 "line, imported, exists, duplicate or bad, id, why; ready is what "
+	 "would\n"
+	 "be imported. With a bad row nothing is, exit 2, but with "
 	 "--skip-bad.\n"},
 	{"list", jt_cmd_list, "", 0, 0,
 	 JT_CHOICE | B(sort) | B(long_) | B(json),

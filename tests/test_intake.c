@@ -236,7 +236,14 @@ Test(intake, what_is_in_the_journal_stays_as_it_is)
 		cr_assert_eq(row(2, cell(i)), 0);
 	is_row(0, JT_INTAKE_EXISTS, "active");
 	is_row(1, JT_INTAKE_EXISTS, "revoked");
-	is_row(2, JT_INTAKE_EXISTS, "purged");
+	is_row(2, JT_INTAKE_READY, "");
+	cr_assert_eq(in.issue.n, 1);
+	/* and once more, in another place of the catalog or not */
+	cr_assert(parse(JT_INTAKE_HEX, cell(2)));
+	commit(digest, JT_REC_CREATE, JT_VALUE_SHA256);
+	in.fold.reader.next++;
+	cr_assert_eq(jt_intake_again(&in), 0);
+	is_row(2, JT_INTAKE_EXISTS, "active");
 	cr_assert_eq(in.issue.n, 0);
 }
 
@@ -254,6 +261,7 @@ Test(intake, what_came_meanwhile_is_not_imported_again)
 	memcpy(alike, digest, sizeof(alike));
 	alike[31] ^= 1;
 	commit(alike, JT_REC_CREATE, JT_VALUE_SHA256);
+	in.fold.reader.next++;
 	cr_assert_eq(jt_intake_again(&in), 0);
 	is_row(0, JT_INTAKE_READY, "");
 	is_row(1, JT_INTAKE_EXISTS, "active");
