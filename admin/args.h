@@ -24,7 +24,7 @@
 	X(json, NULL, "answer in JSON, a line for each thing")                 \
 	X(prefix, "P", "how every token begins: 2-4 lower-case letters")       \
 	X(expires, "WHEN",                                                     \
-	  "30d, 90d (default), 6m, 1y, never (4 years), 2027-03-31")           \
+	  "30d, 90d (default), 6m, 1y, never (4 years), a date")               \
 	X(env, "E", "environment, 1-6 of a-z 0-9 (default live)")              \
 	X(owner, "O", "application or team, up to 48 bytes")                   \
 	X(rate, "N/s", "limit: N/s, N/min, N/h or N/day (default none)")       \
