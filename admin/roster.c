@@ -23,7 +23,7 @@
 #define GAP 2
 /* what stands beside the name, gaps included */
 #define BESIDE (GAP + MASKED_TEXT + GAP + DAY_TEXT + GAP)
-#define NAME_MIN 8 /* columns, however narrow the terminal is */
+#define NAME_MIN 4 /* columns, however narrow the terminal is */
 #define NAME_HEAD "NAME"
 #define INDENT 4
 #define ITEM_MAX 512
