@@ -3,8 +3,10 @@
 promised. Not part of the test suite: `/usr/bin/python3 tests/e2e/million.py
 [tokens]`."""
 import json
+import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 
@@ -22,6 +24,23 @@ def timed(f):
 def cpu_of_children_s():
     use = resource.getrusage(resource.RUSAGE_CHILDREN)
     return use.ru_utime + use.ru_stime
+
+
+def forget(path):
+    """Its pages are not in memory any more."""
+    with open(path, "rb") as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def memory_mb(site, *args):
+    """The most that this jeton ever held."""
+    p = subprocess.Popen([rig.JETON, *args], env=site.env,
+                         stdout=subprocess.DEVNULL)
+    _, status, use = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    assert p.returncode == 0
+    return use.ru_maxrss / 1024
 
 
 def main(n):
@@ -69,8 +88,20 @@ def main(n):
 
         took, _ = timed(lambda: site.cli("journal", "check"))
         print(f"{'journal check':<34}{took:>10.3f} s")
-        took, _ = timed(lambda: site.cli("list"))
-        print(f"{'list':<34}{took:>10.3f} s")
+        forget(site.journal)
+        took, mb = timed(lambda: memory_mb(site, "list"))
+        say("list, cold", took, "s", 4)
+        say("its memory", mb, "MB", 400)
+        took, mb = timed(lambda: memory_mb(site, "list", "--sort", "uses"))
+        print(f"{'list --sort uses':<34}{took:>10.3f} s, {mb:.0f} MB")
+        forget(site.journal)
+        took, done = timed(lambda: site.cli("list", "--owner", "team 7"))
+        say("list --owner, cold", took, "s", 2)
+        assert len(done.out.splitlines()) == n // 100
+        took, _ = timed(lambda: site.cli("show", tokens[n // 2][:24]))
+        say("show", 1000 * took, "ms", 50)
+        took, _ = timed(lambda: site.cli("why", tokens[n // 2][:24]))
+        say("why", 1000 * took, "ms", 50)
         took, token = timed(lambda: site.create())
         print(f"{'create one':<34}{1000 * took:>10.3f} ms")
         with site.client() as c:
