@@ -259,13 +259,12 @@ int jt_leak_revoke(const struct jt_cmd *cmd, const struct jt_amend_verb *verb)
 	if (e == 0)
 		e = read_all(&l, cmd->args.leaked);
 	if (e == 0 && l.n_dead)
-		jt_note("found %zu times: values that were revoked before",
-			l.n_dead);
-	if (e == 0 && l.ids.n == 0)
+		jt_note("already revoked: values found %zu times", l.n_dead);
+	if (e == 0 && l.ids.n == 0 && !l.n_dead)
 		e = jt_fail(JT_EXIT_NO,
 			    "no value of a token of ours that works stands in "
 			    "there; nothing was changed");
-	if (e == 0)
+	if (e == 0 && l.ids.n)
 		e = revoke(&l, cmd);
 	jt_fold_close(&l.fold);
 	jt_distinct_deinit(&l.ids);

@@ -289,7 +289,7 @@ static json_t *as_json(const struct jt_roster *r, const struct jt_card *card)
 			    json_boolean(card->flags & JT_TOKEN_SUSPENDED));
 	set_time(o, "old_value_until", card->old_until_s);
 	json_object_set_new(o, "recoverable",
-			    json_boolean(card->flags & JT_TOKEN_RECOVERABLE));
+			    json_boolean(jt_card_recoverable(card)));
 	set_number(o, "uses", known, u.uses);
 	set_number(o, "refusals", known, u.refusals);
 	set_time(o, "last_used", u.last_use_s);
@@ -384,7 +384,7 @@ static void put_marks(const struct jt_card *card, uint64_t now_s)
 		printf("%srotating", comma);
 		comma = ",";
 	}
-	if (card->flags & JT_TOKEN_RECOVERABLE)
+	if (jt_card_recoverable(card))
 		printf("%scopy", comma);
 }
 
@@ -509,7 +509,7 @@ static void put_rest(const struct sheet *s, const struct jt_card *card)
 	}
 	if (card->flags & JT_TOKEN_SUSPENDED)
 		put_words(s, &used, "suspended");
-	if (card->flags & JT_TOKEN_RECOVERABLE)
+	if (jt_card_recoverable(card))
 		put_words(s, &used, "copy");
 }
 

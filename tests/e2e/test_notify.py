@@ -188,9 +188,11 @@ def test_what_stdout_does_not_take_is_said_again(site):
         done = site.cli("notify", "run", rc=4, stdout=full)
     assert "come again" in done.err
     assert notices(site) == []
+    nobody, gone = os.pipe()
+    os.close(nobody)  # a reader that has gone
     p = subprocess.Popen([rig.JETON, "notify", "run"], env=site.env,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    p.stdout.close()  # a reader that has gone
+                         stdout=gone, stderr=subprocess.PIPE)
+    os.close(gone)
     assert p.wait(20) == 4 and notices(site) == []
     p.stderr.close()
     assert said(notify(site)) == [("a", 7), ("b", 7)]
