@@ -639,7 +639,7 @@ static int put_one(struct putter *p, const struct jt_record *r, uint64_t number,
 		   struct jt_fault *faultp)
 {
 	struct entry *e;
-	uint64_t place;
+	uint64_t place = 0;
 	int rc = find_place(p, &place, faultp);
 
 	if (rc == 0 && p->run.n > 0 &&
