@@ -220,6 +220,8 @@ int jt_usage_stage(struct jt_usage_file *f, const struct jt_io *io, int dir_fd,
 	if (rc)
 		return rc;
 	rc = jt_place_stage(&p, NEW_NAME, &f->fd, NULL);
+	if (rc == JT_JOURNAL_E_NONE)
+		return -ENOENT; /* the directory was removed */
 	if (rc)
 		return rc > 0 ? JT_USAGE_E_UNSAFE : rc;
 	rc = write_header(f);

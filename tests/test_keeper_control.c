@@ -660,3 +660,79 @@ Test(keeper_control, deinit_closes_all)
 	cr_expect_str_eq(heard(fd), "(closed)");
 	cr_expect_str_eq(heard(other), "(closed)");
 }
+
+/* ---- SAVE ---- */
+
+static uint64_t asked, answered;
+static const char *trouble;
+
+static uint64_t begin_save(void *ctx)
+{
+	return ++asked;
+}
+
+static bool is_saved(void *ctx, uint64_t ticket, const char **whyp)
+{
+	*whyp = trouble;
+	return answered >= ticket;
+}
+
+Test(keeper_control, save_waits_for_its_own_round)
+{
+	int one = dial(), two = dial();
+
+	jt_controls_saving(&controls, begin_save, is_saved);
+	say(one, "SAVE\n");
+	turn();
+	say(two, "SAVE\n");
+	turn();
+	turn();
+	cr_expect_eq(asked, 2);
+	cr_expect_str_empty(heard(one));
+	/* the link of the scribe wakes the keeper, no clock */
+	cr_expect_not(jt_controls_waiting(&controls));
+	answered = 1;
+	turn();
+	cr_expect_str_eq(heard(one), "OK\n");
+	cr_expect_str_empty(heard(two));
+	answered = 2;
+	turn();
+	cr_expect_str_eq(heard(two), "OK\n");
+	say(one, "SAVE\n");
+	turn();
+	cr_expect_eq(asked, 3);
+	cr_expect_str_empty(heard(one));
+}
+
+Test(keeper_control, save_tells_trouble_and_gives_up)
+{
+	int fd = dial();
+
+	jt_controls_saving(&controls, begin_save, is_saved);
+	trouble = "no disk";
+	say(fd, "SAVE\n");
+	turn();
+	cr_expect_str_empty(heard(fd));
+	answered = asked;
+	turn();
+	cr_expect_str_eq(heard(fd), "ERR RED no disk\n");
+	say(fd, "SAVE\n");
+	turn();
+	now += JT_CONTROL_WAIT_NS + 1;
+	turn();
+	cr_expect_str_eq(heard(fd),
+			 "ERR TIMEOUT use counts are being written\n");
+	cr_expect_eq(asked, 2);
+}
+
+Test(keeper_control, save_without_a_scribe_is_refused)
+{
+	int fd = dial();
+
+	say(fd, "SAVE\n");
+	turn();
+	cr_expect_str_eq(heard(fd), "ERR RED use counts are not saved here\n");
+	say(fd, "SAVE 1\n");
+	turn();
+	cr_expect_eq(strncmp(heard(fd), "ERR USAGE ", 10), 0);
+}
