@@ -31,6 +31,7 @@
 #define DELAY_MIN_NS (50 * NS_PER_MS)
 #define DELAY_MAX_NS (5000 * NS_PER_MS)
 #define IDLE_MS 60000u
+#define LIVES_MAX 3u /* short ones in a row */
 #define N_KEPT (4u + JT_WORKERS_MAX)
 
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
@@ -197,6 +198,7 @@ static void start_scribe(struct jt_crew *crew, uint64_t now_ns)
 	} else {
 		crew->scribe.pid = pid;
 		crew->scribe.started_ns = now_ns;
+		crew->heard = false;
 		crew->link = ends[0];
 		pass_on(crew);
 	}
@@ -218,6 +220,7 @@ static void hear(struct jt_crew *crew)
 	while (crew->link >= 0 && recv(crew->link, &word, sizeof(word),
 				       MSG_DONTWAIT) == (ssize_t)sizeof(word)) {
 		crew->save_rc = word.rc;
+		crew->heard = true;
 		if (word.ticket > crew->answered && word.ticket <= crew->asked)
 			crew->answered = word.ticket;
 	}
@@ -227,6 +230,11 @@ bool jt_crew_saved(struct jt_crew *crew, uint64_t ticket)
 {
 	hear(crew);
 	return crew->answered >= ticket;
+}
+
+bool jt_crew_is_mute(const struct jt_crew *crew)
+{
+	return !crew->heard && crew->scribe.failures >= LIVES_MAX;
 }
 
 static bool scribe_left(struct jt_crew *crew)

@@ -13,8 +13,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define JT_CREW_LIVES 3u /* short lives in a row that are trouble */
-
 struct jt_hand {
 	pid_t pid; /* 0: not running */
 	uint64_t started_ns, start_at_ns;
@@ -31,6 +29,7 @@ struct jt_crew {
 	int link;		  /* our end, -1: none */
 	uint64_t asked, answered; /* tickets, see scribe.h */
 	int save_rc;		  /* of the scribe's last round */
+	bool heard;		  /* this one has done a round */
 };
 
 /* Opens the wake-up descriptors. ARGS: all but number and wakes. */
@@ -45,6 +44,9 @@ void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
 uint64_t jt_crew_save(struct jt_crew *crew);
 /* Is a round over that began after that? crew->save_rc says how it went. */
 bool jt_crew_saved(struct jt_crew *crew, uint64_t ticket);
+
+/* Has it died so often that use counts are not saved? */
+bool jt_crew_is_mute(const struct jt_crew *crew);
 
 /* Take the dead off, start who is due. Returns ms until somebody is due. */
 unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns);

@@ -155,7 +155,7 @@ static void watch_usage(struct keeper *k)
 			 "lost at a restart; check the disk and the data "
 			 "directory's permissions",
 			 jt_usage_why(rc));
-	else if (k->crew.scribe.failures >= JT_CREW_LIVES)
+	else if (jt_crew_is_mute(&k->crew))
 		snprintf(k->usage_why, sizeof(k->usage_why),
 			 "use counts are not saved: the scribe keeps ending; "
 			 "see the log");

@@ -15,6 +15,7 @@
 #include "sidecar/log.h"
 #include "sidecar/sweep.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -142,6 +143,7 @@ int jt_scribe_run(const struct jt_scribe_args *args)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	s.args = args;
 	s.backoff_ns = PERIOD_NS;
+	s.told_rc = INT_MIN; /* nothing */
 	rc = jt_segment_look(&args->segments, &s.maps);
 	if (!rc)
 		rc = jt_sweep_init(&s.sweep, &s.maps, args->io, args->dir_fd);

@@ -16,7 +16,8 @@
 /*
  * The link is a pair of sockets that keeps message borders. The keeper sends
  * a ticket, 8 bytes, each higher than the one before; the scribe answers when
- * a round is over that began after the ticket came.
+ * a round is over that began after the ticket came. It tells of its first round
+ * unasked, and of each that went otherwise than the one before.
  */
 struct jt_scribe_word {
 	uint64_t ticket; /* the highest that is answered */
