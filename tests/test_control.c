@@ -360,6 +360,53 @@ Test(control, look_names_and_status_are_taken_apart)
 	cr_assert_str_eq(c.line + 3, "{\"a\":1}");
 }
 
+Test(control, top_is_taken_apart)
+{
+	struct jt_top top;
+
+	SERVE("OK 500 1 2 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n", "OK 0 0 0\n");
+	connect_now();
+	cr_assert_eq(jt_control_top(&c, 10, &top), 0);
+	cr_assert_eq(top.span_ms, 500);
+	cr_assert_eq(top.n_used, 1);
+	cr_assert_eq(top.n_refused, 2);
+	cr_assert_eq(top.used[0].last, 1);
+	cr_assert_eq(top.used[0].uses, 2);
+	cr_assert_eq(top.used[0].refusals, 3);
+	cr_assert_eq(top.used[0].more_uses, 4);
+	cr_assert_eq(top.used[0].more_refusals, 5);
+	cr_assert_eq(top.refused[1].last, 11);
+	cr_assert_eq(top.refused[1].more_refusals, 15);
+	cr_assert_eq(jt_control_top(&c, 10, &top), 0);
+	cr_assert_eq(top.n_used, 0);
+}
+
+Test(control, top_of_another_shape_is_nonsense)
+{
+	static const char *const replies[] = {
+		"OK\n",
+		"OK 1 2\n",
+		"OK 1 1 0\n",
+		"OK 1 1 0 1 2 3 4\n",
+		"OK 1 1 0 1 2 3 4 5 6\n",
+		"OK 1 0 0 1\n",
+		"OK 1 3 0 1 2 3 4 5 1 2 3 4 5 1 2 3 4 5\n",
+		"OK 1 18446744073709551615 0\n",
+		"OK 1 0 18446744073709551616\n",
+	};
+	struct jt_top top;
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		SERVE(replies[i]);
+		connect_now();
+		cr_assert_eq(jt_control_top(&c, 2, &top),
+			     JT_CONTROL_E_UNREACHABLE, "%s", replies[i]);
+		cr_assert_eq(c.fd, -1);
+		teardown();
+		setup();
+	}
+}
+
 Test(control, the_longest_names_fit_a_request)
 {
 	char plan[JT_PLAN_MAX], scope[JT_SCOPE_MAX];

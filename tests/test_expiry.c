@@ -264,3 +264,46 @@ Test(expiry, survives_absurd_times)
 	jt_time_distance(UINT64_MAX, 0, text);
 	cr_assert(strlen(text) < sizeof(text));
 }
+
+static uint64_t moment(const char *text, bool whole_day)
+{
+	uint64_t when_s;
+
+	cr_assert_eq(jt_moment_parse(text, NOW, whole_day, &when_s), 0, "%s",
+		     text);
+	return when_s;
+}
+
+Test(expiry, moments_are_spans_back_dates_and_times)
+{
+	cr_assert_eq(moment("24h", false), NOW - 86400);
+	cr_assert_eq(moment("90s", true), NOW - 90);
+	cr_assert_eq(moment("0s", false), NOW);
+	cr_assert_eq(moment("1970-01-01", false), 0);
+	cr_assert_eq(moment("1970-01-01", true), 86400);
+	cr_assert_eq(moment("2020-02-29T12:00:00Z", false), 1582977600);
+	cr_assert_eq(moment("2020-02-29T12:00:00Z", true), 1582977600);
+	cr_assert_eq(moment("2020-02-29T12:00:00+02:00", false), 1582970400);
+	cr_assert_eq(moment("2999-01-01", false), 32472144000);
+}
+
+Test(expiry, moments_that_are_none)
+{
+	static const char *const bad[] = {
+		"",	"x",	      "24",	     "h",
+		"-1d",	"30d ago",    "2020-02-30",  "2020-2-3",
+		"5y",	"1969-12-31", "2020-01-01T", "2020-01-01T25:00:00Z",
+		" 24h", "24h ",
+	};
+	uint64_t when_s;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int e = jt_moment_parse(bad[i], NOW, false, &when_s);
+
+		cr_assert_gt(e, 0, "%s", bad[i]);
+		cr_assert_gt(strlen(jt_moment_why(e)), 5);
+	}
+	cr_assert_eq(jt_moment_parse("1970-01-01T00:00:00+01:00", NOW, false,
+				     &when_s),
+		     JT_EXPIRY_E_FAR);
+}

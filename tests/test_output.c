@@ -43,6 +43,70 @@ Test(output, escapes_what_acts_on_a_terminal)
 	shows(JT_STYLE_TABLE, "a\xff\xc3", 64, "a\\xff\\xc3");
 }
 
+static void cell_is(const char *text, size_t bytes, size_t width,
+		    const char *want)
+{
+	char got[JT_CELL_BYTES(64, 64) + 1];
+	size_t n = jt_text_cell(text, bytes, width, got);
+
+	got[n] = '\0';
+	cr_expect_str_eq(got, want);
+	cr_expect_eq(jt_text_width(got, n), width);
+	cr_expect_leq(n, JT_CELL_BYTES(bytes, width));
+}
+
+Test(output, cell_is_filled_up_or_cut)
+{
+	setlocale(LC_CTYPE, "C.UTF-8");
+	cell_is("abc", 64, 5, "abc  ");
+	cell_is("abc", 64, 3, "abc");
+	cell_is("abcd", 64, 3, "ab…");
+	cell_is("abcd", 64, 1, "…");
+	cell_is("", 64, 2, "  ");
+	cell_is("abcdef", 3, 4, "abc ");
+	cell_is("Prüfstand", 64, 5, "Prüf…");
+	cell_is("日本語", 64, 6, "日本語");
+	cell_is("日本語", 64, 5, "日本…");
+	cell_is("日本語", 64, 4, "日… "); /* half a character is none */
+}
+
+Test(output, cell_escapes_before_it_cuts)
+{
+	setlocale(LC_CTYPE, "C.UTF-8");
+	cell_is("\x1b[2J", 64, 7, "\\x1b[2J");
+	cell_is("\x1b[2J", 64, 6, "\\x1b[…");
+	cell_is("\x1b[2J", 64, 4, "…   ");
+	/* as many columns as bytes, and yet not to be shown as it is */
+	cell_is("\n日日日", 64, 10, "\\x0a日日日");
+	cell_is("\xff\xff", 64, 9, "\\xff\\xff ");
+}
+
+static void wraps(const char *text, size_t used, size_t indent, size_t width,
+		  const char *want)
+{
+	char *got = NULL;
+	size_t n;
+	FILE *out = open_memstream(&got, &n);
+
+	jt_put_wrapped(out, text, indent, width, &used);
+	fclose(out);
+	cr_expect_str_eq(got, want);
+	free(got);
+}
+
+Test(output, long_text_is_broken_at_blanks)
+{
+	wraps("one two three", 0, 2, 80, "one two three");
+	wraps("one two three", 0, 2, 7, "one two\n  three");
+	wraps("one two three", 4, 2, 7, "one\n  two\n  three");
+	wraps("one  two", 0, 0, 80, "one  two");
+	wraps("one  two", 0, 0, 7, "one\ntwo");
+	wraps("muchtoolong x", 0, 2, 5, "muchtoolong\n  x");
+	wraps("x muchtoolong", 2, 2, 5, "x\n  muchtoolong");
+	wraps("a\nb \x1b[m", 0, 1, 9, "a\\x0ab\n \\x1b[m");
+	wraps("", 0, 2, 5, "");
+}
+
 Test(output, tsv_reads_back)
 {
 	shows(JT_STYLE_TSV, "a\tb\\x09", 64, "a\\x09b\\x5cx09");
