@@ -96,14 +96,15 @@ static int take_status(struct view *v, const struct view *before,
 {
 	json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	json_t *verdicts = json_object_get(o, "verdicts");
+	bool understood = json_is_object(verdicts);
 
-	if (json_is_object(verdicts)) {
+	if (understood) {
 		take_verdicts(v, before, verdicts);
 		v->tokens = (uint64_t)json_integer_value(
 			json_object_get(o, "tokens"));
 	}
 	json_decref(o);
-	return json_is_object(verdicts) ? 0 : -EPROTO;
+	return understood ? 0 : -EPROTO;
 }
 
 /* Exit code. */
