@@ -100,7 +100,7 @@ def main(n):
         assert len(done.out.splitlines()) == n // 100
         took, _ = timed(lambda: site.cli("show", tokens[n // 2][:24]))
         say("show", 1000 * took, "ms", 50)
-        took, _ = timed(lambda: site.cli("why", tokens[n // 2][:24]))
+        took, _ = timed(lambda: site.cli("why", tokens[n // 2 + 1][:24]))
         say("why", 1000 * took, "ms", 50)
         took, token = timed(lambda: site.create())
         print(f"{'create one':<34}{1000 * took:>10.3f} ms")
