@@ -11,11 +11,12 @@
  *                     learned, in the same batch and in later ones: never found
  *   an old value      of an id that has two, as after a rotation, in either
  *                     order of slots: REVOKED, while the new one is VALID
+ *   values near that  of ids that are rotated again and again, so that what was
+ *                     learned soon belongs to an old value, or to none:
+ *                     stress_rotate.h
  */
-#include "tests/stress.h"
+#include "tests/stress_rotate.h"
 
-#include "shm/table.h"
-#include "shm/verify.h"
 #include <xxhash.h>
 
 #define HANDS 3u
@@ -37,6 +38,7 @@ struct test {
 	struct stress *s;
 	struct jt_segment_fds fds;
 	struct jt_maps maps;
+	struct rotate turn;
 	char values[TOKENS][JT_TOKEN_BYTES];
 	char pairs[PAIRS][2][JT_TOKEN_BYTES]; /* old, new */
 	uint32_t slots[TOKENS];
@@ -143,6 +145,8 @@ static struct test *set_up(struct stress *s)
 		put_pair(t, i, &random);
 	/* pairs with the load in jt_verify() */
 	jt_store_release(&t->maps.identity_rw->state, JT_IDENTITY_SERVING);
+	rotate_set_up(&t->turn, s);
+	s->until_ns = stress_now_ns() + s->seconds * STRESS_NS_PER_S;
 	return t;
 }
 
@@ -271,18 +275,21 @@ static void asker(struct stress_hand *hand)
 	struct test *t = hand->ctx;
 	unsigned me = hand->number;
 	uint64_t random = stress_hand_seed(hand);
-	struct jt_maps maps = t->maps;
+	struct jt_maps maps = t->maps, turn = t->turn.maps;
 	struct jt_memo memo;
 	int rc = 0;
 
 	if (me || hand->s->processes)
 		rc = jt_segment_map(&t->fds, &maps);
+	if (!rc && (me || hand->s->processes))
+		rc = jt_segment_map(&t->turn.fds, &turn);
 	if (rc)
 		stress_die("jt_segment_map", rc);
 	jt_memo_init(&memo, lines[me], n_lines[me] * sizeof(lines[0][0]));
 	while (stress_goes_on(hand->s)) {
 		round_of_tokens(hand, &maps, &memo, &random);
 		round_of_pairs(hand, &maps, &memo, &random);
+		rotate_read(&t->turn, &turn, &memo, false, &random);
 	}
 	jt_memo_deinit(&memo);
 }
@@ -292,8 +299,10 @@ static void revoke_all(struct test *t)
 {
 	uint64_t pause_ns = t->s->seconds * STRESS_NS_PER_S / (TOKENS + 16);
 
+	t->turn.begun_ns = stress_now_ns();
 	for (unsigned i = 0; i < TOKENS && stress_goes_on(t->s); i++) {
 		stress_sleep_ns(pause_ns);
+		rotate_write(&t->turn);
 		jt_store_release(&t->phases[i], REVOKING);
 		jt_table_set_a(&t->maps, t->slots[i], JT_SLOT_REVOKED, 0,
 			       EXPIRES_S);
@@ -313,6 +322,7 @@ int main(int argc, char **argv)
 	revoke_all(t);
 	stress_stop(&s);
 	stress_join(&s, hands, HANDS);
+	rotate_take_stock(&t->turn);
 	printf("stress_memo: %" PRIu64 " forged values refused, %" PRIu64
 	       " revoked ones;",
 	       t->forged, t->revoked);

@@ -12,12 +12,14 @@
  *         end: every field of a view must come from one put, and a value that
  *         stood there before and after the search must have been found.
  *
+ * turn    Tokens are rotated from value to value (stress_rotate.h).
+ *
  * Of the threads, reader 0 reads the writer's own addresses, so that
  * ThreadSanitizer sees both sides (stress.h), and neither a phase first nor the
  * storm's numbers, so that only the table's own order makes its reads safe: of
  * owners' names, which are plain bytes. The others map read-only.
  */
-#include "tests/stress.h"
+#include "tests/stress_rotate.h"
 
 #include "shm/table.h"
 #include "shm/verify.h"
@@ -48,6 +50,7 @@ struct test {
 	struct stress *s;
 	struct jt_segment_fds life_fds, storm_fds;
 	struct jt_maps life, storm; /* the writer's */
+	struct rotate turn;
 	char (*values)[JT_TOKEN_BYTES];
 	/* how far the writer is */
 	_Atomic uint64_t *phases;
@@ -346,12 +349,13 @@ static void reader(struct stress_hand *hand)
 	struct test *t = hand->ctx;
 	bool shared = !hand->s->processes && hand->number == 0;
 	uint64_t random = stress_hand_seed(hand);
-	struct jt_maps life = t->life, storm = t->storm;
+	struct jt_maps life = t->life, storm = t->storm, turn = t->turn.maps;
 	struct jt_memo memo;
 
 	if (!shared) {
 		map(&t->life_fds, &life);
 		map(&t->storm_fds, &storm);
+		map(&t->turn.fds, &turn);
 	}
 	jt_memo_init(&memo, lines[hand->number], sizeof(lines[0]));
 	while (stress_goes_on(hand->s)) {
@@ -359,19 +363,23 @@ static void reader(struct stress_hand *hand)
 			  &random);
 		for (unsigned i = 0; i < STORM_READS && !shared; i++)
 			storm_read(t, &storm, &random);
+		rotate_read(&t->turn, &turn, NULL, shared, &random);
 	}
 	if (shared)
 		return;
 	jt_segment_unmap(&life);
 	jt_segment_unmap(&storm);
+	jt_segment_unmap(&turn);
 }
 
 static void writer(struct test *t)
 {
 	uint64_t random = stress_mix(t->s->seed), begun_ns = stress_now_ns();
 
+	t->turn.begun_ns = begun_ns;
 	while (stress_goes_on(t->s)) {
 		life_write(t, begun_ns);
+		rotate_write(&t->turn);
 		storm_write(t, &random);
 	}
 }
@@ -386,6 +394,7 @@ static void take_stock(struct test *t)
 		life_read(t, &t->life, NULL, false, &random);
 	for (uint64_t i = 0; i < STORM_TOKENS; i++)
 		storm_read(t, &t->storm, &random);
+	rotate_take_stock(&t->turn);
 	if (put < TOKENS / 16)
 		stress_fail(t->s, "the writer came to %" PRIu64 " tokens only",
 			    put);
@@ -421,6 +430,7 @@ static struct test *set_up(struct stress *s)
 	t->slots = stress_shared(TOKENS * sizeof(*t->slots));
 	for (unsigned i = 0; i < TOKENS + STRANGERS; i++)
 		jt_token_make("jt", "live", t->values[i]);
+	rotate_set_up(&t->turn, s);
 	s->until_ns = stress_now_ns() + s->seconds * STRESS_NS_PER_S;
 	return t;
 }
