@@ -389,8 +389,10 @@ class Site:
         return self.verify(token, *options).word
 
     def processes(self):
-        d = self.daemons[-1]
-        return [d.pid, *d.worker_pids()]
+        """The keeper and all that it started, the scribe too."""
+        pid = self.daemons[-1].pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [pid, *map(int, children.split())]
 
     def signal_keeper(self, sig):
         """Whom the serving lock names, if that is a jetond."""
