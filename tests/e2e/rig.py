@@ -389,6 +389,11 @@ class Site:
         return self.verify(token, *options).word
 
     def processes(self):
+        """The keeper and its workers."""
+        d = self.daemons[-1]
+        return [d.pid, *d.worker_pids()]
+
+    def everybody(self):
         """The keeper and all that it started, the scribe too."""
         pid = self.daemons[-1].pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()

@@ -324,8 +324,8 @@ def test_the_keeper_has_everything_close_on_exec(served2):
         assert fd <= 2 or flags & os.O_CLOEXEC, name
 
 
-def test_identity_is_read_only_in_a_worker_and_stays_so(served2):
-    keeper, *workers = served2.processes()
+def test_identity_is_read_only_in_every_child_and_stays_so(served2):
+    keeper, *workers = served2.everybody()
     assert re.search(r" rw-s .*memfd:jeton-identity",
                      Path(f"/proc/{keeper}/maps").read_text())
     for pid in workers:
@@ -360,7 +360,7 @@ def test_shared_memory_is_sealed_against_shrinking(served2):
 def test_the_lock_follows_the_processes_and_not_the_file(site):
     """A lock file left behind is no sidecar: create records for later."""
     daemon = site.start("--workers", "1")
-    pids = site.processes()
+    pids = site.everybody()
     daemon.kill()
     rig.until(lambda: not any(map(alive, pids)), 2, "all of them gone")
     assert (site.data / "serving.lock").exists()
