@@ -14,7 +14,10 @@
  * a tick looks again anyway. A cancelled accept may still deliver a client:
  * it is served. The kernel wakes one accept a client: when the one that was
  * woken is cancelled at that moment nobody else hears of the client, so who
- * cancels looks whether somebody waits, and then accepts once all the same.
+ * cancels looks whether somebody waits, and then accepts once all the same. A
+ * worker that dies takes wake-ups with it for as long as the kernel takes its
+ * ring apart, so each tick looks whether a client waits although an accept is
+ * out, and starts that anew.
  * A worker that has not finished a drain for STALE_NS (stopped, stuck) is not
  * waited for.
  *
@@ -72,8 +75,9 @@ struct worker {
 	uint64_t next_sweep_ns, rest_until_ns, stop_at_ns;
 	uint64_t wake_count;
 	bool accepting, cancelling_accept;
-	bool owes_accept; /* a wake-up for a client died with our accept */
-	bool woken;	  /* the wake-up read is under way */
+	bool owes_accept;   /* a wake-up for a client died with our accept */
+	uint64_t looked_ns; /* for clients whose wake-up died with others */
+	bool woken;	    /* the wake-up read is under way */
 };
 
 /* the one word that C lets a signal handler write */
@@ -215,6 +219,20 @@ static bool is_waiting(int listener)
 	struct pollfd fd = {.fd = listener, .events = POLLIN};
 
 	return poll(&fd, 1, 0) > 0;
+}
+
+/* A client waits and an accept is out: nobody was woken for it. */
+static void look_for_forgotten(struct worker *w)
+{
+	if (!w->accepting || w->cancelling_accept ||
+	    w->now.boot_ns - w->looked_ns < TICK_MS * 1000000ull)
+		return;
+	w->looked_ns = w->now.boot_ns;
+	if (!is_waiting(w->args->listener))
+		return;
+	w->cancelling_accept = true;
+	jt_loop_cancel(&w->loop, w->args->listener,
+		       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
 }
 
 static void on_accept(struct worker *w, int result)
@@ -428,6 +446,7 @@ static int serve(struct worker *w)
 			for (unsigned i = 0; i < n; i++)
 				on_event(w, &events[i]);
 		sweep(w);
+		look_for_forgotten(w);
 		if (stop_asked && !w->stop_at_ns)
 			begin_stop(w);
 		answer(w);

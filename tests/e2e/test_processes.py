@@ -406,3 +406,19 @@ def test_a_revoke_past_a_hung_keeper_is_recorded_and_says_not_in_force(hung):
     os.kill(hung.daemons[0].pid, signal.SIGCONT)
     rig.until(lambda: hung.word(hung.token) == "REVOKED", 2, "in force")
     hung.cli("revoke", hung.token[:24])
+
+
+def test_a_client_that_comes_while_a_worker_dies_is_served():
+    """The dying worker's ring may be the one that is woken for it."""
+    for _ in range(12):
+        with rig.a_site() as site:
+            daemon = site.start("--workers", "2")
+            token = site.create()
+            threads = load(site, token, 8)
+            victim = daemon.worker_pids()[0]
+            os.kill(victim, signal.SIGKILL)
+            rig.until(lambda: victim not in daemon.worker_pids(), 5, "noticed")
+            with rig.Resp(site, timeout=3 * rig.PATIENCE) as c:
+                assert c.verify(token).word == "VALID"
+            for t in threads:
+                t.stop()
