@@ -18,5 +18,6 @@ export JETON_BIN="$bin"
 "$bin/tests/stress_history" --revokes 200 --kill-worker
 "$bin/tests/stress_history" --revokes 200 --kill-keeper
 "$bin/tests/stress_verbs" --sequences 1000
+"$bin/tests/stress_changes"
 "$bin/tests/stress_rate"
 "$bin/tests/stress_accept"
