@@ -510,7 +510,8 @@ def test_plan_rm_only_when_nobody_has_it_any_more(shared):
     ["plan"], ["plan", "set"], ["plan", "set", "x"], ["plan", "rm"],
     ["plan", "frob"], ["plan", "set", "A", "--rate", "5/s"],
     ["plan", "set", "a" * 33, "--rate", "5/s"],
-    ["plan", "set", "x", "--rate", "none"], ["plan", "set", "x", "--burst", "5"],
+    ["plan", "set", "x", "--rate", "none"],
+    ["plan", "set", "x", "--burst", "5"],
     ["plan", "set", "x", "--quota", "0/day"],
     ["plan", "set", "x", "--owner", "y"], ["plan", "rm", "a b"],
     ["plan", "set", "x", "--rate", "5/s", "--reason", "\x1b"]])
@@ -590,7 +591,8 @@ def rotated(site, token, *options):
 
 
 def test_both_values_work_until_the_overlap_ends(shared):
-    old = shared.create("r", "--owner", "o", "--quota", "90/day", "--scope", "a")
+    old = shared.create("r", "--owner", "o", "--quota", "90/day", "--scope",
+                        "a")
     shared.word(old)
     new = rotated(shared, old, "--overlap", "3s")
     v = shared.verify(new, "SCOPE", "a")
