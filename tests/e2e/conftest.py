@@ -1,4 +1,5 @@
 """Fixtures. Missing binaries or clients are failures here, never skips."""
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,11 @@ sys.dont_write_bytecode = True
 
 
 def pytest_configure(config):
+    # what a shell ignores for its background jobs, children would inherit
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) == signal.SIG_IGN and \
+                number not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line(
         "markers", "last: looks at what the first test has set going")
 
