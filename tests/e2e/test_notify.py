@@ -302,7 +302,8 @@ open({str(site.root / 'fds')!r}, "w").write(repr(fds))
 
 def test_the_commands_signals_are_as_at_a_login(site):
     make(site, a="5d")
-    notify(site, "--exec", f"grep Sig /proc/$$/status > {site.root}/signals")
+    notify(site, "--exec",
+           f"exec grep Sig /proc/self/status > {site.root}/signals")
     masks = dict(x.split(":") for x in
                  (site.root / "signals").read_text().splitlines())
     assert int(masks["SigBlk"], 16) == 0
