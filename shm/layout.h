@@ -139,8 +139,11 @@ static_assert(offsetof(struct jt_slot, reach) == 62, "slot reach");
 /*
  * What a token may do in a time. A slot names a plan's number, the number's
  * word in `plans` names a block of these, so that a plan changes for all its
- * tokens by one store. A block is written once, before any word names it, and
- * never again: a reader who has the word needs no second look.
+ * tokens by one store. A block is written before any word names it, and again,
+ * for other limits, only after every worker has passed a round since the last
+ * word that named it was stored over; a plan's number is given to other tokens
+ * only that long after no slot names it. So a reader who has the word needs no
+ * second look, if it keeps neither from one round to the next.
  */
 struct jt_limits {
 	_Atomic uint64_t interval_ns; /*  0 between requests; 0 = no rate */
@@ -151,7 +154,7 @@ struct jt_limits {
 static_assert(sizeof(struct jt_limits) == 32, "two blocks a line");
 static_assert(offsetof(struct jt_limits, quota) == 16, "limits quota");
 
-/* The scopes of a token, by number. Written once, like a block of limits. */
+/* The scopes of a token, by number. Written once, before any slot names it. */
 struct jt_scope_set {
 	_Atomic uint64_t bits[4]; /* bit i: scope number i + 1 */
 };

@@ -16,8 +16,9 @@
  * stays REVOKED; a slot becomes free (state EMPTY) when its token is purged or
  * when the value before a rotation has long been over, and may then be put
  * again: the generation tells a reader who is in the middle of it (below), and
- * what a reader already has is a copy. The meter line is not: it is given to
- * another token only after every worker has passed a round (feed.c).
+ * what a reader already has is a copy. What that names is not: meter line,
+ * plan's number and block of limits are given to others only after every worker
+ * has passed a round since nothing names them (ledger.c, plans.c).
  *
  * Writer (keeper, single thread), putting a value into a free slot:
  *   W1 a      := {generation + 1, BUSY}                 release

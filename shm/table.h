@@ -94,10 +94,16 @@ void jt_table_set_owner(struct jt_maps *maps, uint32_t slot, uint32_t owner);
 /* The value is no longer known; its slot may be put again. */
 void jt_table_drop(struct jt_maps *maps, uint32_t slot);
 
-/* Store a block of limits (1..65535), before any plan names it. */
+/*
+ * Store a block of limits (1..65535), before any plan names it: a new one, or
+ * one that no plan has named while every worker passed a round.
+ */
 void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
 			 const struct jt_bounds *bounds);
-/* Let a plan's number (1..65535) mean that block from now on. */
+/*
+ * Let a plan's number (1..65535) mean that block from now on. For other tokens
+ * than before only after no slot named it while every worker passed a round.
+ */
 void jt_table_set_plan(struct jt_maps *maps, uint16_t plan, uint16_t block);
 
 /* Store a set (1..8191) before any slot names it. */

@@ -258,7 +258,8 @@ static bool bounds_of(const struct jt_maps *maps, uint64_t b,
 
 	if (!l)
 		return false;
-	/* relaxed: written once, before the plan's word named the block */
+	/* relaxed: written before the plan's word named the block, and not
+	 * again before this round is over (layout.h) */
 	window = jt_load_relaxed(&l->window);
 	*bounds = (struct jt_bounds){
 		.interval_ns = jt_load_relaxed(&l->interval_ns),

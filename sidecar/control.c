@@ -164,6 +164,7 @@ static enum done fit(struct jt_controls *c, struct jt_control_client *cl,
 
 	jt_feed_clock(c->feed);
 	jt_ledger_tidy(l, room.values);
+	jt_plans_tidy(&l->plans);
 	if (jt_ledger_fits(l, &room, &fault))
 		return say_error(cl, "FULL", fault.line);
 	return say(cl, "OK\n");
@@ -178,7 +179,7 @@ static enum done limit(struct jt_controls *c, struct jt_control_client *cl,
 
 	if (v[5] > UINT32_MAX || v[6] > UINT32_MAX)
 		return say_two(cl, 0, 0);
-	number = jt_ledger_limit(&c->feed->ledger, &limit, &next);
+	number = jt_plans_limit(&c->feed->ledger.plans, &limit, &next);
 	return say_two(cl, number, next);
 }
 
@@ -207,8 +208,8 @@ static enum done names(struct jt_controls *c, struct jt_control_client *cl,
 	char line[JT_CONTROL_LINE] = "OK ";
 
 	if (set > UINT16_MAX ||
-	    !jt_ledger_names(&c->feed->ledger, (uint16_t)set, line + 3,
-			     sizeof(line) - 5))
+	    !jt_sets_names(&c->feed->ledger.sets, (uint16_t)set, line + 3,
+			   sizeof(line) - 5))
 		return say_error(cl, "NOTFOUND", "no such set of scopes");
 	strcat(line, "\n");
 	return say(cl, line);
@@ -343,17 +344,17 @@ static enum done answer_named(struct jt_controls *c,
 		if (strlen(word) != 64 ||
 		    sodium_hex2bin(bits, 32, word, 64, NULL, NULL, NULL))
 			return say_error(cl, "USAGE", "a set is 64 hex digits");
-		number = jt_ledger_set(l, bits, &next);
+		number = jt_sets_find(&l->sets, bits, &next);
 		return say_two(cl, number, next);
 	}
 	if (strlen(word) > (plan ? JT_PLAN_MAX : JT_SCOPE_MAX))
 		return say_error(cl, "USAGE", "that name is too long");
 	memcpy(name, word, strlen(word));
 	if (scope) {
-		number = jt_ledger_scope(l, name, &next);
+		number = jt_sets_find_scope(&l->sets, name, &next);
 		return say_two(cl, number, next);
 	}
-	number = jt_ledger_plan(l, name, &removed);
+	number = jt_plans_named(&l->plans, name, &removed);
 	return say_two(cl, number, removed);
 }
 
@@ -406,7 +407,7 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 		v[0] = jt_ledger_users(l, (uint16_t)v[1], &v[1]);
 		return say_two(cl, v[0], v[1]);
 	}
-	v[0] = jt_ledger_pair(l, (uint16_t)v[1], (uint16_t)v[2]);
+	v[0] = jt_plans_pair(&l->plans, (uint16_t)v[1], (uint16_t)v[2]);
 	return say_numbers(cl, v, 1);
 }
 

@@ -180,6 +180,17 @@ static void cannot_apply(struct jt_feed *feed, uint64_t number, int rc)
 	turn(feed, JT_HEALTH_LOST, line);
 }
 
+int jt_feed_settle(struct jt_feed *feed)
+{
+	int rc = jt_ledger_settle(&feed->ledger);
+
+	if (rc)
+		turn(feed, JT_HEALTH_LOST,
+		     "the tokens have more than 65,535 different limits; give "
+		     "some of them limits that others have, with `jeton set`");
+	return rc;
+}
+
 void jt_feed_clock(struct jt_feed *feed)
 {
 	struct timespec boot;

@@ -58,6 +58,9 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 		 const struct jt_journal *journal, struct jt_maps *maps);
 void jt_feed_deinit(struct jt_feed *feed);
 
+/* All is replayed: jt_ledger_settle(). Not 0: health says why, do not serve. */
+int jt_feed_settle(struct jt_feed *feed);
+
 /* Tell the ledger what time it is. */
 void jt_feed_clock(struct jt_feed *feed);
 

@@ -269,7 +269,7 @@ static void add_table(const struct keeper *k, json_t *o,
 		{"capacity", s->capacity},
 		{"slots", s->slots},
 		{"slots_used", s->slots_used},
-		{"plans", k->feed.ledger.n_plans},
+		{"plans", k->feed.ledger.plans.n},
 		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
 		{"uptime_s", s->uptime_s},
 	};
@@ -571,7 +571,7 @@ static bool replayed(struct keeper *k)
 		return false;
 	if (!k->restored)
 		restore_usage(k);
-	if (!any_worker_serves(k))
+	if (!any_worker_serves(k) || jt_feed_settle(&k->feed))
 		return false;
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);

@@ -11,22 +11,20 @@
  * since, or for REST_S when it has nothing to do: the last pass of a batch may
  * still count on it. Then it is zeroed and given to a new token.
  *
- * Pairs and blocks. Both are found through small open-addressing indexes, at
- * most half full; neither is ever freed: there are as many as combinations
- * were ever in use since the start.
+ * Limits. A token holds its pair (plans.h) from its first record to its purge:
+ * while it is revoked, too, for its slots name the pair and WHY tells what it
+ * would allow. The new pair is held before the slots name it, the old one let
+ * go when both slots do. During the replay nothing is held: an old record, kept
+ * by a compaction, may name what nobody had at one time with the others. What
+ * the tokens have in the end is settled when all is read.
  */
 #include "sidecar/ledger.h"
 
-#include "shm/scope.h"
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-#define INDEX (2 * JT_PLANS_MAX)
-#define NUMBER_LAST (JT_PLANS_MAX - 1)
 #define REST_S 2u
 #define NS_PER_S 1000000000ull
 
@@ -37,14 +35,8 @@ int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
 	l->free_first = l->rest_first = l->rest_last = JT_LINE_NONE;
 	l->lines = calloc(maps->identity->capacity, sizeof(*l->lines));
 	l->past = calloc(JT_LEDGER_PAST, sizeof(*l->past));
-	l->plans = calloc(JT_PLANS_MAX, sizeof(*l->plans));
-	l->set_records = calloc(JT_SETS_MAX, sizeof(*l->set_records));
-	l->pairs = calloc(JT_PLANS_MAX, sizeof(*l->pairs));
-	l->blocks = calloc(JT_PLANS_MAX, sizeof(*l->blocks));
-	l->pair_index = calloc(INDEX, sizeof(*l->pair_index));
-	l->block_index = calloc(INDEX, sizeof(*l->block_index));
-	if (l->lines && l->past && l->plans && l->set_records && l->pairs &&
-	    l->blocks && l->pair_index && l->block_index &&
+	l->sets.maps = maps;
+	if (l->lines && l->past && !jt_plans_init(&l->plans, maps) &&
 	    !jt_intern_init(&l->owners))
 		return 0;
 	jt_ledger_deinit(l);
@@ -57,12 +49,7 @@ void jt_ledger_deinit(struct jt_ledger *l)
 		jt_intern_deinit(&l->owners);
 	free(l->lines);
 	free(l->past);
-	free(l->plans);
-	free(l->set_records);
-	free(l->pairs);
-	free(l->blocks);
-	free(l->pair_index);
-	free(l->block_index);
+	jt_plans_deinit(&l->plans);
 	memset(l, 0, sizeof(*l));
 }
 
@@ -71,75 +58,7 @@ static uint32_t length(const char *text, size_t max)
 	return (uint32_t)strnlen(text, max);
 }
 
-/* ---- plans ---- */
-
-/* The place of a number in an index of 16-bit numbers, or a free one. */
-static uint16_t *pair_place(const struct jt_ledger *l, uint16_t plan,
-			    uint16_t own)
-{
-	uint64_t word = (uint64_t)plan << 16 | own;
-	size_t at = XXH3_64bits(&word, sizeof(word)) & (INDEX - 1);
-
-	for (; l->pair_index[at]; at = (at + 1) & (INDEX - 1)) {
-		const struct jt_plan_pair *p = &l->pairs[l->pair_index[at]];
-
-		if (p->plan == plan && p->own == own)
-			break;
-	}
-	return &l->pair_index[at];
-}
-
-static uint16_t *block_place(const struct jt_ledger *l,
-			     const struct jt_bounds *b)
-{
-	size_t at = XXH3_64bits(b, sizeof(*b)) & (INDEX - 1);
-
-	while (l->block_index[at] &&
-	       memcmp(&l->blocks[l->block_index[at]], b, sizeof(*b)) != 0)
-		at = (at + 1) & (INDEX - 1);
-	return &l->block_index[at];
-}
-
-/* The block that holds what PAIR means now, made when new; 0: no more. */
-static uint16_t block_of(struct jt_ledger *l, const struct jt_plan_pair *pair)
-{
-	struct jt_limit limit = jt_limits_merge(&l->plans[pair->own].limit,
-						&l->plans[pair->plan].limit);
-	struct jt_bounds b = jt_limits_bounds(&limit);
-	uint16_t *at = block_place(l, &b);
-
-	if (*at || l->n_blocks == NUMBER_LAST)
-		return *at;
-	*at = ++l->n_blocks;
-	l->blocks[*at] = b;
-	jt_table_put_limits(l->maps, *at, &b);
-	return *at;
-}
-
-/* The table's number of a pair, made when new. */
-static int pair_of(struct jt_ledger *l, uint16_t plan, uint16_t own,
-		   uint16_t *numberp)
-{
-	struct jt_plan_pair pair = {.plan = plan, .own = own};
-	uint16_t *at;
-
-	*numberp = 0;
-	if (!plan && !own)
-		return 0;
-	if (plan > l->n_plans || own > l->n_plans)
-		return -EINVAL;
-	at = pair_place(l, plan, own);
-	if (!*at) {
-		pair.block = block_of(l, &pair);
-		if (!pair.block || l->n_pairs == NUMBER_LAST)
-			return JT_TABLE_E_FULL;
-		*at = ++l->n_pairs;
-		l->pairs[*at] = pair;
-		jt_table_set_plan(l->maps, *at, pair.block);
-	}
-	*numberp = *at;
-	return 0;
-}
+/* ---- limits ---- */
 
 /* While the journal is replayed no worker looks at a slot. */
 static bool is_loading(const struct jt_ledger *l)
@@ -152,89 +71,68 @@ static bool is_loading(const struct jt_ledger *l)
 /* A token's limits are another pair's now, or the pair's are others. */
 static void clamp(struct jt_ledger *l, uint32_t line)
 {
-	const struct jt_line *have = &l->lines[line];
-	const struct jt_plan_pair *p =
-		&l->pairs[*pair_place(l, have->plan, have->own)];
+	const struct jt_bounds *b = jt_plans_bounds(
+		&l->plans, l->lines[line].plan, l->lines[line].own);
 
-	if (p->block)
-		jt_meter_clamp(&l->maps->lines[line], &l->blocks[p->block],
-			       l->now.boot_ns);
-}
-
-/* The named PLAN has other limits: so has everyone who has it. */
-static int replan(struct jt_ledger *l, uint16_t plan)
-{
-	for (uint32_t i = 1; i <= l->n_pairs; i++) {
-		struct jt_plan_pair *p = &l->pairs[i];
-		uint16_t block;
-
-		if (p->plan != plan)
-			continue;
-		block = block_of(l, p);
-		if (!block)
-			return JT_TABLE_E_FULL;
-		p->block = block;
-		jt_table_set_plan(l->maps, (uint16_t)i, block);
-	}
-	for (uint32_t i = 0; i < l->n_lines && !is_loading(l); i++)
-		if (l->lines[i].last && l->lines[i].plan == plan)
-			clamp(l, i);
-	return 0;
+	if (b)
+		jt_meter_clamp(&l->maps->lines[line], b, l->now.boot_ns);
 }
 
 static int apply_plan(struct jt_ledger *l, const struct jt_record *r)
 {
-	const struct jt_record_plan *p = &r->plan;
-	struct jt_limit limit = jt_limits_of(p);
-	struct jt_ledger_plan *mine = &l->plans[p->number];
-	bool fresh = p->number == l->n_plans + 1;
+	bool changed;
+	int rc = jt_plans_define(&l->plans, r, &changed);
 
-	if (jt_limits_check(&limit) != 0)
-		return -EINVAL;
-	if (!fresh && (!p->number || p->number > l->n_plans || !mine->name[0] ||
-		       memcmp(mine->name, p->name, sizeof(p->name)) != 0))
-		return -EINVAL;
-	mine->limit = limit;
-	mine->record = r->number;
-	mine->removed = p->removed;
-	memcpy(mine->name, p->name, sizeof(mine->name));
-	if (fresh)
-		l->n_plans = p->number;
-	/* nobody has a plan that was removed */
-	return fresh || p->removed ? 0 : replan(l, p->number);
-}
-
-/* ---- scopes ---- */
-
-static int apply_scope(struct jt_ledger *l, const struct jt_record *r)
-{
-	const char *name = r->scope.name;
-	uint32_t bytes = length(name, JT_SCOPE_MAX);
-
-	if (r->scope.number != l->n_scopes + 1 ||
-	    l->n_scopes == JT_SCOPES_MAX || !jt_scope_ok(name, bytes) ||
-	    jt_scope_number(l->maps, (const uint8_t *)name, bytes))
-		return -EINVAL;
-	jt_scope_put(l->maps, ++l->n_scopes, r->scope.name);
+	if (rc || !changed || is_loading(l))
+		return rc;
+	for (uint32_t i = 0; i < l->n_lines; i++)
+		if (l->lines[i].last && l->lines[i].plan == r->plan.number)
+			clamp(l, i);
 	return 0;
 }
 
-/* Does a set name only scopes that there are? */
-static bool names_known(const struct jt_ledger *l, const uint8_t bits[32])
+/* One more token has what T says. While loading none does yet. */
+static int hold(struct jt_ledger *l, const struct jt_record_token *t,
+		uint16_t *numberp)
 {
-	for (unsigned i = l->n_scopes; i < JT_SCOPES_MAX; i++)
-		if (bits[i / 8] >> i % 8 & 1)
-			return false;
-	return true;
+	*numberp = 0;
+	if (!jt_plans_known(&l->plans, t->plan, t->own))
+		return -EINVAL;
+	return is_loading(l)
+		       ? 0
+		       : jt_plans_hold(&l->plans, t->plan, t->own, numberp);
 }
 
-static int apply_set(struct jt_ledger *l, const struct jt_record *r)
+static void unhold(struct jt_ledger *l, const struct jt_record_token *t)
 {
-	if (r->scopes.number != l->n_sets + 1 || l->n_sets == JT_SETS_MAX - 1 ||
-	    !names_known(l, r->scopes.bits))
-		return -EINVAL;
-	jt_table_put_set(l->maps, ++l->n_sets, r->scopes.bits);
-	l->set_records[l->n_sets] = r->number;
+	if (!is_loading(l))
+		jt_plans_let(&l->plans, t->plan, t->own);
+}
+
+static void let(struct jt_ledger *l, const struct jt_line *line)
+{
+	if (line->holds)
+		jt_plans_let(&l->plans, line->plan, line->own);
+}
+
+int jt_ledger_settle(struct jt_ledger *l)
+{
+	for (uint32_t i = 0; i < l->n_lines; i++) {
+		struct jt_line *line = &l->lines[i];
+		uint16_t number;
+		int rc;
+
+		if (!line->last || line->holds)
+			continue;
+		rc = jt_plans_hold(&l->plans, line->plan, line->own, &number);
+		if (rc)
+			return rc;
+		line->holds = true;
+		jt_table_set_b(l->maps, line->slot, number, line->set);
+		if (line->old_slot != JT_LINE_NONE)
+			jt_table_set_b(l->maps, line->old_slot, number,
+				       line->set);
+	}
 	return 0;
 }
 
@@ -283,12 +181,11 @@ static uint8_t state_of(const struct jt_record *r)
 						   : JT_SLOT_ACTIVE;
 }
 
-/* Everything of a slot that the record and the books say. */
+/* Everything of a slot that the record and the books say, but the plan. */
 static int entry_of(struct jt_ledger *l, const struct jt_record *r,
 		    uint32_t line, struct jt_entry *e)
 {
 	const struct jt_record_token *t = &r->token;
-	int rc;
 
 	*e = (struct jt_entry){
 		.state = state_of(r),
@@ -297,11 +194,8 @@ static int entry_of(struct jt_ledger *l, const struct jt_record *r,
 		.expires_s = t->expires_s,
 		.meter = line,
 	};
-	if (t->scope_set > l->n_sets)
+	if (t->scope_set > l->sets.n)
 		return -EINVAL;
-	rc = pair_of(l, t->plan, t->own, &e->plan);
-	if (rc)
-		return rc;
 	e->env = jt_table_env(l->maps, jt_env_word(r->env, length(r->env, 8)));
 	if (!e->env)
 		return -EINVAL;
@@ -320,12 +214,14 @@ static void learn_scheme(struct jt_ledger *l, uint8_t scheme)
 			 jt_load_relaxed(&id->schemes) | 1ull << scheme);
 }
 
-static void note(struct jt_line *line, const struct jt_record *r)
+static void note(const struct jt_ledger *l, struct jt_line *line,
+		 const struct jt_record *r)
 {
 	line->last = r->number;
 	line->plan = r->token.plan;
 	line->own = r->token.own;
 	line->set = r->token.scope_set;
+	line->holds = !is_loading(l);
 	line->state = state_of(r);
 	line->old_until_s = r->token.old_until_s;
 	line->expires_s = r->token.expires_s;
@@ -376,15 +272,19 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 	l->lines[line] =
 		(struct jt_line){.first = r->number, .old_slot = JT_LINE_NONE};
 	rc = entry_of(l, r, line, &e);
+	if (rc == 0)
+		rc = hold(l, &r->token, &e.plan);
 	if (rc == 0) {
 		learn_scheme(l, e.scheme);
 		rc = jt_table_put(l->maps, &e, &l->lines[line].slot);
+		if (rc)
+			unhold(l, &r->token);
 	}
 	if (rc) {
 		free_line(l, line);
 		return rc;
 	}
-	note(&l->lines[line], r);
+	note(l, &l->lines[line], r);
 	jt_count(&l->maps->identity_rw->tokens, 1);
 	return 0;
 }
@@ -434,11 +334,46 @@ static bool may_change(const struct jt_ledger *l, const struct jt_line *line,
 	       jt_load_relaxed(&s->env) == e->env;
 }
 
+/* Another value: the one that the token has is its old one now. */
+static int change_value(struct jt_ledger *l, uint32_t n,
+			const struct jt_entry *e)
+{
+	struct jt_line *line = &l->lines[n];
+	uint32_t slot;
+	int rc = jt_table_put(l->maps, e, &slot);
+
+	if (rc)
+		return rc;
+	drop_old(l, line);
+	line->old_slot = line->slot;
+	line->slot = slot;
+	/* relaxed: a statistic, of the value that is old now */
+	jt_store_relaxed(&l->maps->lines[n].old_use_s, 0);
+	return 0;
+}
+
+static void change_old(struct jt_ledger *l, const struct jt_line *line,
+		       const struct jt_record *r, const struct jt_entry *e)
+{
+	uint32_t ends_s = line->old_until_s < e->expires_s ? line->old_until_s
+							   : e->expires_s;
+	/* ended by a record: no clock that steps back revives it */
+	bool over = ends_s <= r->time_ns / NS_PER_S;
+
+	if (line->old_until_s < l->tidy_from_s)
+		l->tidy_from_s = line->old_until_s;
+	jt_table_set_b(l->maps, line->old_slot, e->plan, e->scope_set);
+	jt_table_set_owner(l->maps, line->old_slot, e->owner);
+	jt_table_set_a(l->maps, line->old_slot,
+		       over ? JT_SLOT_REVOKED : e->state, JT_SLOT_OLD_VALUE,
+		       ends_s);
+}
+
 /* Make the slots say what the record says. */
 static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 {
-	uint32_t n = jt_ledger_find(l, r->token.id), ends_s, slot;
-	struct jt_line *line = n == JT_LINE_NONE ? NULL : &l->lines[n];
+	uint32_t n = jt_ledger_find(l, r->token.id);
+	struct jt_line *line = n == JT_LINE_NONE ? NULL : &l->lines[n], before;
 	struct jt_entry e;
 	int rc;
 
@@ -447,39 +382,26 @@ static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 	rc = entry_of(l, r, n, &e);
 	if (!rc && !may_change(l, line, &e))
 		rc = -EINVAL;
+	if (!rc)
+		rc = hold(l, &r->token, &e.plan);
 	if (rc)
 		return rc;
-	if (!has_digest(l, line, e.digest)) {
-		rc = jt_table_put(l->maps, &e, &slot);
-		if (rc)
-			return rc;
-		drop_old(l, line);
-		line->old_slot = line->slot;
-		line->slot = slot;
-		/* relaxed: a statistic, of the value that is old now */
-		jt_store_relaxed(&l->maps->lines[n].old_use_s, 0);
+	before = *line;
+	if (!has_digest(l, line, e.digest))
+		rc = change_value(l, n, &e);
+	if (rc) {
+		unhold(l, &r->token);
+		return rc;
 	}
 	jt_table_set_b(l->maps, line->slot, e.plan, e.scope_set);
 	jt_table_set_owner(l->maps, line->slot, e.owner);
 	jt_table_set_a(l->maps, line->slot, e.state, 0, e.expires_s);
-	if (line->plan != r->token.plan || line->own != r->token.own) {
-		note(line, r);
+	note(l, line, r);
+	if (before.plan != line->plan || before.own != line->own)
 		clamp(l, n);
-	}
-	note(line, r);
-	if (line->old_slot == JT_LINE_NONE)
-		return 0;
-	if (line->old_until_s < l->tidy_from_s)
-		l->tidy_from_s = line->old_until_s;
-	ends_s = line->old_until_s < e.expires_s ? line->old_until_s
-						 : e.expires_s;
-	jt_table_set_b(l->maps, line->old_slot, e.plan, e.scope_set);
-	jt_table_set_owner(l->maps, line->old_slot, e.owner);
-	/* ended by a record: no clock that steps back revives it */
-	if (ends_s <= r->time_ns / NS_PER_S)
-		e.state = JT_SLOT_REVOKED;
-	jt_table_set_a(l->maps, line->old_slot, e.state, JT_SLOT_OLD_VALUE,
-		       ends_s);
+	if (line->old_slot != JT_LINE_NONE)
+		change_old(l, line, r, &e);
+	let(l, &before);
 	return 0;
 }
 
@@ -494,6 +416,7 @@ static int apply_purge(struct jt_ledger *l, const struct jt_record *r)
 	line = &l->lines[n];
 	drop_old(l, line);
 	jt_table_drop(l->maps, line->slot);
+	let(l, line);
 	/* relaxed: the keeper's own word */
 	jt_store_relaxed(&id->tokens, jt_load_relaxed(&id->tokens) - 1);
 	if (is_loading(l)) {
@@ -506,14 +429,15 @@ static int apply_purge(struct jt_ledger *l, const struct jt_record *r)
 	else
 		l->rest_first = n;
 	l->rest_last = n;
-	for (unsigned i = 0; i < JT_WORKERS_MAX; i++)
-		l->rest_rounds[i] = jt_load_seq(&l->maps->board[i].rounds);
+	jt_rest_begin(&l->rest, l->maps);
 	l->rest_since_s = 0;
 	return 0;
 }
 
 int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r)
 {
+	if (r->part <= 1) /* a batch begins */
+		jt_plans_tidy(&l->plans);
 	switch ((enum jt_record_type)r->type) {
 	case JT_REC_CREATE:
 		return apply_create(l, r);
@@ -522,9 +446,9 @@ int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r)
 	case JT_REC_PLAN:
 		return apply_plan(l, r);
 	case JT_REC_SCOPE:
-		return apply_scope(l, r);
+		return jt_sets_scope(&l->sets, r);
 	case JT_REC_SCOPES:
-		return apply_set(l, r);
+		return jt_sets_define(&l->sets, r);
 	case JT_REC_OLD:
 		return apply_change(l, r);
 	case JT_REC_RULES:
@@ -573,26 +497,14 @@ int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 
 /* ---- room ---- */
 
-static bool all_passed(const struct jt_ledger *l)
-{
-	for (unsigned i = 0; i < JT_WORKERS_MAX; i++) {
-		const struct jt_desk *d = &l->maps->board[i];
-
-		/* a desk without a worker has no batch under way */
-		if (jt_load_seq(&d->state) != JT_DESK_FREE &&
-		    jt_load_seq(&d->rounds) == l->rest_rounds[i])
-			return false;
-	}
-	return true;
-}
-
 static void take_back_lines(struct jt_ledger *l, uint64_t now_s)
 {
 	if (l->rest_first == JT_LINE_NONE)
 		return;
 	if (!l->rest_since_s || now_s < l->rest_since_s)
 		l->rest_since_s = now_s;
-	if (now_s - l->rest_since_s < REST_S && !all_passed(l))
+	if (now_s - l->rest_since_s < REST_S &&
+	    !jt_rest_over(&l->rest, l->maps))
 		return;
 	while (l->rest_first != JT_LINE_NONE) {
 		uint32_t line = l->rest_first;
@@ -640,9 +552,6 @@ int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 	/* relaxed: the keeper reads its own words */
 	uint64_t pool_left = id->pool_bytes - jt_load_relaxed(&id->pool_used);
 	uint64_t tokens = jt_load_relaxed(&id->tokens);
-	uint64_t plans_left =
-		NUMBER_LAST -
-		(l->n_pairs > l->n_blocks ? l->n_pairs : l->n_blocks);
 	const struct {
 		uint64_t want, left;
 		const char *what;
@@ -650,7 +559,7 @@ int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 		{want->tokens, id->capacity - l->n_lines + l->n_free, "tokens"},
 		{want->values, values_left(l), "values"},
 		{want->owner_bytes, pool_left, "bytes of owners' names"},
-		{want->plans, plans_left, "different limits"},
+		{want->plans, jt_plans_left(&l->plans), "different limits"},
 	};
 
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
@@ -663,8 +572,11 @@ int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 			 (unsigned long long)rooms[i].left,
 			 (unsigned long long)tokens,
 			 (unsigned long long)id->capacity,
-			 i == 3 ? "use limits that other tokens have"
-				: "restart jetond with a larger --capacity");
+			 i < 3 ? "restart jetond with a larger --capacity"
+			 : jt_plans_resting(&l->plans)
+				 ? "try again when every worker has passed a "
+				   "round (see `jeton status`)"
+				 : "use limits that other tokens have");
 		return JT_TABLE_E_FULL;
 	}
 	return 0;
@@ -672,62 +584,12 @@ int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 
 /* ---- questions ---- */
 
-uint16_t jt_ledger_limit(const struct jt_ledger *l,
-			 const struct jt_limit *limit, uint16_t *nextp)
-{
-	*nextp = l->n_plans < NUMBER_LAST ? (uint16_t)(l->n_plans + 1) : 0;
-	for (uint32_t i = 1; i <= l->n_plans; i++)
-		if (!l->plans[i].name[0] &&
-		    memcmp(&l->plans[i].limit, limit, sizeof(*limit)) == 0)
-			return (uint16_t)i;
-	return 0;
-}
-
-uint16_t jt_ledger_plan(const struct jt_ledger *l, const char name[JT_PLAN_MAX],
-			bool *removedp)
-{
-	*removedp = false;
-	for (uint32_t i = 1; i <= l->n_plans; i++) {
-		if (memcmp(l->plans[i].name, name, JT_PLAN_MAX) != 0)
-			continue;
-		*removedp = l->plans[i].removed;
-		return (uint16_t)i;
-	}
-	return 0;
-}
-
-uint16_t jt_ledger_scope(const struct jt_ledger *l, const char *name,
-			 uint16_t *nextp)
-{
-	*nextp = l->n_scopes < JT_SCOPES_MAX ? (uint16_t)(l->n_scopes + 1) : 0;
-	return jt_scope_number(l->maps, (const uint8_t *)name, strlen(name));
-}
-
-uint16_t jt_ledger_set(const struct jt_ledger *l, const uint8_t bits[32],
-		       uint16_t *nextp)
-{
-	*nextp = l->n_sets < JT_SETS_MAX - 1 ? (uint16_t)(l->n_sets + 1) : 0;
-	/* the keeper wrote them; nobody else may */
-	for (uint32_t i = 1; i <= l->n_sets; i++)
-		if (memcmp(&l->maps->sets[i], bits, 32) == 0)
-			return (uint16_t)i;
-	return 0;
-}
-
-bool jt_ledger_pair(const struct jt_ledger *l, uint16_t plan, uint16_t own)
-{
-	return (!plan && !own) || *pair_place(l, plan, own) != 0;
-}
-
 uint64_t jt_ledger_users(const struct jt_ledger *l, uint16_t plan,
 			 uint64_t *pairsp)
 {
 	uint64_t n = 0;
 
-	*pairsp = 0;
-	for (uint32_t i = 1; i <= l->n_pairs; i++)
-		*pairsp += l->pairs[i].plan == plan;
-
+	*pairsp = jt_plans_pairs_of(&l->plans, plan);
 	for (uint32_t i = 0; i < l->n_lines; i++)
 		n += l->lines[i].last && l->lines[i].plan == plan &&
 		     l->lines[i].state != JT_SLOT_REVOKED;
@@ -775,8 +637,8 @@ bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 	*lookp = (struct jt_look){
 		.first = line->first,
 		.last = line->last,
-		.plan = l->plans[line->plan].record,
-		.own = l->plans[line->own].record,
+		.plan = l->plans.of[line->plan].record,
+		.own = l->plans.of[line->own].record,
 		.set = line->set,
 		.uses = jt_load_relaxed(&m->uses),
 		.refusals = jt_load_relaxed(&m->refusals),
@@ -788,30 +650,5 @@ bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 	for (unsigned i = 0; i < 4 && line->old_slot != JT_LINE_NONE; i++)
 		lookp->old_digest[i] = jt_load_relaxed(
 			&l->maps->slots[line->old_slot].digest[i]);
-	return true;
-}
-
-bool jt_ledger_names(const struct jt_ledger *l, uint16_t set, char *out,
-		     size_t max)
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	if (set == 0 || set > l->n_sets)
-		return false;
-	for (unsigned i = 0; i < l->n_scopes; i++) {
-		const uint8_t *name = l->maps->scopes->names[i].name;
-		uint32_t bytes = length((const char *)name, JT_SCOPE_BYTES);
-
-		/* relaxed: the keeper's own words */
-		if (!(jt_load_relaxed(&l->maps->sets[set].bits[i / 64]) >>
-			      i % 64 &
-		      1))
-			continue;
-		if (n + bytes + 2 > max)
-			return false;
-		n += (size_t)snprintf(out + n, max - n, "%s%.*s", n ? " " : "",
-				      (int)bytes, name);
-	}
 	return true;
 }

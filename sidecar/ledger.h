@@ -6,18 +6,17 @@
  * in force: find the token's line, make its one or two slots say what the
  * record says. Nothing here reads a file or a clock.
  *
- * The books are private memory of the keeper: per token 48 bytes, per plan its
- * words. Numbers of plans in the table are the ledger's own: one for each pair
- * (named plan, own limits) that some token has, so that a plan which changes,
- * changes for all its tokens by a store for each pair. Keeper only.
+ * The books are private memory of the keeper, per token 48 bytes. Numbers of
+ * plans in the table are the ledger's own: plans.h. Keeper only.
  */
 #ifndef JT_SIDECAR_LEDGER_H
 #define JT_SIDECAR_LEDGER_H
 
 #include "admin/control.h"
 #include "admin/journal.h"
-#include "admin/limits.h"
 #include "sidecar/intern.h"
+#include "sidecar/plans.h"
+#include "sidecar/sets.h"
 
 #define JT_LINE_NONE UINT32_MAX
 
@@ -31,14 +30,7 @@ struct jt_line {
 	uint32_t expires_s;
 	uint16_t plan, own, set;
 	uint8_t state; /* enum jt_slot_state */
-	uint8_t zero;
-};
-
-struct jt_ledger_plan {
-	struct jt_limit limit;
-	char name[JT_PLAN_MAX];
-	uint64_t record;
-	bool removed;
+	bool holds;    /* its pair: since it was settled */
 };
 
 /* A value that went when its token was rotated once more, or its time over. */
@@ -48,11 +40,6 @@ struct jt_past {
 	uint32_t line;
 	uint32_t zero;
 	uint8_t key[16]; /* of its digest */
-};
-
-/* A plan in the table: pair -> block of limits. */
-struct jt_plan_pair {
-	uint16_t plan, own, block;
 };
 
 struct jt_ledger {
@@ -65,19 +52,15 @@ struct jt_ledger {
 	uint32_t n_free;
 	/* lines of purged tokens, until every worker has passed a round */
 	uint32_t rest_first, rest_last;
-	uint64_t rest_rounds[JT_WORKERS_MAX];
+	struct jt_rest rest;
 	uint64_t rest_since_s; /* 0: since the last purge nobody looked */
 	uint64_t tidy_from_s;  /* no old value is over before */
 	/* the latest of them, round and round: use counts may stand in the file
 	 * under one of these (restore.c) */
 	struct jt_past *past;
 	uint64_t n_past;
-	struct jt_ledger_plan *plans; /* by journal number */
-	uint64_t *set_records;	      /* by number */
-	struct jt_plan_pair *pairs;   /* by the table's number */
-	struct jt_bounds *blocks;     /* by number */
-	uint16_t *pair_index, *block_index;
-	uint16_t n_plans, n_sets, n_scopes, n_pairs, n_blocks;
+	struct jt_plans plans;
+	struct jt_sets sets;
 };
 
 /* MAPS: new and empty. 0 or -ENOMEM. */
@@ -92,6 +75,12 @@ void jt_ledger_prefetch(const struct jt_ledger *l, const struct jt_record *r);
  * not fit what went before.
  */
 int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r);
+
+/*
+ * The journal is replayed: give every token its limits. Before the first worker
+ * may look, once. 0; JT_TABLE_E_FULL: the tokens have more than 65,535 of them.
+ */
+int jt_ledger_settle(struct jt_ledger *l);
 
 /* Of this record only what takes something away, if anything. */
 int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r);
@@ -109,17 +98,6 @@ void jt_ledger_tidy(struct jt_ledger *l, uint64_t values);
 int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 		   struct jt_fault *faultp);
 
-/* Numbers, 0: none; *NEXTP the number that a new one gets, 0: no more. */
-uint16_t jt_ledger_limit(const struct jt_ledger *l,
-			 const struct jt_limit *limit, uint16_t *nextp);
-uint16_t jt_ledger_plan(const struct jt_ledger *l, const char name[JT_PLAN_MAX],
-			bool *removedp);
-uint16_t jt_ledger_scope(const struct jt_ledger *l, const char *name,
-			 uint16_t *nextp);
-uint16_t jt_ledger_set(const struct jt_ledger *l, const uint8_t bits[32],
-		       uint16_t *nextp);
-/* Has the table a number for that pair? (0, 0) needs none. */
-bool jt_ledger_pair(const struct jt_ledger *l, uint16_t plan, uint16_t own);
 /* Tokens that have this named plan, but for revoked ones, and its pairs. */
 uint64_t jt_ledger_users(const struct jt_ledger *l, uint16_t plan,
 			 uint64_t *pairsp);
@@ -143,9 +121,5 @@ uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES]);
 /* What is known of an id; false: nothing. */
 bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 		    struct jt_look *lookp);
-
-/* Names of a set, blanks between; false: too long for MAX or no such set. */
-bool jt_ledger_names(const struct jt_ledger *l, uint16_t set, char *out,
-		     size_t max);
 
 #endif

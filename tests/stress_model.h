@@ -422,6 +422,7 @@ static inline bool has_room(struct run *r, uint64_t tokens, uint64_t values)
 	catch_up(r, r->live);
 	jt_feed_clock(feed);
 	jt_ledger_tidy(&feed->ledger, values);
+	jt_plans_tidy(&feed->ledger.plans);
 	return jt_ledger_fits(&feed->ledger, &room, &fault) == 0;
 }
 

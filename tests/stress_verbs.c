@@ -396,6 +396,7 @@ static struct table *start(struct run *r)
 	must(r, jt_feed_init(&t->feed, r->dir, &j, &t->maps), "feed", NULL);
 	set_state(t, JT_IDENTITY_LOADING);
 	catch_up(r, t);
+	must(r, jt_feed_settle(&t->feed), "settle", NULL);
 	set_state(t, JT_IDENTITY_SERVING);
 	return t;
 }

@@ -476,6 +476,8 @@ Test(feed, replay_is_the_same_however_the_chunks_fell, .timeout = 60)
 	cr_expect_eq(follower.applied, HISTORY);
 	cr_expect_eq(replay.applied, HISTORY);
 	cr_expect_eq(live.maps.identity->tokens, n_alive());
+	cr_assert_eq(jt_feed_settle(&follower), 0);
+	cr_assert_eq(jt_feed_settle(&replay), 0);
 	cr_expect(!memcmp(live.maps.identity, late.maps.identity,
 			  live.maps.identity_bytes));
 	cr_assert_eq(jt_feed_measure(&replay.journal, HELP_NOW_S, &size,
@@ -499,6 +501,7 @@ Test(feed, replay_of_many_chunks_holds_every_record)
 	new_world(&table, &f);
 	step_all(&f);
 	cr_expect_eq(f.applied, HISTORY);
+	cr_assert_eq(jt_feed_settle(&f), 0);
 	jt_store_seq(&table.maps.identity_rw->state, JT_IDENTITY_SERVING);
 	for (unsigned i = 0; i < n_lives; i++)
 		expect_life(&table, &f.ledger, &lives[i]);
@@ -1147,6 +1150,8 @@ Test(feed, replay_of_a_compacted_journal_is_the_same_state, .timeout = 60)
 		     0);
 	cr_expect_geq(size.tokens, n_alive());
 	cr_expect_geq(size.owner_bytes, late.maps.identity->pool_used - 1);
+	cr_assert_eq(jt_feed_settle(&follower), 0);
+	cr_assert_eq(jt_feed_settle(&replay), 0);
 	jt_store_seq(&live.maps.identity_rw->state, JT_IDENTITY_SERVING);
 	jt_store_seq(&late.maps.identity_rw->state, JT_IDENTITY_SERVING);
 	for (unsigned i = 0; i < n_lives; i++) {
@@ -1239,7 +1244,7 @@ static uint16_t number_of(uint64_t rate, uint64_t period_ns, uint64_t burst,
 	const struct jt_limit limit = {
 		.rate = rate, .period_ns = period_ns, .burst = burst};
 
-	return jt_ledger_limit(&feed.ledger, &limit, nextp);
+	return jt_plans_limit(&feed.ledger.plans, &limit, nextp);
 }
 
 Test(feed, limits_are_found_by_what_they_are)
@@ -1271,18 +1276,18 @@ Test(feed, all_plan_numbers_are_used_and_then_none_is_left)
 		step_all(&feed);
 		expect_health(JT_HEALTH_OK);
 	}
-	cr_expect_eq(feed.ledger.n_plans, 26214);
-	feed.ledger.n_plans = 65534; /* the rest would only take time */
+	cr_expect_eq(feed.ledger.plans.n, 26214);
+	feed.ledger.plans.n = 65534; /* the rest would only take time */
 	cr_expect_eq(number_of(UINT64_MAX, 1, 1, &next), 0);
 	cr_expect_eq(next, 65535);
-	feed.ledger.n_plans = 65535;
+	feed.ledger.plans.n = 65535;
 	cr_expect_eq(number_of(UINT64_MAX, 1, 1, &next), 0);
 	cr_expect_eq(next, 0);
-	feed.ledger.n_pairs = 65535;
+	feed.ledger.plans.pair_spares.last = 65535;
 	cr_expect_not(fits(0, 1, 0));
 	cr_expect(fits(0, 0, 0));
-	feed.ledger.n_pairs = 0;
-	feed.ledger.n_blocks = 65535;
+	feed.ledger.plans.pair_spares.last = 0;
+	feed.ledger.plans.block_spares.last = 65535;
 	cr_expect_not(fits(0, 1, 0));
 }
 

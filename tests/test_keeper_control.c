@@ -239,7 +239,7 @@ Test(keeper_control, limit_gives_its_number_and_the_next)
 	expect(fd, "LIMIT 2 2 1000000000 6 0 0 0\n", "OK 0 3\n");
 	expect(fd, "LIMIT 2 2 1000000000 5 1 0 0\n", "OK 0 3\n");
 	expect(fd, "LIMIT 2 2 1000000000 5 0 4294967296 0\n", "OK 0 0\n");
-	feed.ledger.n_plans = 65535;
+	feed.ledger.plans.n = 65535;
 	expect(fd, "LIMIT 2 7 7 7 0 0 0\n", "OK 0 0\n");
 	expect(fd, "LIMIT 2 2 1000000000 5 0 0 0\n", "OK 2 0\n");
 }

@@ -711,6 +711,24 @@ Test(ledger, own_limits_come_before_the_plans)
 	cr_expect_null(limits(&first));
 }
 
+static unsigned pairs_in_use(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 1; i < JT_PLANS_MAX; i++)
+		n += l.plans.pairs[i].users > 0;
+	return n;
+}
+
+static unsigned blocks_in_use(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 1; i < JT_PLANS_MAX; i++)
+		n += l.plans.blocks[i].users > 0;
+	return n;
+}
+
 Test(ledger, equal_pairs_share_a_number_and_equal_limits_a_block)
 {
 	struct jt_record o;
@@ -719,8 +737,8 @@ Test(ledger, equal_pairs_share_a_number_and_equal_limits_a_block)
 	must(help_plan_record(2, "", 5, 5));
 	must(help_plan_record(3, "silver", 6, 6));
 	set_plan(1, 0);
-	cr_expect(jt_ledger_pair(&l, 1, 0));
-	cr_expect_not(jt_ledger_pair(&l, 1, 2));
+	cr_expect(jt_plans_pair(&l.plans, 1, 0));
+	cr_expect_not(jt_plans_pair(&l.plans, 1, 2));
 	for (unsigned i = 0; i < 30; i++) {
 		help_token_make(&second, "live");
 		o = help_create(&second);
@@ -728,15 +746,15 @@ Test(ledger, equal_pairs_share_a_number_and_equal_limits_a_block)
 		o.token.own = i % 3 ? 2 : 0;
 		must(o);
 	}
-	cr_expect(jt_ledger_pair(&l, 1, 2));
-	cr_expect(jt_ledger_pair(&l, 0, 2));
-	cr_expect_eq(l.n_pairs, 3);
-	cr_expect_eq(l.n_blocks, 1, "all are 5/s burst 5");
+	cr_expect(jt_plans_pair(&l.plans, 1, 2));
+	cr_expect(jt_plans_pair(&l.plans, 0, 2));
+	cr_expect_eq(pairs_in_use(), 3);
+	cr_expect_eq(blocks_in_use(), 1, "all are 5/s burst 5");
 	/* to and fro makes no more of them */
 	for (unsigned i = 0; i < 100; i++)
 		must(help_plan_record(1, "gold", 5 + i % 2, 5));
-	cr_expect_eq(l.n_pairs, 3);
-	cr_expect_eq(l.n_blocks, 2);
+	cr_expect_eq(pairs_in_use(), 3);
+	cr_expect_eq(blocks_in_use(), 2);
 }
 
 Test(ledger, users_of_a_plan_are_those_not_revoked)
@@ -767,14 +785,14 @@ Test(ledger, removed_plan_keeps_its_number_and_its_name)
 	must(gold);
 	gold.plan.removed = 1;
 	must(gold);
-	cr_expect_eq(jt_ledger_plan(&l, gold.plan.name, &removed), 1);
+	cr_expect_eq(jt_plans_named(&l.plans, gold.plan.name, &removed), 1);
 	cr_expect(removed);
 	gold.plan.removed = 0;
 	must(gold);
-	cr_expect_eq(jt_ledger_plan(&l, gold.plan.name, &removed), 1);
+	cr_expect_eq(jt_plans_named(&l.plans, gold.plan.name, &removed), 1);
 	cr_expect_not(removed);
 	memset(gold.plan.name, 'g', JT_PLAN_MAX);
-	cr_expect_eq(jt_ledger_plan(&l, gold.plan.name, &removed), 0);
+	cr_expect_eq(jt_plans_named(&l.plans, gold.plan.name, &removed), 0);
 	cr_expect_not(removed);
 }
 
@@ -819,13 +837,13 @@ Test(ledger, scopes_have_256_numbers_and_then_no_more)
 {
 	uint16_t next;
 
-	cr_expect_eq(jt_ledger_scope(&l, "scope:1", &next), 0);
+	cr_expect_eq(jt_sets_find_scope(&l.sets, "scope:1", &next), 0);
 	cr_expect_eq(next, 1);
 	for (unsigned i = 1; i <= 256; i++)
 		must(scope_named(i));
-	cr_expect_eq(jt_ledger_scope(&l, "scope:256", &next), 256);
+	cr_expect_eq(jt_sets_find_scope(&l.sets, "scope:256", &next), 256);
 	cr_expect_eq(next, 0);
-	cr_expect_eq(jt_ledger_scope(&l, "scope:257", &next), 0);
+	cr_expect_eq(jt_sets_find_scope(&l.sets, "scope:257", &next), 0);
 	cr_expect_eq(next, 0);
 	cr_expect_eq(apply(scope_named(257)), -EINVAL);
 	must(help_set_record(1, 256, 256));
@@ -842,7 +860,7 @@ Test(ledger, sets_have_8191_numbers_and_then_no_more)
 
 	for (unsigned i = 1; i <= 13; i++)
 		must(scope_named(i));
-	cr_expect_eq(jt_ledger_set(&l, set.scopes.bits, &next), 0);
+	cr_expect_eq(jt_sets_find(&l.sets, set.scopes.bits, &next), 0);
 	cr_expect_eq(next, 1);
 	for (unsigned i = 1; i <= 8191; i++) {
 		set.scopes.number = (uint16_t)i;
@@ -850,7 +868,7 @@ Test(ledger, sets_have_8191_numbers_and_then_no_more)
 		set.scopes.bits[1] = (uint8_t)(i >> 8);
 		must(set);
 	}
-	cr_expect_eq(jt_ledger_set(&l, set.scopes.bits, &next), 8191);
+	cr_expect_eq(jt_sets_find(&l.sets, set.scopes.bits, &next), 8191);
 	cr_expect_eq(next, 0);
 	set.scopes.number = 8192;
 	cr_expect_eq(apply(set), -EINVAL);
@@ -869,13 +887,13 @@ Test(ledger, names_of_a_set_fit_or_are_not_told)
 	must(help_scope_record(2, "c"));
 	must(help_set_record(1, 1, 2));
 	must(help_set_record(2, 1, 0));
-	cr_expect(jt_ledger_names(&l, 1, out, sizeof(out)));
+	cr_expect(jt_sets_names(&l.sets, 1, out, sizeof(out)));
 	cr_expect_str_eq(out, "a:b c");
-	cr_expect(jt_ledger_names(&l, 2, out, sizeof(out)));
+	cr_expect(jt_sets_names(&l.sets, 2, out, sizeof(out)));
 	cr_expect_str_eq(out, "");
-	cr_expect_not(jt_ledger_names(&l, 1, out, 5));
-	cr_expect_not(jt_ledger_names(&l, 0, out, sizeof(out)));
-	cr_expect_not(jt_ledger_names(&l, 3, out, sizeof(out)));
+	cr_expect_not(jt_sets_names(&l.sets, 1, out, 5));
+	cr_expect_not(jt_sets_names(&l.sets, 0, out, sizeof(out)));
+	cr_expect_not(jt_sets_names(&l.sets, 3, out, sizeof(out)));
 }
 
 /* ---- values of other systems ---- */
@@ -1106,7 +1124,7 @@ Test(ledger, deny_takes_away_and_gives_nothing)
 	static const uint8_t idle[] = {
 		JT_REC_RENEW,  JT_REC_RENAME, JT_REC_SET,    JT_REC_RESUME,
 		JT_REC_PURGE,  JT_REC_PLAN,   JT_REC_REASON, JT_REC_COPY,
-		JT_REC_NOTICE, JT_REC_CREATE, JT_REC_OLD};
+		JT_REC_NOTICE, JT_REC_CREATE};
 
 	rotate(&second, OVERLAP_S);
 	for (unsigned i = 0; i < sizeof(idle); i++) {
@@ -1163,7 +1181,7 @@ static void refuse(struct jt_record record, int want)
 Test(ledger, change_of_nobody_is_refused)
 {
 	help_token_make(&second, "live");
-	for (uint8_t type = JT_REC_CREATE + 1; type <= JT_REC_OLD; type++)
+	for (uint8_t type = JT_REC_CREATE + 1; type <= JT_REC_PURGE; type++)
 		if (type != JT_REC_PLAN)
 			refuse(help_as(help_create(&second), type), -ENOENT);
 	expect(&second, JT_UNKNOWN, 0);
@@ -1261,7 +1279,7 @@ Test(ledger, plan_out_of_turn_is_refused)
 	must(help_plan_record(2, "gold", 2, 1));
 	refuse(help_plan_record(2, "golden", 1, 1), -EINVAL);
 	refuse(help_plan_record(2, "", 1, 1), -EINVAL);
-	cr_expect_eq(l.n_plans, 2);
+	cr_expect_eq(l.plans.n, 2);
 }
 
 Test(ledger, limits_that_are_none_are_refused)
