@@ -299,8 +299,6 @@ static int apply(struct jt_catalog *c, const struct jt_record *r,
 		c->rules = r->rules;
 		c->rules_record = r->number;
 		return 0;
-	case JT_REC_OLD:
-		return apply_change(c, r, faultp);
 	case JT_REC_REASON:
 	case JT_REC_COPY:
 	case JT_REC_NOTICE:

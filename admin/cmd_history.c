@@ -42,8 +42,7 @@ static bool concerns(const struct history *h, const struct jt_record *r)
 {
 	if (r->type == JT_REC_NOTICE)
 		return memcmp(r->notice.id, h->id, JT_ID_BYTES) == 0;
-	return (jt_record_is_token(r->type) || r->type == JT_REC_COPY ||
-		r->type == JT_REC_OLD) &&
+	return (jt_record_is_token(r->type) || r->type == JT_REC_COPY) &&
 	       memcmp(r->token.id, h->id, JT_ID_BYTES) == 0;
 }
 

@@ -9,10 +9,10 @@ const char *jt_record_verb(uint8_t type)
 		[JT_REC_RENAME] = "rename",   [JT_REC_SET] = "set",
 		[JT_REC_SUSPEND] = "suspend", [JT_REC_RESUME] = "resume",
 		[JT_REC_ROTATE] = "rotate",   [JT_REC_FINISH] = "finish",
-		[JT_REC_PURGE] = "purge",     [JT_REC_OLD] = "old",
-		[JT_REC_SCOPE] = "scope",     [JT_REC_SCOPES] = "scopes",
-		[JT_REC_RULES] = "rules",     [JT_REC_REASON] = "reason",
-		[JT_REC_COPY] = "copy",	      [JT_REC_NOTICE] = "notice",
+		[JT_REC_PURGE] = "purge",     [JT_REC_SCOPE] = "scope",
+		[JT_REC_SCOPES] = "scopes",   [JT_REC_RULES] = "rules",
+		[JT_REC_REASON] = "reason",   [JT_REC_COPY] = "copy",
+		[JT_REC_NOTICE] = "notice",
 	};
 	const char *verb = type <= JT_REC_LAST ? verbs[type] : NULL;
 

@@ -54,7 +54,7 @@ enum jt_record_type {
 		9, /* another value; the one before lives on for a time */
 	JT_REC_FINISH = 10, /* the value before the rotation ends now */
 	JT_REC_PURGE = 11,  /* a dead token is forgotten */
-	JT_REC_OLD = 12,    /* never written: survey.h keeps what it was for */
+	/* 12 is no type */
 	JT_REC_SCOPE = 13,  /* body.scope: a name under a number */
 	JT_REC_SCOPES = 14, /* body.scopes: a set under a number */
 	JT_REC_RULES = 15,  /* body.rules: what holds for the deployment */

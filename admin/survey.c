@@ -215,8 +215,6 @@ int jt_survey_add(struct jt_survey *s, uint64_t place,
 	case JT_REC_REASON:
 	case JT_REC_COPY:
 		return 0;
-	case JT_REC_OLD:
-		break;
 	}
 	return jt_fault_set(faultp, JT_JOURNAL_E_VERSION, r->number, 0,
 			    "journal record %" PRIu64 " is of a type that this "

@@ -449,8 +449,6 @@ int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r)
 		return jt_sets_scope(&l->sets, r);
 	case JT_REC_SCOPES:
 		return jt_sets_define(&l->sets, r);
-	case JT_REC_OLD:
-		return apply_change(l, r);
 	case JT_REC_RULES:
 	case JT_REC_REASON:
 	case JT_REC_COPY:

@@ -151,6 +151,7 @@ Test(catalog, a_copy_changes_nothing)
 Test(catalog, refuses_unknown_types)
 {
 	cr_assert_eq(apply(0, A, 0), JT_JOURNAL_E_VERSION);
+	cr_assert_eq(apply(12, A, 0), JT_JOURNAL_E_VERSION);
 	cr_assert_eq(apply(200, A, 0), JT_JOURNAL_E_VERSION);
 }
 

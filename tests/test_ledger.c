@@ -1338,6 +1338,7 @@ Test(ledger, set_out_of_turn_or_of_no_scopes_is_refused)
 Test(ledger, type_that_is_unknown_is_refused)
 {
 	refuse(help_as(r, 0), -EPROTO);
+	refuse(help_as(r, 12), -EPROTO);
 	refuse(help_as(r, JT_REC_LAST + 1), -EPROTO);
 	refuse(help_as(r, UINT8_MAX), -EPROTO);
 	expect(&first, JT_VALID, 0);

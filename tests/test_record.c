@@ -7,11 +7,14 @@
 Test(record, every_type_has_a_word_of_its_own)
 {
 	for (uint8_t i = 1; i <= JT_REC_LAST; i++) {
+		if (i == 12)
+			continue; /* no type */
 		cr_expect_str_neq(jt_record_verb(i), "?");
 		for (uint8_t k = 1; k < i; k++)
 			cr_expect_str_neq(jt_record_verb(i), jt_record_verb(k));
 	}
 	cr_expect_str_eq(jt_record_verb(0), "?");
+	cr_expect_str_eq(jt_record_verb(12), "?");
 	cr_expect_str_eq(jt_record_verb(JT_REC_LAST + 1), "?");
 	cr_expect_str_eq(jt_record_verb(255), "?");
 }
