@@ -84,7 +84,10 @@ static int amend_one(struct jt_amend *a)
 		a->n_skipped++;
 		return a->named ? JT_EXIT_NO : 0;
 	}
-	if (e == 0 && a->verb->room)
+	/* what it has already, there is room for */
+	if (e == 0 && a->verb->room &&
+	    (r.token.plan != a->found.newest.token.plan ||
+	     r.token.own != a->found.newest.token.own))
 		e = jt_numbers_use(&a->numbers, r.token.plan, r.token.own);
 	return e ? e : push(a, &r);
 }
@@ -113,7 +116,7 @@ static int amend_named(struct jt_amend *a)
 static int amend_folded(struct jt_amend *a, struct jt_fold *f)
 {
 	struct jt_fault fault = {0};
-	int e = jt_fold_catch_up(f, &a->change.journal);
+	int e = 0;
 
 	a->named = true;
 	for (size_t i = 0; e == 0 && i < a->cmd->n_operands; i++) {
@@ -146,7 +149,7 @@ static size_t count(const struct jt_amend *a, const struct jt_fold *f)
 static int amend_chosen(struct jt_amend *a, struct jt_fold *f)
 {
 	struct jt_fault fault = {0};
-	int e = jt_fold_catch_up(f, &a->change.journal);
+	int e = 0;
 
 	for (size_t i = 0; e == 0 && i < f->catalog.n_cards; i++) {
 		const struct jt_card *card = &f->catalog.cards[i];
@@ -341,7 +344,11 @@ static int under_lock(struct jt_amend *a, struct jt_fold *f)
 		e = jt_numbers_begin(&a->numbers, &a->change);
 	if (e)
 		return e;
-	if (a->verb->begin)
+	if (f) {
+		e = jt_fold_catch_up(f, &a->change.journal);
+		a->numbers.catalog = &f->catalog;
+	}
+	if (e == 0 && a->verb->begin)
 		e = a->verb->begin(a);
 	if (e == 0 && a->choice.any)
 		e = amend_chosen(a, f);

@@ -347,21 +347,57 @@ int jt_numbers_scopes(struct jt_numbers *n, const char *scopes, uint16_t *setp)
 	return set(n, bits, setp);
 }
 
-int jt_numbers_use(struct jt_numbers *n, uint16_t plan, uint16_t own)
+static int put_pair(struct jt_numbers *n, uint16_t plan, uint16_t own,
+		    uint32_t *numberp)
 {
 	uint16_t pair[2] = {plan, own};
-	uint32_t had = n->pairs.n, number;
-	bool known = false;
-	int e;
 
-	if ((!plan && !own) || !has_keeper(n))
+	return jt_distinct_put(&n->pairs, pair, sizeof(pair), numberp);
+}
+
+/*
+ * Without a keeper: the pairs that tokens have already, of which the next start
+ * takes so many and no more. Where there are too many, no new one is taken.
+ */
+static int learn_pairs(struct jt_numbers *n)
+{
+	int e = n->pairs_learnt ? 0 : fold(n);
+	uint32_t unused;
+
+	if (e || n->pairs_learnt)
+		return e;
+	n->pairs_learnt = true;
+	for (size_t i = 0; e >= 0 && i < n->catalog->n_cards; i++) {
+		const struct jt_card *card = &n->catalog->cards[i];
+
+		if (jt_card_lives(card) && (card->plan || card->own))
+			e = put_pair(n, card->plan, card->own, &unused);
+	}
+	return e < 0 ? jt_fail(JT_EXIT_FILE, "not enough memory") : 0;
+}
+
+int jt_numbers_use(struct jt_numbers *n, uint16_t plan, uint16_t own)
+{
+	uint32_t had, number;
+	bool known = false;
+	int e = 0;
+
+	if (!plan && !own)
 		return 0;
-	e = jt_distinct_put(&n->pairs, pair, sizeof(pair), &number);
+	if (!has_keeper(n))
+		e = learn_pairs(n);
+	if (e)
+		return e;
+	had = n->pairs.n;
+	e = put_pair(n, plan, own, &number);
 	if (e < 0)
 		return jt_fail(JT_EXIT_FILE, "not enough memory");
 	if (e)
-		return too_many("65,535 different limits", "split the batch");
-	if (number <= had)
+		return too_many("65,535 different limits",
+				has_keeper(n) ? "split the batch"
+					      : "use limits that other tokens "
+						"have");
+	if (number <= had || !has_keeper(n))
 		return 0;
 	e = jt_control_pair(&n->change->control, at(n), plan, own, &known);
 	n->room.plans += !known;

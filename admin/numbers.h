@@ -24,7 +24,8 @@ struct jt_numbers {
 	struct jt_record *made; /* definitions that are new */
 	size_t n_made, made_max;
 	uint32_t plans_made, scopes_made, sets_made;
-	struct jt_distinct pairs;  /* (plan, own) that were asked about */
+	struct jt_distinct pairs;  /* (plan, own) that were asked about, and */
+	bool pairs_learnt;	   /* without a keeper those that tokens have */
 	struct jt_distinct limits; /* that were asked about ... */
 	uint16_t *limit_numbers;   /* ... and their numbers */
 	struct jt_room room;	   /* what FIT is to be asked for */
@@ -47,7 +48,10 @@ int jt_numbers_name(struct jt_numbers *n, const char *name, uint16_t *numberp);
 /* The set of a canonical list (scopes.h); names and set made when new. */
 int jt_numbers_scopes(struct jt_numbers *n, const char *scopes, uint16_t *setp);
 
-/* A token of the batch will have that plan and these limits of its own. */
+/*
+ * A token of the batch will have that plan and these limits of its own. Refused
+ * where the keeper would have no number for it.
+ */
 int jt_numbers_use(struct jt_numbers *n, uint16_t plan, uint16_t own);
 
 /* Does the keeper have room for n->room? TOLD: what did not happen. */

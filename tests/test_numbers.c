@@ -319,6 +319,69 @@ Test(numbers, without_a_keeper_nobody_is_asked_for_room)
 	cr_expect_eq(jt_numbers_fit(&n, "nothing was changed"), 0);
 }
 
+/* 65,535 tokens, each with a pair of its own: of 256 plans and 256 limits. */
+static struct help_token full[65535];
+
+static void fill_with_pairs(void)
+{
+	static struct jt_record records[65535];
+	char name[16];
+
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(name, sizeof(name), "plan%u", i);
+		records[i] = help_plan_record((uint16_t)(i + 1), name, 1, 1);
+		records[256 + i] =
+			help_plan_record((uint16_t)(257 + i), "", 1, i + 1);
+	}
+	help_admin_commit(&cmd, records, 512);
+	for (unsigned i = 0; i < 65535; i++) {
+		help_token_make(&full[i], "live");
+		records[i] = help_create(&full[i]);
+		records[i].token.plan = (uint16_t)(1 + i / 256);
+		records[i].token.own = (uint16_t)(257 + i % 256);
+	}
+	help_admin_commit(&cmd, records, 65535);
+}
+
+static void expect_no_new_pair(void)
+{
+	cr_expect_eq(jt_numbers_use(&n, 256, 511), 0, "a token has it");
+	cr_expect_eq(jt_numbers_use(&n, 256, 512), JT_EXIT_NO);
+	cr_expect_not_null(strstr(help_said(), "65,535 different limits"));
+	cr_expect_eq(jt_numbers_use(&n, 256, 0), JT_EXIT_NO);
+	cr_expect_eq(jt_numbers_use(&n, 0, 512), JT_EXIT_NO);
+	cr_expect_eq(jt_numbers_use(&n, 0, 0), 0, "needs none");
+}
+
+Test(numbers, pair_beyond_the_last_is_refused_without_a_keeper)
+{
+	fill_with_pairs();
+	begin();
+	expect_no_new_pair();
+}
+
+Test(numbers, revoked_token_keeps_its_pair_and_a_purged_one_does_not)
+{
+	struct jt_record gone = {0};
+
+	fill_with_pairs();
+	gone = help_create(&full[0]);
+	gone.token.plan = 1;
+	gone.token.own = 257;
+	gone.type = JT_REC_REVOKE;
+	help_admin_commit(&cmd, &gone, 1);
+	begin();
+	expect_no_new_pair();
+	jt_numbers_end(&n);
+	jt_change_end(&change);
+	gone.type = JT_REC_PURGE;
+	help_admin_commit(&cmd, &gone, 1);
+	begin();
+	cr_expect_eq(jt_numbers_use(&n, 256, 512), 0);
+	cr_expect_eq(jt_numbers_use(&n, 256, 512), 0, "the same");
+	cr_expect_eq(jt_numbers_use(&n, 256, 0), JT_EXIT_NO);
+}
+
 /* ---- from a keeper ---- */
 
 /* The first of these that the line begins with. */
