@@ -29,7 +29,7 @@
 #define BATCH 256u
 #define LOOK_MS 100
 #define ID_WIDTH 24
-#define NAME_WIDTH 24
+#define INDENT 4
 #define NUMBER_TEXT 32
 
 struct tail {
@@ -98,6 +98,20 @@ static const char *name(const struct jt_record *r, char buf[JT_LIMIT_TEXT],
 	}
 }
 
+/* On a terminal the name has a line of its own: eighty columns hold both. */
+static void put_below(const char *text, size_t max)
+{
+	char name[JT_REASON_MAX + 1];
+	size_t used = INDENT;
+
+	snprintf(name, sizeof(name), "%.*s", (int)max, text);
+	if (!name[0])
+		return;
+	printf("%*s", INDENT, "");
+	jt_put_wrapped(stdout, name, INDENT, jt_terminal_width(), &used);
+	putchar('\n');
+}
+
 static void put(const struct tail *t, const struct jt_record *r)
 {
 	char time[JT_TIME_TEXT], about[NUMBER_TEXT], buf[JT_LIMIT_TEXT];
@@ -118,14 +132,16 @@ static void put(const struct tail *t, const struct jt_record *r)
 	printf(table ? "%s  %-7s  " : "%s\t%s\t", time, verb);
 	width = jt_text_width(about, NUMBER_TEXT);
 	jt_put_text(stdout, t->style, about, NUMBER_TEXT);
-	printf(table ? "%*s  " : "%.*s\t",
-	       table && width < ID_WIDTH ? (int)(ID_WIDTH - width) : 0, "");
-	width = jt_text_width(text, max);
+	if (table) {
+		printf("%*s  uid %" PRIu32 "  %.8s\n",
+		       width < ID_WIDTH ? (int)(ID_WIDTH - width) : 0, "",
+		       r->actor_uid, op);
+		put_below(text, max);
+		return;
+	}
+	putchar('\t');
 	jt_put_text(stdout, t->style, text, max);
-	printf(table ? "%*s  " : "%.*s\t",
-	       table && width < NAME_WIDTH ? (int)(NAME_WIDTH - width) : 0, "");
-	printf(table ? "uid %" PRIu32 "  %.8s\n" : "%" PRIu32 "\t%s\n",
-	       r->actor_uid, op);
+	printf("\t%" PRIu32 "\t%s\n", r->actor_uid, op);
 }
 
 /* Everything up to the commit. */

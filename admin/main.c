@@ -279,8 +279,11 @@ const struct jt_verb jt_verbs[] = {
 	 "print every record as JSON, a line each", NULL},
 	{"journal tail", jt_cmd_journal_tail, "", 0, 0, B(follow) | B(json),
 	 "the last ten records in words; with --follow also what comes",
-	 "Time, verb, id, name, actor, operation. Ends with Ctrl-C or its "
-	 "reader.\n"},
+	 "jeton journal tail --follow --json | jq .name\n"
+	 "\n"
+	 "Time, verb, id, name, actor, operation; on a terminal the name "
+	 "stands\n"
+	 "below. Ends with Ctrl-C or its reader.\n"},
 	{"journal compact", jt_cmd_journal_compact, "", 0, 0, B(json),
 	 "make the journal small: old changes go to an archive",
 	 "Tokens, plans and receipts stay as they are, a running sidecar "

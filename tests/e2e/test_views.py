@@ -230,6 +230,27 @@ def test_hostile_names_reach_no_terminal(site):
     assert len(history) == 1 and len(history[0]) == 6
 
 
+def test_journal_tail_at_80_columns(site):
+    site.cli("init", "--max-lifetime", "2y")
+    site.cli("plan", "set", "gold", "--rate", "5/s", "--reason", "why not")
+    token = site.create("n" * 64, "--scope", "a:b")
+    uid = os.geteuid()
+    text = masked(at_terminal(site, "journal", "tail"))
+    assert text.replace(token[:24], "ID" * 12) == f"""\
+TTTT-TT-TTTTT:TT:TTZ  rules    -                         uid {uid}  OPERATIO
+    2y
+TTTT-TT-TTTTT:TT:TTZ  plan     plan 1                    uid {uid}  OPERATIO
+    gold
+TTTT-TT-TTTTT:TT:TTZ  reason   -                         uid {uid}  OPERATIO
+    why not
+TTTT-TT-TTTTT:TT:TTZ  scope    scope 1                   uid {uid}  OPERATIO
+    a:b
+TTTT-TT-TTTTT:TT:TTZ  scopes   scopes 1                  uid {uid}  OPERATIO
+TTTT-TT-TTTTT:TT:TTZ  create   {"ID" * 12}  uid {uid}  OPERATIO
+    {"n" * 64}
+"""
+
+
 def test_list_knows_uses_that_the_sidecar_counted(served):
     tokens = [served.create(f"t{i}", "--rate", "2/min") for i in range(3)]
     for i, n in ((2, 1), (1, 3)):
