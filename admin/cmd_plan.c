@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define LIMITS_AT (JT_PLAN_MAX + 12) /* the column where limits begin */
+
 static int check_name(const struct jt_cmd *cmd)
 {
 	if (jt_plan_name_ok(cmd->operands[0]))
@@ -178,6 +180,23 @@ int jt_cmd_plan_rm(const struct jt_cmd *cmd)
 	return e;
 }
 
+static void put_row(const struct jt_plan_card *p, uint64_t users,
+		    const char *limits)
+{
+	char cell[JT_CELL_BYTES(JT_PLAN_MAX, JT_PLAN_MAX)];
+	size_t used = LIMITS_AT, n;
+
+	if (jt_style_of(false) == JT_STYLE_TSV) {
+		jt_put_text(stdout, JT_STYLE_TSV, p->name, JT_PLAN_MAX);
+		printf("\t%" PRIu64 "\t%s\n", users, limits);
+		return;
+	}
+	n = jt_text_cell(p->name, JT_PLAN_MAX, JT_PLAN_MAX, cell);
+	printf("%.*s  %8" PRIu64 "  ", (int)n, cell, users);
+	jt_put_wrapped(stdout, limits, LIMITS_AT, jt_terminal_width(), &used);
+	putchar('\n');
+}
+
 static void put_plan(const struct jt_cmd *cmd, const struct jt_catalog *c,
 		     uint32_t number)
 {
@@ -194,10 +213,7 @@ static void put_plan(const struct jt_cmd *cmd, const struct jt_catalog *c,
 	jt_limits_quota(&p->limit, quota);
 	jt_limits_format(&p->limit, text);
 	if (!cmd->json) {
-		printf(jt_style_of(false) == JT_STYLE_TSV
-			       ? "%.*s\t%" PRIu64 "\t%s\n"
-			       : "%-32.*s  %8" PRIu64 "  %s\n",
-		       JT_PLAN_MAX, p->name, users, text);
+		put_row(p, users, text);
 		return;
 	}
 	o = json_object();

@@ -92,7 +92,7 @@ def forge(site, number, field, value):
     site.journal.write_bytes(data)
 
 
-NAME, OWNER, REASON = 56 + 56, 56 + 120, 56
+NAME, OWNER, REASON, PLAN = 56 + 56, 56 + 120, 56, 56 + 48
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +228,91 @@ def test_hostile_names_reach_no_terminal(site):
     history = rows(site.cli("history", token[:24]).out)
     assert f"name: {shown}; env: live; owner: {shown}" in history[0][3]
     assert len(history) == 1 and len(history[0]) == 6
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """A journal whose every text was written by an enemy, but for scopes (what
+    is no scope's name is refused), and a sidecar that serves it."""
+    with rig.a_site() as s:
+        s.create("first")
+        s.cli("plan", "set", "p" * 32, "--rate", "1000000/s", "--burst",
+              "9000000", "--quota", "137438953471/month")
+        s.token = s.create("x" * 64, "--owner", "y" * 48, "--plan", "p" * 32,
+                           "--scope", "s" * 48)
+        s.cli("suspend", s.token[:24], "--reason", "r" * 60)
+        s.cli("resume", s.token[:24])
+        for r in s.dump():
+            for field, size in {
+                    "plan": [(PLAN, 32)], "reason": [(REASON, 60)],
+                    "scope": [], "scopes": []}.get(
+                        r["type"], [(NAME, 64), (OWNER, 48)]):
+                if r["number"] > 1:
+                    forge(s, r["number"], field, HOSTILE.ljust(size, b"\0"))
+        last = s.dump()[-1]
+        s.cli("journal", "accept", f"{last['number']}:{last['tag']}")
+        s.start("--workers", "1")
+        said = s.cli("verify", input=s.token).out
+        assert said.startswith("verdict\tVALID\n") and "\x1b" not in said
+        yield s
+
+
+@pytest.mark.parametrize("verb,rc", [
+    ("list", 0), ("list --long", 0), ("expiring --within 1y", 1),
+    ("unused --days 0", 1), ("show {id}", 0), ("why {id}", 0),
+    ("why {id} --scope a:b", 1), ("history {id}", 0), ("audit", 0), ("top", 0),
+    ("plan list", 0), ("journal tail", 0), ("journal dump", 0)])
+def test_hostile_text_disturbs_no_listing(hostile, verb, rc):
+    args = verb.format(id=hostile.token[:24]).split()
+    piped = hostile.cli(*args, rc=rc).out
+    as_json = objects(hostile.cli(*args, "--json", rc=rc).out)
+    assert as_json and "\x1b" not in piped and "\u202e" not in piped
+    if args[0] not in ("why", "journal") or args[1] == "tail":
+        assert r"evil\x1b[2J\x09tab\x0aline" in piped
+    if args != ["journal", "dump"]:
+        widths = {len(r) for r in rows(piped)}
+        assert len(widths) == 1, piped
+    if args == ["top"]:
+        return  # draws its screen anew, see below
+    text = at_terminal(hostile, *args, rc=rc)
+    assert all(c >= " " and c != "\u202e" for line in text.splitlines()
+               for c in line)
+    if args[0] not in ("show", "journal") or args[1:] == ["tail"]:
+        assert max(map(columns, lines(text))) <= 80, text
+
+
+def test_hostile_text_does_not_disturb_the_screen_of_top(hostile):
+    main, sub = pty.openpty()
+    fcntl.ioctl(sub, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    p = subprocess.Popen([rig.JETON, "top"], stdin=sub, stdout=sub,
+                         stderr=sub, env=hostile.env)
+    out, end = b"", time.monotonic() + 30
+    while b"MOST REFUSED" not in out and time.monotonic() < end:
+        if select.select([main], [], [], 0.1)[0]:
+            out += os.read(main, 65536)
+    os.write(main, b"q")
+    assert p.wait(5) == 0
+    os.close(main)
+    os.close(sub)
+    text = out.decode().replace("\r\n", "\n").replace("\x1b[H\x1b[2J", "")
+    assert r"evil\x1b[2J\x09tab" in text
+    assert all(c >= " " for line in text.splitlines() for c in line)
+    assert max(map(columns, lines(text))) <= 80
+
+
+def test_plan_list_at_80_columns(site):
+    site.cli("init")
+    site.cli("plan", "set", "gold", "--rate", "5/s")
+    site.cli("plan", "set", "p" * 32, "--rate", "1000000/s", "--burst",
+             "9000000", "--quota", "137438953471/month")
+    site.create("x", "--plan", "gold")
+    assert at_terminal(site, "plan", "list") == f"""\
+PLAN                                TOKENS  LIMITS
+gold                                     1  5/s burst 5
+{"p" * 32}         0  1000000/s burst 9000000,
+                                            137438953471/month
+"""
+    assert rows(site.cli("plan", "list").out)[0] == ["gold", "1", "5/s burst 5"]
 
 
 def test_journal_tail_at_80_columns(site):
