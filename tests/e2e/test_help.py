@@ -1,5 +1,6 @@
 """What explains itself: help, manual pages, completion, scanner rules, and
 where `make install` puts them."""
+import json
 import os
 import re
 import subprocess
@@ -56,6 +57,88 @@ def test_help_fits_80_columns():
     for verb in [()] + [v.split() for v in verbs()]:
         for line in jeton("help", *verb).splitlines():
             assert len(line) <= 80, line
+
+
+# ---- --json of every verb ----
+
+# What each verb needs to answer something; None: it speaks another language.
+# {new}: an id that nobody uses otherwise.
+JSON_ARGS = {
+    "init": "--data {fresh}", "create": "x",
+    "import": "--scheme sha256-hex {csv}",
+    "list": "", "expiring": "", "unused": "--days 0", "show": "{id}",
+    "renew": "{id} --expires 1y", "rename": "{id} y", "set": "{id} --owner o",
+    "suspend": "{id}", "resume": "{id}", "rotate": "{new}",
+    "revoke": "{new}", "purge": "--dead-for 0 --yes",
+    "plan set": "silver --rate 5/s", "plan list": "", "plan rm": "unused",
+    "notify run": "", "copy": "{kept} --passphrase-file {passphrase}",
+    "vault init": "--passphrase-file {passphrase}", "verify": "--file {file}",
+    "why": "{id}", "top": "", "history": "{id}", "audit": "", "status": "",
+    "journal check": "", "journal dump": "", "journal tail": "",
+    "journal compact": "", "journal backup": "{backup}",
+    "journal rescue": "", "journal accept": "{receipt}",
+    "scan-rules": None, "completion": None, "help": None,
+}
+SOME_ARE = ("expiring", "unused")  # exit 1, and they are told
+NEED_A_SIDECAR = ("verify", "why", "top", "status", "revoke")
+
+
+@pytest.fixture(scope="module")
+def stocked():
+    """A site with something to say for every verb."""
+    with rig.a_site() as s:
+        s.places = {p: s.root / p for p in ("csv", "passphrase", "file")}
+        for place, text in (("csv", "name,digest\nz," + "ab" * 32 + "\n"),
+                            ("passphrase", "correct horse battery\n")):
+            s.places[place].write_text(text)
+            s.places[place].chmod(0o600)
+        s.cli("init")
+        s.cli("vault", "init", "--passphrase-file", s.places["passphrase"])
+        s.cli("plan", "set", "gold", "--rate", "5/s")
+        token = s.create("x", "--expires", "5d", "--plan", "gold", "--scope",
+                         "a:b")
+        s.places["file"].write_text(token)
+        s.places["id"] = token[:24]
+        s.places["kept"] = s.create("kept", "--recoverable")[:24]
+        yield s
+
+
+def json_answer(site, verb, n):
+    """What VERB --json says, each line of it parsed, and its exit code."""
+    if verb == "vault init":
+        (site.data / "vault").rename(site.root / f"vault{n}")
+    if verb == "plan rm":
+        site.cli("plan", "set", "unused", "--rate", "1/s", rc=None)
+    new = site.create("new", "--expires", "5d")[:24]
+    end = site.dump()[-1]
+    args = JSON_ARGS[verb].format(
+        **site.places, new=new,
+        backup=site.root / f"backup{n}", fresh=site.root / f"fresh{n}",
+        receipt=f"{end['number']}:{end['tag']}").split()
+    done = site.cli(*verb.split(), *args, "--json", rc=None)
+    if verb == "vault init":
+        (site.root / f"vault{n}").rename(site.data / "vault")
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert all(type(a) is dict for a in answers), (verb, done)
+    return answers, done
+
+
+def test_json_of_every_verb_parses(stocked):
+    assert set(JSON_ARGS) == set(verbs())  # a new verb belongs into the table
+    daemon = stocked.start("--workers", "1")
+    for verb, args in JSON_ARGS.items():
+        if args is None:
+            done = stocked.cli(*verb.split(), "--json", rc=2)
+            assert done.out == "" and "--json" in done.err
+            continue
+        answers, done = json_answer(stocked, verb, 1)
+        assert answers, (verb, done)
+        assert done.rc == (verb in SOME_ARE), (verb, done)
+    assert daemon.stop() == 0
+    for verb in (v for v, args in JSON_ARGS.items() if args is not None):
+        answers, done = json_answer(stocked, verb, 2)
+        assert done.rc == (3 if verb in NEED_A_SIDECAR else
+                           verb in SOME_ARE), (verb, done)
 
 
 def test_unknown_verb_is_refused_with_what_to_do():
