@@ -22,6 +22,8 @@
 const struct jt_verb jt_verbs[] = {
 	{"init", jt_cmd_init, "", 0, 0, B(prefix) | B(max_lifetime) | B(json),
 	 "make an empty journal",
+	 "jeton init --prefix acme --max-lifetime 1y\n"
+	 "\n"
 	 "Not needed: the first create makes one with the prefix jt. With\n"
 	 "--max-lifetime no token of this journal may ever live longer.\n"},
 	{"create", jt_cmd_create, "NAME", 0, 1,
@@ -109,6 +111,8 @@ const struct jt_verb jt_verbs[] = {
 	 "Exit 1 when there are some. A token that was never used counts from\n"
 	 "its creation. Uses are known to a running sidecar, and saved.\n"},
 	{"show", jt_cmd_show, "ID", 1, 1, B(json), "everything about one token",
+	 "jeton show ID\n"
+	 "\n"
 	 "ID is the first 24 characters of the value, as list shows them. "
 	 "Uses\n"
 	 "and refusals are known while a sidecar runs.\n"},
@@ -183,9 +187,12 @@ const struct jt_verb jt_verbs[] = {
 	 "A change takes effect for every token of the plan with its next\n"
 	 "request.\n"},
 	{"plan list", jt_cmd_plan_list, "", 0, 0, B(json),
-	 "plans, and how many tokens have them", NULL},
+	 "plans, and how many tokens have them", "jeton plan list --json\n"},
 	{"plan rm", jt_cmd_plan_rm, "NAME", 1, 1, B(reason) | B(json),
-	 "remove a plan that no token has", NULL},
+	 "remove a plan that no token has",
+	 "jeton plan rm gold\n"
+	 "\n"
+	 "`jeton list --plan gold` shows who still has it.\n"},
 	{"notify run", jt_cmd_notify_run, "", 0, 0,
 	 B(exec) | B(thresholds) | B(dry_run) | B(json),
 	 "say once which tokens expire; for a timer",
@@ -235,6 +242,9 @@ const struct jt_verb jt_verbs[] = {
 	{"verify", jt_cmd_verify, "", 0, 0,
 	 B(env) | B(scope) | B(cost) | B(file) | B(json),
 	 "ask the sidecar about a token read from stdin",
+	 "printf %s \"$TOKEN\" | jeton verify --env live --scope "
+	 "orders:read\n"
+	 "\n"
 	 "One newline at the end is taken off, nothing else. Exit 0: VALID,\n"
 	 "1: refused, 3: no sidecar. The value is never an argument.\n"},
 	{"why", jt_cmd_why, "ID", 1, 1, B(env) | B(scope) | B(cost) | B(json),
@@ -248,6 +258,9 @@ const struct jt_verb jt_verbs[] = {
 	 "then with what the journal tells alone.\n"},
 	{"top", jt_cmd_top, "", 0, 0, B(json),
 	 "what is used and refused most, live; q quits",
+	 "jeton top\n"
+	 "jeton top --json | jq .most_refused\n"
+	 "\n"
 	 "Each second anew on a terminal; piped or with --json once, about "
 	 "one\n"
 	 "second.\n"},
@@ -269,14 +282,19 @@ const struct jt_verb jt_verbs[] = {
 	 "--since from the beginning. A date of --until is meant with all of\n"
 	 "that day. --owner and --id count only what concerns them.\n"},
 	{"status", jt_cmd_status, "", 0, 0, B(json), "how the sidecar is",
+	 "jeton status --json | jq .health\n"
+	 "\n"
 	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
 	 "runs.\n"},
 	{"journal check", jt_cmd_journal_check, "", 0, 0, B(expect) | B(json),
 	 "verify everything that was ever committed",
+	 "jeton journal check --expect \"$(cat last-receipt)\"\n"
+	 "\n"
 	 "Exit 4 on any damage, with the record and the byte. A receipt kept\n"
 	 "elsewhere proves with --expect that no older copy was put back.\n"},
 	{"journal dump", jt_cmd_journal_dump, "", 0, 0, B(json),
-	 "print every record as JSON, a line each", NULL},
+	 "print every record as JSON, a line each",
+	 "jeton journal dump | jq 'select(.type == \"revoke\")'\n"},
 	{"journal tail", jt_cmd_journal_tail, "", 0, 0, B(follow) | B(json),
 	 "the last ten records in words; with --follow also what comes",
 	 "jeton journal tail --follow --json | jq .name\n"
@@ -286,6 +304,8 @@ const struct jt_verb jt_verbs[] = {
 	 "below. Ends with Ctrl-C or its reader.\n"},
 	{"journal compact", jt_cmd_journal_compact, "", 0, 0, B(json),
 	 "make the journal small: old changes go to an archive",
+	 "jeton journal compact\n"
+	 "\n"
 	 "Tokens, plans and receipts stay as they are, a running sidecar "
 	 "follows\n"
 	 "by itself. The old file is kept as journal.NNNNNN, and history is "
@@ -293,16 +313,24 @@ const struct jt_verb jt_verbs[] = {
 	 "from it as long as it is there.\n"},
 	{"journal backup", jt_cmd_journal_backup, "FILE", 1, 1, B(json),
 	 "a verified copy in a new file, also while others write",
+	 "jeton journal backup /backup/journal-$(date +%F)\n"
+	 "\n"
 	 "To restore: stop jetond, put the copy in the place of `journal` "
 	 "(0600),\n"
 	 "run `journal accept` with the receipt if the copy is older, start "
 	 "jetond.\n"},
 	{"journal rescue", jt_cmd_journal_rescue, "", 0, 0, B(json),
 	 "write again after a flush failed",
+	 "jeton journal rescue\n"
+	 "\n"
 	 "Copies what the disk really holds into a new journal.\n"},
 	{"journal accept", jt_cmd_journal_accept, "NUMBER:TAG", 1, 1, B(json),
 	 "go on with an older journal that was put back",
-	 "Says what is lost. Tokens revoked in the lost part work again.\n"},
+	 "jeton journal accept 36:0a77e8926673f9124c7ee97234132bc8\n"
+	 "\n"
+	 "The receipt is that of the older journal's end, as `jeton status`\n"
+	 "shows it. Says what is lost. Tokens revoked in the lost part work "
+	 "again.\n"},
 	{"scan-rules", jt_cmd_scan_rules, "gitleaks|trufflehog", 1, 1, 0,
 	 "rules with which secret scanners find our tokens",
 	 "jeton scan-rules gitleaks >> .gitleaks.toml\n"

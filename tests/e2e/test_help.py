@@ -53,6 +53,13 @@ def test_every_verb_has_help_with_usage_and_options():
         assert text == jeton(*verb.split(), "--help")
 
 
+def test_every_verb_has_an_example():
+    for verb in verbs():
+        before, _ = jeton("help", *verb.split()).split("\noptions:")
+        assert re.search(rf"^(?!usage).*\bjeton {verb}( |$)", before, re.M) \
+            or verb == "help", verb
+
+
 def test_help_fits_80_columns():
     for verb in [()] + [v.split() for v in verbs()]:
         for line in jeton("help", *verb).splitlines():
