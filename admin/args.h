@@ -23,11 +23,10 @@
 	X(version, NULL, "print the version")                                  \
 	X(json, NULL, "answer in JSON, a line for each thing")                 \
 	X(prefix, "P", "how every token begins: 2-4 lower-case letters")       \
-	X(expires, "WHEN",                                                     \
-	  "30d, 90d (default), 6m, 1y, never (4 years), a date")               \
-	X(env, "E", "environment, 1-6 of a-z 0-9 (default live)")              \
+	X(expires, "WHEN", "30d, 90d, 6m, 1y, never (4 years), a date")        \
+	X(env, "E", "environment, 1-6 of a-z 0-9")                             \
 	X(owner, "O", "application or team, up to 48 bytes")                   \
-	X(rate, "N/s", "limit: N/s, N/min, N/h or N/day (default none)")       \
+	X(rate, "N/s", "limit: N/s, N/min, N/h or N/day")                      \
 	X(burst, "B", "requests at once (default N of the rate)")              \
 	X(quota, "N/SPAN", "limit: N/day, N/week, N/month, N/15min, N/36h")    \
 	X(plan, "P", "limits of that plan, see plan")                          \
@@ -35,7 +34,8 @@
 	X(out, "FILE", "write to this new file, not to stdout")                \
 	X(offline, NULL, "no sidecar runs, and that is as it should be")       \
 	X(name, "GLOB", "tokens whose name fits, like 'CI *'")                 \
-	X(status, "S", "active, expired, suspended or revoked")                \
+	X(status, "S|ID",                                                      \
+	  "active, expired, suspended, revoked; rotate: an ID")                \
 	X(expiring_within, "SPAN", "tokens that expire within 30d, 12h ...")   \
 	X(shorten, NULL, "the new expiry may be earlier than the old one")     \
 	X(reason, "TEXT", "why; kept in the audit")                            \

@@ -60,6 +60,15 @@ def test_every_verb_has_an_example():
             or verb == "help", verb
 
 
+def test_no_filter_claims_a_default():
+    """`list` shows every environment, whatever `create` takes."""
+    for verb in verbs():
+        _, options = jeton("help", *verb.split()).split("\noptions:")
+        for line in options.splitlines():
+            assert "default" not in line or not re.match(
+                r" *--(env|expires|rate|owner|plan|name|status) ", line), line
+
+
 def test_help_fits_80_columns():
     for verb in [()] + [v.split() for v in verbs()]:
         for line in jeton("help", *verb).splitlines():
