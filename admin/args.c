@@ -127,6 +127,9 @@ static bool take(struct jt_args *args, const char *arg, const char *next,
 	}
 	if (!options[o].value)
 		return put(args, o, jt_option_name(o), why);
+	/* the variable before the next option was unset */
+	if (!value && next && strncmp(next, "--", 2) == 0)
+		next = NULL;
 	if (!value)
 		*usedp = next != NULL;
 	value = value ? value + 1 : next;

@@ -3,7 +3,9 @@
  *
  * Options may stand anywhere, as `--name value` or `--name=value`, never
  * abbreviated; `--` ends them. One list gives parser, usage and help. A value
- * that is given must not be empty: an unset shell variable is not "no limit".
+ * that is given must not be empty: an unset shell variable is not "no limit",
+ * nor does it make a value of the option behind it; one that begins with two
+ * dashes is joined, `--name=--value`.
  */
 #ifndef JT_ADMIN_ARGS_H
 #define JT_ADMIN_ARGS_H

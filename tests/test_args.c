@@ -52,9 +52,11 @@ Test(args, values_follow_or_are_joined)
 {
 	cr_assert(PARSE("--env=a=b"));
 	cr_assert_str_eq(a.env, "a=b");
-	cr_assert(PARSE("--env", "--json"));
+	cr_assert(PARSE("--env=--json"));
 	cr_assert_str_eq(a.env, "--json");
 	cr_assert_null(a.json);
+	cr_assert(PARSE("--cost", "-1"));
+	cr_assert_str_eq(a.cost, "-1");
 }
 
 Test(args, a_name_of_two_words_has_a_hyphen)
@@ -100,6 +102,9 @@ Test(args, refuses_missing_empty_and_surplus_values)
 	cr_assert_not(PARSE("--data", ""));
 	cr_assert_not(PARSE("--data="));
 	cr_assert_not(PARSE("--json=yes"));
+	cr_assert_not(PARSE("--env", "--json"));
+	cr_assert_not_null(strstr(why, "--env needs a value"));
+	cr_assert_not(PARSE("--env", "--"));
 	cr_assert_not(PARSE("--env", "a", "--env", "b"));
 	cr_assert_not(PARSE("--json", "--json"));
 }
