@@ -113,8 +113,14 @@ int jt_cmd_plan_set(const struct jt_cmd *cmd)
 	e = jt_limits_parse(a->rate, a->burst, a->quota, &limit);
 	if (e == 0)
 		e = jt_limits_check(&limit);
+	if (e == JT_LIMITS_E_NONE)
+		return jt_fail(JT_EXIT_USAGE,
+			       "the plan %s; give --rate, --quota or both",
+			       jt_limits_why(e));
 	if (e)
-		return jt_fail(JT_EXIT_USAGE, "the plan %s", jt_limits_why(e));
+		return jt_fail(JT_EXIT_USAGE,
+			       "--%s %s; see `jeton help plan set`",
+			       jt_limits_which(e), jt_limits_why(e));
 	e = jt_change_begin(&c, &cmd->paths);
 	if (e)
 		return e;

@@ -79,7 +79,8 @@ static int limits(struct jt_amend *a, const struct jt_found *f,
 	if (e == 0 && !args->rate && !args->burst && f->own.rate)
 		own.burst = f->own.burst;
 	if (e)
-		return jt_fail(JT_EXIT_USAGE, "the limit %s", jt_limits_why(e));
+		return jt_fail(JT_EXIT_USAGE, "--%s %s; see `jeton help set`",
+			       jt_limits_which(e), jt_limits_why(e));
 	return jt_numbers_limit(&a->numbers, &own, numberp);
 }
 

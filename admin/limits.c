@@ -319,3 +319,17 @@ const char *jt_limits_why(int e)
 		return "is given without a rate";
 	}
 }
+
+const char *jt_limits_which(int e)
+{
+	switch (e) {
+	case JT_LIMITS_E_RATE:
+	case JT_LIMITS_E_FAST:
+		return "rate";
+	case JT_LIMITS_E_QUOTA:
+	case JT_LIMITS_E_MANY:
+		return "quota";
+	default:
+		return "burst";
+	}
+}

@@ -73,5 +73,7 @@ void jt_limits_quota(const struct jt_limit *limit, char out[JT_LIMIT_TEXT]);
 
 /* What is wrong, after the name of the field: "is above ...". */
 const char *jt_limits_why(int e);
+/* Which option is wrong, without dashes: rate, burst or quota. */
+const char *jt_limits_which(int e);
 
 #endif

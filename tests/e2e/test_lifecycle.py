@@ -471,6 +471,19 @@ def test_a_burst_alone_needs_a_rate_of_its_own(shared):
     refused(shared, 2, "set", token[:24], "--burst", "5", said="rate")
 
 
+@pytest.mark.parametrize("wrong", [
+    ["--rate", "5"], ["--burst", "x"], ["--quota", "5/year"],
+    ["--quota", "137438953472/day"]])
+def test_of_several_limits_the_wrong_one_is_named(shared, wrong):
+    token = shared.create("s")
+    given = {"--rate": "5/s", "--burst": "7", "--quota": "9/day"}
+    given[wrong[0]] = wrong[1]
+    options = [x for pair in given.items() for x in pair]
+    for verb in (["create", "x"], ["set", token[:24]], ["plan", "set", "p"]):
+        done = refused(shared, 2, *verb, *options, said=wrong[0] + " is ")
+        assert f"see `jeton help {' '.join(verb[:-1])}`" in done.err
+
+
 def test_setting_what_is_so_already_records_nothing(shared):
     token = shared.create("s", "--owner", "same", "--rate", "5/s")
     records = len(shared.dump())
