@@ -428,6 +428,23 @@ static const struct jt_verb *find_verb(const struct jt_args *a, size_t *usedp)
 	return NULL;
 }
 
+/* No verb: perhaps the first word of several, then say so. */
+static int no_verb(const struct jt_args *a)
+{
+	for (const struct jt_verb *v = jt_verbs; v->name; v++) {
+		size_t n = strcspn(v->name, " ");
+
+		if (v->name[n] && strlen(a->words[0]) == n &&
+		    strncmp(a->words[0], v->name, n) == 0)
+			return jt_fail(JT_EXIT_USAGE,
+				       "%.*s takes a second word; `jeton help "
+				       "%.*s` lists them",
+				       (int)n, v->name, (int)n, v->name);
+	}
+	return jt_fail(JT_EXIT_USAGE, "there is no such verb; `jeton help` "
+				      "lists them");
+}
+
 static int check_use(const struct jt_cmd *cmd, const struct jt_verb *v)
 {
 	uint64_t extra = cmd->args.given & ~(v->options | JT_GLOBAL);
@@ -458,8 +475,7 @@ static int run_verb(struct jt_cmd *cmd)
 
 	v = find_verb(&cmd->args, &used);
 	if (!v)
-		return jt_fail(JT_EXIT_USAGE, "there is no such verb; `jeton "
-					      "help` lists them");
+		return no_verb(&cmd->args);
 	cmd->operands = cmd->args.words + used;
 	cmd->n_operands = cmd->args.n_words - used;
 	cmd->json = cmd->args.json != NULL;

@@ -193,6 +193,17 @@ def test_binaries_are_installed_and_run(installed):
         assert done.returncode == 0 and name in done.stdout
 
 
+def test_first_word_alone_is_told_to_take_a_second():
+    for first in {v.split()[0] for v in verbs() if " " in v}:
+        for words in ([first], [first, "frobnicate"]):
+            done = run(rig.JETON, *words)
+            assert done.returncode == 2 and done.stdout == ""
+            assert f"{first} takes a second word; `jeton help {first}`" \
+                in done.stderr
+    done = run(rig.JETON, "plane")
+    assert done.returncode == 2 and "no such verb" in done.stderr
+
+
 def bash_offers(script, words):
     line = " ".join(f"'{w}'" for w in words)
     done = run("bash", "-c", f"""
