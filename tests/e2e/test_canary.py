@@ -64,10 +64,20 @@ def test_a_value_is_nowhere_but_in_its_one_line(site):
         site.cli("verify", input=t[:60], rc=1)
         site.cli("show", t[:24])
         site.revoke(t)
-    site.cli("list")
-    site.cli("list", "--json")
-    site.cli("status", "--json")
-    site.dump()
+    leak = site.root / "leak"  # whole, cut, mistyped, an id with another
+    leak.write_text(" ".join((tokens[5], tokens[6][:50],
+                              rig.mistyped(tokens[7], 40),
+                              rig.other_secret(tokens[8]))))
+    site.cli("revoke", "--leaked", leak)
+    assert site.word(tokens[5]) == "REVOKED"
+    last = tokens[-1][:24]
+    for verb in ("list", "list --long", "expiring --within 1y", "top",
+                 "unused --days 0", f"why {last}", f"history {last}", "audit",
+                 "notify run --thresholds 90", "notify run",
+                 "journal tail", "journal dump", "status", "journal compact",
+                 "audit --since 1h"):
+        site.cli(*verb.split(), rc=None)
+        site.cli(*verb.split(), "--json", rc=None)
     os.kill(daemon.worker_pids()[0], 11)  # a crash, with its log line
     rig.until(lambda: len(daemon.worker_pids()) == 2, 5, "worker back")
     assert daemon.stop() == 0
