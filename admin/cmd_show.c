@@ -83,6 +83,39 @@ static void put_rotation(struct jt_sheet *s, const struct jt_card *card,
 			 card->old_until_s, now_s);
 }
 
+static json_t *scopes(const char *names)
+{
+	json_t *list = json_array();
+
+	while (*names) {
+		size_t n = strcspn(names, " ");
+
+		json_array_append_new(list, jt_json_text(names, n));
+		names += n + (names[n] == ' ');
+	}
+	return list;
+}
+
+/* A program finds here all that a line of list has, in the same types. */
+static void as_listed(json_t *o, const struct jt_found *f)
+{
+	static const char *const fields[] = {
+		"plan", "rate",	    "burst",	 "quota", "old_value_until",
+		"uses", "refusals", "last_used",
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		json_t *value = json_object_get(o, fields[i]);
+
+		if (!value ||
+		    (json_is_string(value) && json_string_length(value) == 0))
+			json_object_set_new(o, fields[i], json_null());
+	}
+	json_object_set_new(o, "scopes", scopes(f->scopes));
+	json_object_set_new(o, "suspended",
+			    json_boolean(f->card.flags & JT_TOKEN_SUSPENDED));
+}
+
 static void put(const struct jt_found *f, bool json)
 {
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
@@ -110,6 +143,8 @@ static void put(const struct jt_found *f, bool json)
 	jt_sheet_flag(&s, "recoverable", "Can be copied",
 		      jt_card_recoverable(card));
 	jt_sheet_number(&s, "record", "Record", (int64_t)card->last, NULL);
+	if (s.object)
+		as_listed(s.object, f);
 	jt_sheet_end(&s);
 }
 

@@ -163,7 +163,7 @@ def test_create_with_quota_plan_and_scopes(shared):
     s = show(shared, token)
     # its own rate stands before the plan's; the quota is the plan's
     assert (s["plan"], s["rate"], s["quota"]) == ("c-plan", "7/s", "9/week")
-    assert s["scopes"] == "a:* b:x"
+    assert s["scopes"] == ["a:*", "b:x"]
     assert shared.verify(token, "SCOPE", "a:1", "SCOPE", "b:x").limit in (7, 9)
 
 
@@ -243,7 +243,7 @@ def test_set_replaces_all_scopes_and_none_takes_them(shared):
     assert shared.word(token, "SCOPE", "a") == "INSUFFICIENT_SCOPE"
     shared.cli("set", token[:24], "--scope", "none")
     assert shared.word(token, "SCOPE", "c:x") == "INSUFFICIENT_SCOPE"
-    assert show(shared, token)["scopes"] == ""
+    assert show(shared, token)["scopes"] == []
 
 
 def test_a_refused_scope_spends_nothing(shared):
@@ -266,7 +266,7 @@ def test_renew_gives_a_later_expiry_and_leaves_all_else(shared):
     assert is_about(one_json(done)["expires"], now() + timedelta(days=90))
     after = show(shared, token)
     assert {k for k in before if after[k] != before[k]} <= \
-        {"expires", "record", "uses"}
+        {"expires", "record", "uses", "last_used"}
     v = shared.verify(token, "SCOPE", "s:1")
     assert v.word == "VALID" and v.notes == ""
     assert abs(v.expires_in_s - 90 * DAY_S) < 60
@@ -399,15 +399,15 @@ def test_what_is_not_given_stays(shared):
     shared.cli("set", token[:24], "--owner", "second")
     s = show(shared, token)
     assert (s["owner"], s["rate"], s["burst"], s["quota"], s["scopes"]) == \
-        ("second", "5/s", 9, "100/day", "a")
+        ("second", "5/s", 9, "100/day", ["a"])
     shared.cli("set", token[:24], "--quota", "none")
     s = show(shared, token)
-    assert (s["rate"], s["burst"], s["quota"]) == ("5/s", 9, "")
+    assert (s["rate"], s["burst"], s["quota"]) == ("5/s", 9, None)
     shared.cli("set", token[:24], "--burst", "3")
     assert show(shared, token)["burst"] == 3
     shared.cli("set", token[:24], "--owner", "none", "--rate", "none")
     s = show(shared, token)
-    assert (s["owner"], s["rate"], s["quota"]) == ("", "", "")
+    assert (s["owner"], s["rate"], s["quota"]) == ("", None, None)
     assert shared.verify(token).owner == ""
 
 

@@ -165,6 +165,22 @@ def test_list_json_has_everything(three):
     assert STAMP.fullmatch(bravo["created"])
 
 
+def test_show_json_has_all_that_list_has(three):
+    for listed in three.list():
+        shown = json.loads(three.cli("show", listed["id"], "--json").out)
+        assert {k: shown.get(k, "nothing") for k in listed} == listed
+
+
+def test_show_json_has_all_that_list_has_of_what_is_used(served):
+    token = served.create("x", "--rate", "2/min", "--scope", "a:b", "--scope",
+                          "c:*")
+    served.create("never used")
+    for _ in range(3):
+        served.word(token)
+    served.cli("rotate", token[:24])
+    test_show_json_has_all_that_list_has(served)
+
+
 def test_list_at_80_columns(three):
     days = [DAY.match(o["expires"])[0] for o in three.list()]
     last = [(datetime.fromisoformat(d) - timedelta(seconds=1))
