@@ -323,7 +323,7 @@ Test(table, put_beyond_the_last_slot_is_refused)
 		e.meter = 0;
 		rc = jt_table_put(&t.maps, &e, &token.slot);
 		cr_assert_eq(rc, i < slots ? 0 : JT_TABLE_E_FULL, "%lu", i);
-		cr_assert(rc || token.slot < slots, "slot %lu", token.slot);
+		cr_assert(rc || token.slot < slots, "slot %u", token.slot);
 		cr_expect_eq(help_find(&t.reader, &token, &v), !rc);
 	}
 	cr_expect_eq(t.maps.identity->used, slots);

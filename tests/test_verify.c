@@ -565,7 +565,7 @@ Test(verify, quota_is_taken_and_told)
 	cr_expect_eq(v.limit, 3);
 	cr_expect_eq(v.remaining, 0);
 	cr_expect_eq(v.reset_ms, left_ms);
-	cr_expect_eq(v.retry_after_ms, left_ms);
+	cr_expect_eq(v.retry_after_ms, (int64_t)left_ms);
 	cr_expect_eq(v.notes, 0);
 	cr_expect_eq(help_meter(&t, &mine)->uses, 3);
 	cr_expect_eq(help_meter(&t, &mine)->refusals, 1);
