@@ -23,8 +23,8 @@ static int one(struct jt_amend *a, const struct jt_found *f,
 	if (f->metered && f->look.last_use_s &&
 	    f->look.last_use_s + RECENT_S > a->now_s) {
 		jt_time_distance(f->look.last_use_s, a->now_s, ago);
-		jt_note("%.24s was used %s; whoever still uses it is refused "
-			"from now on",
+		jt_note("%.24s is in use (last use: %s); whoever still uses it "
+			"is refused from now on",
 			f->card.id, ago);
 	}
 	return 0;

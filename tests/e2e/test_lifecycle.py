@@ -839,6 +839,15 @@ def test_revoke_of_several_ids_is_one_commit_with_its_reason(shared):
     assert last[-1]["reason"] == "laptop lost"
 
 
+def test_revoke_warns_of_those_that_are_in_use(shared):
+    used, idle = shared.create("used"), shared.create("idle")
+    assert shared.word(used) == "VALID"
+    done = shared.cli("revoke", used[:24], idle[:24], "--yes")
+    [warning] = [x for x in lines(done.err) if "in use" in x]
+    assert used[:24] in warning and "last use: " in warning
+    assert idle[:24] not in done.err
+
+
 def test_one_unknown_id_among_several_changes_nothing(shared):
     token = shared.create("v")
     unknown = token[:23] + ("a" if token[23] != "a" else "b")
