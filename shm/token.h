@@ -26,8 +26,12 @@
 
 /* "never" and the furthest date that a token may have. */
 #define JT_LIFETIME_YEARS 4
-/* A longer value is none of another system: hashing it costs too much. */
-#define JT_OTHER_BYTES_MAX 256u
+/*
+ * A longer value is none of another system. It is the longest that a door
+ * takes (sidecar/resp.h), so that no import, which knows a digest alone, can
+ * be of a value that never verifies.
+ */
+#define JT_OTHER_BYTES_MAX 4096u
 
 enum jt_token_shape {
 	JT_SHAPE_NATIVE = 0,
@@ -66,7 +70,8 @@ void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 /*
  * SHA-256 of another system's value: of all of it, or with PREFIXED
  * (`prefix_short_long`) of what stands behind its last `_`. False: there is
- * nothing there.
+ * nothing there, and nothing was hashed. Costs by the byte: who takes values
+ * from strangers counts them so (sidecar/round.c).
  */
 bool jt_token_digest_other(const uint8_t *bytes, size_t n, bool prefixed,
 			   uint8_t out[JT_VALUE_DIGEST]);

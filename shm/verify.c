@@ -139,7 +139,11 @@ static bool find_other(const struct jt_maps *maps, const struct jt_ask *ask,
 	return false;
 }
 
-/* Only for values that are not of our form, and only if such were taken. */
+/*
+ * Only for values that are not of our form, and only if such were taken. Each
+ * scheme in use is a digest, of other bytes than that of the other: none can
+ * be spared, but there are two at most.
+ */
 static bool find_others(const struct jt_maps *maps, const struct jt_ask *ask,
 			struct aim *t, struct jt_tally *tally)
 {

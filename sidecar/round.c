@@ -11,6 +11,11 @@
  * left waits for the next round. A single MVERIFY may exceed the count, never
  * the buffer. Every arena holds the largest command beyond the mark at which a
  * flush is asked for.
+ *
+ * A value of another system is hashed whole, and only then shows whether it is
+ * known. So a value counts by its length: as one command, and one more for each
+ * VALUE_BYTES. Who sends values of 4 KiB has no more bytes hashed in a round
+ * than who sends short ones; one of ours, of 64 bytes, is one command.
  */
 #include "sidecar/round.h"
 
@@ -30,6 +35,9 @@
 #define SCOPES_MAX (ARGS_MARK + (JT_ROUND_COMMANDS + 1) * JT_ASK_SCOPES_MAX)
 #define TAKEN_MAX OPS_MAX
 #define ARRAY_BYTES 16u /* header of MVERIFY's reply */
+#define VALUE_BYTES 256u
+/* An MVERIFY that counts more goes first in its round; no inline one does. */
+#define BEHIND_MAX (JT_RESP_ARGS_MAX + JT_RESP_INLINE_MAX / VALUE_BYTES)
 
 static_assert(ARRAY_BYTES + JT_ASK_TOKENS_MAX * JT_VERDICT_MAX <=
 		      JT_CONN_OUT_BYTES,
@@ -37,6 +45,9 @@ static_assert(ARRAY_BYTES + JT_ASK_TOKENS_MAX * JT_VERDICT_MAX <=
 static_assert(ARRAY_BYTES + JT_RESP_ARGS_MAX * JT_VERDICT_MAX <=
 		      JT_REPLY_MAX + JT_VERDICT_MAX,
 	      "so does a small one behind other commands");
+static_assert(JT_OTHER_BYTES_MAX == JT_RESP_BULK_MAX,
+	      "whatever can be sent can have been imported");
+static_assert(JT_TOKEN_BYTES < VALUE_BYTES, "one of ours is one command");
 
 enum kind {
 	OP_RUN,
@@ -150,6 +161,16 @@ static void queue_asks(struct jt_round *r, enum jt_command_class class,
 	}
 }
 
+/* What a VERIFY or MVERIFY counts: an argument is one, and its length. */
+static uint32_t weight(const struct jt_bytes *args, size_t n)
+{
+	uint32_t sum = (uint32_t)n;
+
+	for (size_t i = 0; i < n; i++)
+		sum += args[i].bytes / VALUE_BYTES;
+	return sum;
+}
+
 /*
  * Queue one parsed command that stands in r->args behind n_args. False: a
  * large MVERIFY behind other commands; it gets the next round, and was not
@@ -159,19 +180,22 @@ static bool queue(struct jt_round *r, size_t n_args, struct share *s)
 {
 	const struct jt_bytes *args = &r->args[r->n_args];
 	enum jt_command_class class = jt_command_classify(args, n_args);
+	uint32_t counts;
 
 	switch (class) {
 	case JT_COMMAND_SKIP:
 		return true;
 	case JT_COMMAND_MVERIFY:
-		if (n_args > JT_RESP_ARGS_MAX && s->commands)
+		counts = weight(args, n_args);
+		if ((n_args > JT_RESP_ARGS_MAX || counts > BEHIND_MAX) &&
+		    s->commands)
 			return false;
-		s->commands += (uint32_t)n_args;
+		s->commands += counts;
 		s->bytes += ARRAY_BYTES + JT_VERDICT_MAX * (uint32_t)n_args;
 		queue_asks(r, class, args, n_args);
 		return true;
 	case JT_COMMAND_VERIFY:
-		s->commands++;
+		s->commands += weight(&args[1], 1);
 		s->bytes += JT_VERDICT_MAX;
 		queue_asks(r, class, args, n_args);
 		return true;

@@ -13,8 +13,11 @@
 
 #include "sidecar/conn.h"
 
-#define JT_ROUND_COMMANDS                                                      \
-	256u /* of one connection; a token of MVERIFY is one */
+/*
+ * Commands of one connection. A token of MVERIFY is one, too; a long value
+ * counts as one more for each 256 bytes of it.
+ */
+#define JT_ROUND_COMMANDS 256u
 
 struct jt_round;
 

@@ -361,6 +361,113 @@ Test(round, tokens_of_an_mverify_count_as_commands)
 		      one.talks[0].rounds);
 }
 
+/* ---- long values ---- */
+
+/* A VERIFY of N bytes that are no token. */
+static void type_long(unsigned n)
+{
+	type(&one, 0, "*2\r\n$6\r\nVERIFY\r\n$%u\r\n%0*u\r\n", n, (int)n, 7);
+}
+
+static void type_long_mverify(unsigned n, unsigned bytes)
+{
+	type(&one, 0, "*%u\r\n$7\r\nMVERIFY\r\n$%d\r\n%u\r\n", n + 2,
+	     n > 9 ? 2 : 1, n);
+	for (unsigned k = 0; k < n; k++)
+		type(&one, 0, "$%u\r\n%0*u\r\n", bytes, (int)bytes, 7);
+}
+
+/* How often NEEDLE is heard in one round; all arrives before the first. */
+static unsigned in_one_round(const char *needle)
+{
+	unsigned before = count(0, needle);
+
+	jt_conn_wants(&one.conns[0]);
+	if (one.conns[0].receiving)
+		receive(&one, 0, whole);
+	jt_round_begin(one.round, now);
+	jt_round_take(one.round, &one.conns[0]);
+	jt_round_flush(one.round);
+	jt_conn_wants(&one.conns[0]);
+	hear(&one, 0);
+	one.talks[0].heard[one.talks[0].n_heard] = '\0';
+	return count(0, needle) - before;
+}
+
+static void expect_in_a_round(unsigned bytes, unsigned verdicts)
+{
+	rig_open(&one, 0);
+	one.talks[0].heard[0] = '\0';
+	for (unsigned i = 0; i <= verdicts; i++)
+		type_long(bytes);
+	cr_expect_eq(in_one_round("*11"), verdicts, "%u bytes", bytes);
+	cr_expect_eq(in_one_round("*11"), 1, "%u bytes", bytes);
+}
+
+/* 256 bytes more are a command more, however they are sent. */
+Test(round, long_values_count_by_their_length)
+{
+	expect_in_a_round(1, 256);
+	expect_in_a_round(JT_TOKEN_BYTES, 256);
+	expect_in_a_round(255, 256);
+	expect_in_a_round(256, 128);
+	expect_in_a_round(511, 128);
+	expect_in_a_round(512, 86);
+	expect_in_a_round(1229, 52);
+	expect_in_a_round(4096, 16);
+}
+
+Test(round, tokens_of_ours_count_as_one_each)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	for (unsigned i = 0; i < 257; i++)
+		type(&one, 0, "VERIFY %s\r\n", token.text);
+	cr_expect_eq(in_one_round("VALID"), 256);
+	cr_expect_eq(in_one_round("VALID"), 1);
+}
+
+Test(round, long_values_of_an_mverify_count_by_their_length)
+{
+	for (unsigned i = 0; i < 9; i++)
+		type_long_mverify(4, 2048);
+	/* 2 + 4 x 9 each */
+	cr_expect_eq(in_one_round("*4\r\n"), 7);
+	cr_expect_eq(in_one_round("*4\r\n"), 2);
+}
+
+Test(round, mverify_of_many_bytes_has_a_round_of_its_own)
+{
+	type(&one, 0, "PING\r\n");
+	type_long_mverify(31, 4096);
+	type(&one, 0, "PING\r\n");
+	cr_expect_eq(in_one_round("\r\n"), 1, "the first PING alone");
+	cr_expect_eq(in_one_round("*11\r\n"), 31);
+	cr_expect_eq(in_one_round("+PONG\r\n"), 1);
+}
+
+Test(round, mverify_of_few_bytes_stands_behind_others)
+{
+	type(&one, 0, "PING\r\n");
+	type_long_mverify(4, 4096);
+	type_long_mverify(62, 64);
+	type(&one, 0, "PING\r\n");
+	cr_expect_eq(in_one_round("*11\r\n"), 66);
+	cr_expect_eq(count(0, "+PONG\r\n"), 2);
+}
+
+/* It was unquoted in place: read again, it would be another command. */
+Test(round, inline_mverify_never_waits)
+{
+	type(&one, 0, "PING\r\nMVERIFY 62");
+	for (unsigned i = 0; i < 62; i++)
+		type(&one, 0, i < 15 ? " \"x y%0253u\"" : " %u", 7);
+	type(&one, 0, "\r\n");
+	cr_expect_eq(in_one_round("MALFORMED"), 62, "%s", heard(0));
+	cr_expect_eq(one.desk.errors, 0);
+}
+
 Test(round, largest_mverify_stands_alone)
 {
 	struct help_token token;

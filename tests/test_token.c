@@ -406,6 +406,23 @@ Test(token, other_digest_is_sha256_of_the_value_or_of_its_end)
 		     "fb68fde");
 }
 
+/* { printf a_b_; head -c 1229 /dev/zero | tr '\0' v; } | sha256sum */
+#define OF_LONG                                                                \
+	"b7ea1c9811b779d503970bc1034c31bf373eb660cf2bdae55fc96e7099a2a8e1"
+/* head -c 1229 /dev/zero | tr '\0' v | sha256sum */
+#define OF_ITS_END                                                             \
+	"75c837b3520f3c1876bb715ed6e7706cb2f5bf0d03bde1d05679076c6630ca14"
+Test(token, other_digest_is_of_every_byte_of_a_long_value)
+{
+	char value[4 + 1229 + 1] = "a_b_";
+
+	memset(value + 4, 'v', 1229);
+	expect_other(value, false, OF_LONG);
+	expect_other(value, true, OF_ITS_END);
+	expect_other(value + 4, false, OF_ITS_END);
+	expect_other(value + 4, true, "");
+}
+
 Test(token, other_id_shows_the_digests_first_bytes_and_gives_them_back)
 {
 	static const char *const prefixes[] = {"jt", "abc", "abcd"};

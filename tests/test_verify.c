@@ -1137,20 +1137,56 @@ Test(verify, imports_in_a_batch_have_their_own_ids)
 	cr_expect(sodium_is_zero((uint8_t *)memory, sizeof(memory)));
 }
 
+/* N characters, of which no two lengths have the same digest behind `_`. */
+static char *long_value(size_t n)
+{
+	static char value[JT_OTHER_BYTES_MAX + 2];
+
+	memset(value, 'v', n);
+	value[n / 3] = '_';
+	value[n] = '\0';
+	return value;
+}
+
+static void expect_long_imports(uint8_t scheme)
+{
+	static const size_t lengths[] = {255,  256,  257,
+					 1229, 4095, JT_OTHER_BYTES_MAX};
+	size_t n = sizeof(lengths) / sizeof(lengths[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		expect_import(long_value(lengths[i]), JT_MALFORMED);
+		put_import(long_value(lengths[i]), scheme, "live");
+	}
+	for (size_t i = 0; i < n; i++) {
+		char *value = long_value(lengths[i]);
+
+		expect_import(value, JT_VALID);
+		value[lengths[i] - 1] = 'w';
+		expect_import(value, JT_MALFORMED);
+	}
+}
+
+Test(verify, import_is_found_however_long_it_is)
+{
+	take_scheme(JT_VALUE_SHA256);
+	expect_long_imports(JT_VALUE_SHA256);
+}
+
+Test(verify, prefixed_import_is_found_however_long_it_is)
+{
+	take_scheme(JT_VALUE_PREFIXED);
+	expect_long_imports(JT_VALUE_PREFIXED);
+}
+
 Test(verify, value_above_the_longest_is_not_looked_up)
 {
-	static char value[4097];
+	const char *value = long_value(JT_OTHER_BYTES_MAX + 1);
 
 	take_scheme(JT_VALUE_SHA256);
-	memset(value, 'v', JT_OTHER_BYTES_MAX);
-	expect_import(value, JT_MALFORMED);
+	take_scheme(JT_VALUE_PREFIXED);
 	put_import(value, JT_VALUE_SHA256, "live");
-	expect_import(value, JT_VALID);
-	value[JT_OTHER_BYTES_MAX] = 'v';
-	put_import(value, JT_VALUE_SHA256, "live");
-	expect_import(value, JT_MALFORMED);
-	memset(value, 'v', 4096);
-	put_import(value, JT_VALUE_SHA256, "live");
+	put_import(value, JT_VALUE_PREFIXED, "live");
 	expect_import(value, JT_MALFORMED);
 }
 

@@ -100,12 +100,79 @@ def test_values_of_any_form_verify_as_they_are(sited, scheme):
         assert sited.word(value + b"\n") != "VALID"
 
 
-def test_longer_ones_are_never_found(served):
-    """Hashing them would cost more than a verification may."""
-    values = [b"x" * n for n in (257, 1000, 4096)]
-    take(served, [(hexed(v), "long") for v in values])
-    assert {served.word(v) for v in values} == {"MALFORMED"}
-    assert "256" in served.cli("help", "import").out
+def jwt(claims_bytes):
+    """A signed one, as an identity provider issues it."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    head = part(json.dumps({"alg": "RS256", "typ": "JWT",
+                            "kid": "2f1c9a"}).encode())
+    claims = {"iss": "https://id.example.org/realms/main", "sub": "u-1029",
+              "aud": ["orders", "billing"], "exp": 1893456000, "groups": []}
+    while len(json.dumps(claims)) < claims_bytes:
+        claims["groups"].append(f"team-{len(claims['groups'])}")
+    signature = hashlib.shake_256(head).digest(256)  # the length of RSA-2048
+    return b".".join((head, part(json.dumps(claims).encode()),
+                      part(signature)))
+
+
+def test_a_jwt_verifies_is_limited_and_revoked(sited):
+    value = jwt(620)
+    assert 1200 <= len(value) <= 1260
+    other = value[:-1] + (b"A" if value[-1:] != b"A" else b"B")
+    id_ = one(sited, value, "sso", "--owner", "web", "--rate", "1/h",
+              "--burst", "3")
+    sited.ready()
+    v = sited.verify(value)
+    assert (v.word, v.id, v.owner, v.limit, v.remaining) == \
+        ("VALID", id_, "web", 3, 2)
+    assert cli_word(sited, value) == "VALID"
+    with sited.client() as c:
+        got = [rig.verdict(r).word
+               for r in c("MVERIFY", 4, value, other, value, value[:1024])]
+    assert got == ["VALID", "MALFORMED", "RATE_LIMITED", "MALFORMED"]
+    assert sited.word(value) == "RATE_LIMITED"
+    sited.revoke(id_)
+    assert sited.word(value) == "REVOKED"
+    assert sited.word(other) == "MALFORMED"
+
+
+@pytest.mark.parametrize("scheme", ["sha256-hex", "sha256-prefixed"])
+def test_values_up_to_what_the_protocol_takes(served, scheme):
+    values = [b"k_" + bytes(97 + i % 26 for i in range(n - 2))
+              for n in (257, 1000, 4095, 4096)]
+    take(served, [(FORMS[scheme](v), "long") for v in values], scheme=scheme)
+    for v in values:
+        assert served.word(v) == "VALID"
+        assert cli_word(served, v) == "VALID"
+        assert served.word(v[:-1] + b"_") == "MALFORMED"
+        assert served.word(v[:-1] + b"%") == "MALFORMED"
+    assert "4096" in served.cli("help", "import").out
+
+
+def test_a_longer_one_is_refused_by_the_protocol(served):
+    value = b"x" * 4097
+    take(served, [(hexed(value), "long")])
+    with served.client() as c:
+        got = c("VERIFY", value)
+        assert isinstance(got, rig.Error)
+        assert got.startswith("ERR Protocol error")
+        assert c.is_closed()
+    done = served.cli("verify", input=value, rc=1)
+    assert "4096" in done.err
+
+
+def test_long_values_keep_nobody_waiting(served):
+    """A pipeline of the longest is answered in its turns, all of it, and
+    another connection is answered meanwhile."""
+    value = b"y" * 4096
+    one(served, value)
+    with served.client() as greedy, served.client() as other:
+        assert other.verify(value).word == "VALID"
+        for _ in range(20):
+            greedy.raw(rig.encode("VERIFY", value) * 30)
+            assert other("PING") == "PONG"
+            got = {rig.verdict(greedy.read()).word for _ in range(30)}
+            assert got == {"VALID"}
 
 
 def test_base64_in_every_spelling(served):
