@@ -263,6 +263,11 @@ void jt_put_json(FILE *out, json_t *value)
 	jt_wiping_free(text);
 }
 
+void jt_put_lacking(void)
+{
+	lacking = true;
+}
+
 void jt_sheet_begin(struct jt_sheet *s, bool json)
 {
 	s->style = jt_style_of(json);

@@ -76,6 +76,9 @@ json_t *jt_json_text(const char *text, size_t bytes);
 /* One JSON value on a line of its own; takes the reference. */
 void jt_put_json(FILE *out, json_t *value);
 
+/* A row was left out for want of memory: jt_stdout_close() will say so. */
+void jt_put_lacking(void);
+
 /*
  * A sheet: one thing, a field a line. KEY serves TSV and JSON, LABEL the
  * table; HUMAN, if not NULL, replaces the text there.

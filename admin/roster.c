@@ -8,6 +8,7 @@
 #include "admin/change.h"
 #include "admin/expiry.h"
 #include "admin/lookup.h"
+#include "admin/roster_json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,83 +218,6 @@ int jt_roster_sort(struct jt_roster *r, enum jt_roster_key key)
 		r->rows[i] = ranked[i].card;
 	free(ranked);
 	return 0;
-}
-
-/* ---- JSON ---- */
-
-static void set_time(json_t *o, const char *key, uint64_t time_s)
-{
-	char text[JT_TIME_TEXT];
-
-	jt_time_format(time_s, text);
-	json_object_set_new(o, key, time_s ? json_string(text) : json_null());
-}
-
-static void set_number(json_t *o, const char *key, bool known, uint64_t n)
-{
-	json_object_set_new(o, key,
-			    known ? json_integer((json_int_t)n) : json_null());
-}
-
-static void set_text(json_t *o, const char *key, const char *text, size_t max)
-{
-	json_object_set_new(o, key,
-			    *text ? jt_json_text(text, max) : json_null());
-}
-
-static void set_limits(json_t *o, const struct jt_catalog *c,
-		       const struct jt_card *card)
-{
-	struct jt_limit limit = jt_limits_merge(&c->plans[card->own].limit,
-						&c->plans[card->plan].limit);
-	char rate[JT_LIMIT_TEXT], quota[JT_LIMIT_TEXT];
-
-	jt_limits_rate(&limit, rate);
-	jt_limits_quota(&limit, quota);
-	set_text(o, "plan", c->plans[card->plan].name, JT_PLAN_MAX);
-	set_text(o, "rate", rate, sizeof(rate));
-	set_number(o, "burst", limit.rate, limit.burst);
-	set_text(o, "quota", quota, sizeof(quota));
-}
-
-static json_t *scopes(const struct jt_catalog *c, uint16_t set)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 1; set && i <= c->n_scopes; i++)
-		if (c->sets[set].bits[(i - 1) / 8] >> (i - 1) % 8 & 1)
-			json_array_append_new(
-				list,
-				jt_json_text(c->scopes[i].name, JT_SCOPE_MAX));
-	return list;
-}
-
-static json_t *as_json(const struct jt_roster *r, const struct jt_card *card)
-{
-	struct jt_usage u;
-	bool known = jt_roster_usage(r, card, &u);
-	json_t *o = json_object();
-
-	json_object_set_new(o, "id", jt_json_text(card->id, JT_ID_BYTES));
-	json_object_set_new(o, "name", jt_json_text(card->name, JT_NAME_MAX));
-	json_object_set_new(o, "env", jt_json_text(card->env, JT_ENV_MAX));
-	json_object_set_new(o, "owner",
-			    jt_json_text(card->owner, JT_OWNER_MAX));
-	set_time(o, "created", card->created_s);
-	set_time(o, "expires", card->expires_s);
-	json_object_set_new(o, "status",
-			    json_string(jt_card_status(card, r->now_s)));
-	set_limits(o, &r->catalog, card);
-	json_object_set_new(o, "scopes", scopes(&r->catalog, card->scope_set));
-	json_object_set_new(o, "suspended",
-			    json_boolean(card->flags & JT_TOKEN_SUSPENDED));
-	set_time(o, "old_value_until", card->old_until_s);
-	json_object_set_new(o, "recoverable",
-			    json_boolean(jt_card_recoverable(card)));
-	set_number(o, "uses", known, u.uses);
-	set_number(o, "refusals", known, u.refusals);
-	set_time(o, "last_used", u.last_use_s);
-	return o;
 }
 
 /* ---- text ---- */
@@ -538,9 +462,11 @@ static void put_head(const struct sheet *s)
 
 static void begin(struct sheet *s)
 {
+	static char buffer[OUT_BYTES];
 	size_t last = s->form == JT_ROWS_IDLE ? DAY_TEXT : STATUS_TEXT;
 
-	setvbuf(stdout, NULL, _IOFBF, OUT_BYTES);
+	/* without a buffer of ours the C library would keep its own size */
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	if (s->style != JT_STYLE_TABLE)
 		return;
 	s->width = jt_terminal_width();
@@ -549,17 +475,26 @@ static void begin(struct sheet *s)
 		put_head(s);
 }
 
+static void put_json_rows(const struct jt_roster *r)
+{
+	struct jt_json_row row = {0};
+
+	for (size_t i = 0; i < r->n_rows && !ferror(stdout); i++)
+		jt_json_row_put(&row, r, card_of(r, i));
+	jt_json_row_free(&row);
+}
+
 void jt_roster_put(const struct jt_roster *r, enum jt_style style,
 		   enum jt_roster_form form)
 {
 	struct sheet s = {.r = r, .style = style, .form = form};
 
 	begin(&s);
+	if (style == JT_STYLE_JSON) {
+		put_json_rows(r);
+		return;
+	}
 	for (size_t i = 0; i < r->n_rows && !ferror(stdout); i++) {
-		if (style == JT_STYLE_JSON) {
-			jt_put_json(stdout, as_json(r, card_of(r, i)));
-			continue;
-		}
 		put_row(&s, card_of(r, i));
 		if (form == JT_ROWS_LONG && style == JT_STYLE_TSV)
 			put_columns(&s, card_of(r, i));

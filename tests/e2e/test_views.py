@@ -181,6 +181,36 @@ def test_show_json_has_all_that_list_has_of_what_is_used(served):
     test_show_json_has_all_that_list_has(served)
 
 
+def test_a_json_row_takes_nothing_from_the_row_before(served):
+    """Each differs from the one before in a field or a few."""
+    served.cli("plan", "set", "gold", "--rate", "5/s")
+    steps = [
+        (), (), ("--owner", "web"), ("--owner", "web"), ("--env", "dev"),
+        ("--env", "dev", "--owner", "x" * 48), ("--expires", "10d"),
+        ("--expires", "never"), ("--plan", "gold"), ("--scope", "a:read"),
+        ("--scope", "a:read", "--scope", "b"), ("--rate", "2/min"),
+        ("--rate", "2/min", "--burst", "9"), ("--quota", "3/day"), ()]
+    tokens = [served.create(f'n{i} "\\é', *options)
+              for i, options in enumerate(steps)]
+    served.cli("suspend", tokens[3][:24])
+    served.revoke(tokens[5])
+    served.cli("rotate", tokens[7][:24], "--overlap", "1h")
+    for i, n in ((0, 3), (1, 3), (8, 1)):
+        for _ in range(n):
+            assert served.word(tokens[i]) == "VALID"
+    assert served.word(tokens[5]) == "REVOKED"
+    among = served.cli("list", "--json").out.splitlines()
+    assert len(among) == len(steps)
+    assert [json.loads(row)["uses"] for row in among] == \
+        [3, 3, 0, 0, 0, 0, 0, 0, 1] + [0] * 6
+    assert json.loads(among[5])["refusals"] == 1
+    for i, row in enumerate(among):
+        alone = served.cli("list", "--json", "--name", f"n{i} *").out
+        assert alone == row + "\n"
+    backwards = served.cli("list", "--json", "--sort", "expires").out
+    assert sorted(backwards.splitlines()) == sorted(among)
+
+
 def test_list_at_80_columns(three):
     days = [DAY.match(o["expires"])[0] for o in three.list()]
     last = [(datetime.fromisoformat(d) - timedelta(seconds=1))
