@@ -56,6 +56,7 @@
 	X(dry_run, NULL, "check everything, change nothing")                   \
 	X(skip_bad, NULL, "leave bad rows out, take the others")               \
 	X(exec, "CMD", "give each event to this shell command on stdin")       \
+	X(timeout, "SPAN", "so long CMD may take (default 30s)")               \
 	X(thresholds, "DAYS", "days before an expiry (default 60,30,14,7,1)")  \
 	X(expect, "NUMBER:TAG", "this receipt must be part of the history")    \
 	X(follow, NULL, "go on with what is committed from now on")            \

@@ -11,6 +11,7 @@
 #include "admin/change.h"
 #include "admin/cmd.h"
 #include "admin/courier.h"
+#include "admin/expiry.h"
 #include "admin/fold.h"
 #include "admin/notice.h"
 #include "admin/place.h"
@@ -23,11 +24,13 @@
 #include <unistd.h>
 
 #define LOCK_NAME "notify.lock"
-#define COMMAND_MS 30000
+#define TIMEOUT_DEFAULT "30s"
+#define TIMEOUT_MAX_S 3600u
 
 struct notify {
 	const struct jt_cmd *cmd;
 	struct jt_thresholds thresholds;
+	int timeout_ms;
 	struct jt_fold fold;
 	struct jt_notices notices;
 	struct jt_record *records; /* what was said and is to be recorded */
@@ -151,7 +154,7 @@ static int deliver(struct notify *y, size_t card, uint32_t days, char *text)
 			       y->fold.catalog.cards[card].id);
 	memcpy(line, text, bytes);
 	line[bytes] = '\n';
-	if (!jt_courier_give(y->cmd->args.exec, line, bytes + 1, COMMAND_MS,
+	if (!jt_courier_give(y->cmd->args.exec, line, bytes + 1, y->timeout_ms,
 			     why)) {
 		y->n_failed++;
 		jt_note("%.24s: the command %s; its event comes again with the "
@@ -251,6 +254,24 @@ static int run(struct notify *y)
 	return y->cmd->args.exec ? deliver_all(y) : say_all(y);
 }
 
+static int read_timeout(const struct jt_args *a, int *timeout_msp)
+{
+	const char *text = a->timeout ? a->timeout : TIMEOUT_DEFAULT;
+	uint64_t span_s;
+	int e = jt_span_parse(text, now_s(), &span_s);
+
+	if (a->timeout && !a->exec)
+		return jt_fail(JT_EXIT_USAGE,
+			       "--timeout is that of --exec, which is not "
+			       "there");
+	if (e)
+		return jt_fail(JT_EXIT_USAGE, "--timeout %s", jt_span_why(e));
+	if (span_s < 1 || span_s > TIMEOUT_MAX_S)
+		return jt_fail(JT_EXIT_USAGE, "--timeout is 1s to 1h");
+	*timeout_msp = (int)span_s * 1000;
+	return 0;
+}
+
 int jt_cmd_notify_run(const struct jt_cmd *cmd)
 {
 	const char *thresholds = cmd->args.thresholds;
@@ -266,6 +287,9 @@ int jt_cmd_notify_run(const struct jt_cmd *cmd)
 					    : JT_THRESHOLDS_DEFAULT,
 				 &y.thresholds, why))
 		return jt_fail(JT_EXIT_USAGE, "--thresholds %s", why);
+	e = read_timeout(&cmd->args, &y.timeout_ms);
+	if (e)
+		return e;
 	if (cmd->stdout_closed && !cmd->args.exec)
 		return jt_fail(JT_EXIT_FILE,
 			       "stdout is closed, nothing was said; open it or "

@@ -202,9 +202,10 @@ const struct jt_verb jt_verbs[] = {
 	 "\n"
 	 "`jeton list --plan gold` shows who still has it.\n"},
 	{"notify run", jt_cmd_notify_run, "", 0, 0,
-	 B(exec) | B(thresholds) | B(dry_run) | B(json),
+	 B(exec) | B(timeout) | B(thresholds) | B(dry_run) | B(json),
 	 "say once which tokens expire; for a timer",
 	 "jeton notify run --exec 'mail -s \"a token expires\" ops'\n"
+	 "jeton notify run --exec ./open-a-ticket --timeout 120s\n"
 	 "jeton notify run --thresholds 30,7 --dry-run\n"
 	 "\n"
 	 "An event, a line of JSON, when a token comes within 60, 30, 14, 7 "
@@ -222,9 +223,9 @@ const struct jt_verb jt_verbs[] = {
 	 "Events go to stdout, and are recorded once all were written. With\n"
 	 "--exec each goes to CMD (/bin/sh -c, the event on stdin, its output "
 	 "to\n"
-	 "our stderr), is recorded when that ends with 0 within 30 s, and then "
-	 "is\n"
-	 "printed; else it comes again with the next run, exit 1. If the "
+	 "our stderr), is recorded when that ends with 0 within 30 s (or\n"
+	 "--timeout), and then is printed; else CMD is ended with all that it\n"
+	 "started, and the event comes again with the next run, exit 1. If the "
 	 "machine\n"
 	 "fails between saying and recording, what was just said comes again:\n"
 	 "drop what has a known key.\n"},
