@@ -19,8 +19,17 @@ def pytest_configure(config):
         "markers", "last: looks at what the first test has set going")
 
 
+# Where files run side by side, those that take long begin.
+LONG = ["test_vault.py", "test_usage.py", "test_lifecycle.py",
+        "test_hostile.py", "test_compact.py", "test_processes.py"]
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    def place(item):
+        name = item.path.name
+        return (item.get_closest_marker("last") is not None,
+                LONG.index(name) if name in LONG else len(LONG))
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
