@@ -469,8 +469,13 @@ def test_neither_value_nor_passphrase_is_anywhere(site):
                  if p.is_file()] + list(site.root.glob("log*"))
         assert {"journal", "vault", "log1"} <= {p.name for p in files}
         for path in files:
-            assert_clean(path.read_bytes(), tokens, path.name)
-            assert PASS.encode() not in path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                assert path.name == "usage.new"  # it has its name now
+                continue
+            assert_clean(data, tokens, path.name)
+            assert PASS.encode() not in data
 
     look()
     assert copy(site, tokens[0]).out == tokens[0] + "\n"
