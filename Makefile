@@ -81,7 +81,7 @@ demo: deps ## the main job in plain sentences, under 20 s
 test: deps-test ## everything that must pass: unit, stress, end to end
 	$(Q)$(MAKE) --no-print-directory all unit stress e2e
 unit: $(O)/tests/unit ## Criterion unit tests
-	$(Q)$< -j2
+	$(Q)LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 $< -j2
 stress: $(call program,stress) ## concurrency: threads under TSan, processes
 	$(Q)tests/stress.sh $(O)
 e2e: all ## real binaries, real clients
