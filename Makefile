@@ -29,7 +29,7 @@ LDFLAGS += $(filter -fsanitize%,$(FLAGS_$(FLAVOUR))) \
 
 LIBS_shm := -lsodium -lxxhash
 LIBS_admin := $(LIBS_shm) -ljansson -lhiredis -lcsv
-LIBS_all := $(LIBS_admin) -luring -lm -lpthread
+LIBS_all := $(LIBS_admin) -luring -lmicrohttpd -linih -lm -lpthread
 
 # A room's library is all of it but its entry points.
 entry := %/main.c $(wildcard admin/cmd_*.c)

@@ -12,11 +12,14 @@
  *   limits struct jt_limits    32 B each  keeper         everyone
  *   sets   struct jt_scope_set 32 B each  keeper         everyone
  *   scopes struct jt_scopes    one        keeper         everyone
+ *   settings  JT_SETTINGS_BYTES           keeper         everyone
  *   pool   bytes: owners                  keeper         everyone
  *
  *   meter segment
  *   0      struct jt_meters    4096 B     keeper, once   everyone
  *   board  struct jt_desk      1024 B ea. its worker     everyone
+ *   peers  struct jt_peer      128 B each any worker     everyone
+ *   calls  struct jt_calls     32 B each  its worker     everyone
  *   lines  struct jt_meter     64 B each  any worker     everyone
  *
  * Identity decides what is valid: workers map it read-only. Meters decide how
@@ -31,7 +34,7 @@
 #include "shm/atomic.h"
 #include <stddef.h>
 
-#define JT_LAYOUT_VERSION 2u
+#define JT_LAYOUT_VERSION 3u
 #define JT_IDENTITY_MAGIC 0x31444e45444a544aull
 #define JT_METERS_MAGIC 0x315254454d4e544aull
 
@@ -46,7 +49,11 @@
 #define JT_WORKERS_MAX 63u
 #define JT_WORDS_MAX 16u /* verdict words, see verify.h */
 #define JT_REACH_MAX 4096u
-#define JT_POOL_MAX 0xfffff000u /* offsets are 32 bits */
+#define JT_POOL_MAX 0xfffff000u	  /* offsets are 32 bits */
+#define JT_SETTINGS_BYTES 122880u /* what they mean: sidecar/settings.h */
+#define JT_PEERS_MAX 32u /* callers' uids; number 0: all beyond these */
+#define JT_TOOK_MAX 24u	 /* buckets: bucket i counts up to 2^i us */
+#define JT_EXPIRING_SPANS 5u
 
 /* Word A of a slot: generation 16 | state 8 | flags 8 | expires_s 32. */
 enum jt_slot_state {
@@ -178,6 +185,20 @@ enum jt_identity_state {
 	JT_IDENTITY_RETIRED, /* a newer segment serves: attach again */
 };
 
+/* What the keeper alone knows, told anew every second for who shows it. */
+struct jt_news {
+	_Atomic uint64_t committed; /*   0 journal number, in force or not */
+	_Atomic uint64_t red;	    /*   8 1: some promise cannot be kept */
+	_Atomic uint64_t started_s; /*  16 */
+	_Atomic uint64_t active;    /*  24 tokens, expired ones not among */
+	_Atomic uint64_t suspended; /*  32 */
+	_Atomic uint64_t revoked;   /*  40 */
+	_Atomic uint64_t expired;   /*  48 neither revoked nor suspended */
+	_Atomic uint64_t expiring[JT_EXPIRING_SPANS]; /* 56 ledger.h */
+	_Atomic uint64_t settings; /*  96 times that they were read anew */
+};
+static_assert(sizeof(struct jt_news) == 104, "news");
+
 struct jt_identity {
 	uint64_t magic;		/*   0 */
 	uint32_t version;	/*   8 */
@@ -209,9 +230,15 @@ struct jt_identity {
 	_Atomic uint64_t schemes;   /* 208 bit: that scheme is in use */
 	_Atomic uint64_t env;	    /* 216 only tokens of this one; 0: any */
 	char prefix[8];		    /* 224 how ids begin */
-	uint8_t zeros1[24];	    /* 232 */
+	uint64_t settings_off;	    /* 232 */
+	uint8_t zeros1[16];	    /* 240 */
 	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 256 names, zero-padded words */
-	uint8_t zeros2[4096 - 256 - 8 * JT_ENVS_MAX];
+	/* 2304 boot clock: who is in no process of the daemon believes this
+	 * segment until then (jeton.c); on a line of its own */
+	_Atomic uint64_t lease_ns;
+	uint8_t zeros2[56];
+	struct jt_news news; /* 2368 */
+	uint8_t zeros3[4096 - 2368 - sizeof(struct jt_news)];
 };
 static_assert(sizeof(struct jt_identity) == JT_PAGE, "identity header");
 static_assert(offsetof(struct jt_identity, slots_off) == 72, "slots_off");
@@ -221,6 +248,9 @@ static_assert(offsetof(struct jt_identity, envs_used) == 200, "envs_used");
 static_assert(offsetof(struct jt_identity, schemes) == 208, "schemes");
 static_assert(offsetof(struct jt_identity, prefix) == 224, "prefix");
 static_assert(offsetof(struct jt_identity, envs) == 256, "envs");
+static_assert(offsetof(struct jt_identity, settings_off) == 232, "settings");
+static_assert(offsetof(struct jt_identity, lease_ns) == 2304, "own line");
+static_assert(offsetof(struct jt_identity, news) == 2368, "news");
 
 /* One token's rate, quota and usage. Any worker, lock-free (meter.c). */
 struct jt_meter {
@@ -231,7 +261,8 @@ struct jt_meter {
 	_Atomic uint64_t refusals;   /* 24 */
 	_Atomic uint64_t last_use_s; /* 32 */
 	_Atomic uint64_t old_use_s;  /* 40 of the value before the rotation */
-	uint8_t zeros[16];	     /* 48 */
+	_Atomic uint64_t old_use_by; /* 48 that caller's uid + 1; 0: unknown */
+	uint8_t zeros[8];	     /* 56 */
 };
 static_assert(sizeof(struct jt_meter) == JT_LINE, "meter is one line");
 static_assert(_Alignof(struct jt_meter) == JT_LINE, "a pair needs 16");
@@ -240,6 +271,14 @@ static_assert(offsetof(struct jt_meter, uses) == 16, "meter uses");
 static_assert(offsetof(struct jt_meter, refusals) == 24, "meter refusals");
 static_assert(offsetof(struct jt_meter, last_use_s) == 32, "meter last use");
 static_assert(offsetof(struct jt_meter, old_use_s) == 40, "meter old use");
+static_assert(offsetof(struct jt_meter, old_use_by) == 48, "meter old user");
+
+/* Which door a worker stands at. */
+enum jt_desk_kind {
+	JT_DESK_RESP = 0,
+	JT_DESK_HTTP,
+	JT_DESK_KINDS,
+};
 
 enum jt_desk_state {
 	JT_DESK_FREE = 0,
@@ -258,7 +297,8 @@ struct jt_desk {
 	_Atomic uint64_t connections; /*  24 open now */
 	_Atomic uint64_t paused;      /*  32 not accepting, others have fewer */
 	_Atomic uint64_t beat_ns;     /*  40 when its last drain began */
-	uint8_t zeros0[16];	      /*  48 */
+	_Atomic uint64_t kind;	      /*  48 enum jt_desk_kind */
+	uint8_t zeros0[8];	      /*  56 */
 	_Atomic uint64_t accepted;    /*  64 */
 	_Atomic uint64_t busy;	      /*  72 refused: too many connections */
 	_Atomic uint64_t commands;    /*  80 */
@@ -270,15 +310,40 @@ struct jt_desk {
 	_Atomic uint64_t memo_hits;   /* 128 */
 	_Atomic uint64_t memo_misses; /* 136 */
 	_Atomic uint64_t torn;	      /* 144 slots denied as inconsistent */
-	uint8_t zeros1[104];	      /* 152 */
+	_Atomic uint64_t cpu_ns;      /* 152 of this process, as of its tick */
+	_Atomic uint64_t resident;    /* 160 bytes, likewise */
+	_Atomic uint64_t open_fds;    /* 168 likewise */
+	uint8_t zeros1[80];	      /* 176 */
 	_Atomic uint64_t words[JT_WORDS_MAX]; /* 256 verdicts by word */
-	uint8_t zeros2[1024 - 256 - 8 * JT_WORDS_MAX];
+	/* from a round's start to its replies, each verdict counted */
+	_Atomic uint64_t took[JT_TOOK_MAX]; /* 384 */
+	_Atomic uint64_t took_ns;	    /* 576 all of it */
+	uint8_t zeros2[1024 - 584];
 };
 static_assert(sizeof(struct jt_desk) == 1024, "desk");
 static_assert(offsetof(struct jt_desk, beat_ns) == 40, "desk beat");
 static_assert(offsetof(struct jt_desk, accepted) == 64, "desk second line");
 static_assert(offsetof(struct jt_desk, memo_hits) == 128, "desk third line");
 static_assert(offsetof(struct jt_desk, words) == 256, "desk words");
+static_assert(offsetof(struct jt_desk, took) == 384, "desk took");
+
+/* Who calls: one uid on this host, numbered when it first came. */
+struct jt_peer {
+	_Alignas(JT_LINE) _Atomic uint64_t uid; /* + 1; 0: free */
+	uint8_t zeros[56];
+	struct jt_meter refusals; /* how many it may still cause */
+};
+static_assert(sizeof(struct jt_peer) == 128, "peer");
+
+/* What one worker has had from one peer; a dead worker's connections are
+ * taken off by the keeper. */
+struct jt_calls {
+	_Atomic uint64_t connections; /*  0 open now */
+	_Atomic uint64_t admitted;    /*  8 verifications that ended VALID */
+	_Atomic uint64_t refused;     /* 16 all others */
+	_Atomic uint64_t busy;	      /* 24 not looked at: over its limits */
+};
+static_assert(sizeof(struct jt_calls) == 32, "calls");
 
 struct jt_meters {
 	uint64_t magic;	      /*  0 */
@@ -289,7 +354,9 @@ struct jt_meters {
 	uint64_t lines;	      /* 32 */
 	uint64_t board_off;   /* 40 */
 	uint64_t lines_off;   /* 48 */
-	uint8_t zeros[4096 - 56];
+	uint64_t peers_off;   /* 56 */
+	uint64_t calls_off;   /* 64 */
+	uint8_t zeros[4096 - 72];
 };
 static_assert(sizeof(struct jt_meters) == JT_PAGE, "meters header");
 

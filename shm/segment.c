@@ -31,6 +31,9 @@ static uint64_t fingerprint(void)
 		sizeof(struct jt_scopes),
 		sizeof(struct jt_meter),
 		sizeof(struct jt_desk),
+		sizeof(struct jt_peer),
+		sizeof(struct jt_calls),
+		sizeof(struct jt_news),
 		offsetof(struct jt_slot, a),
 		offsetof(struct jt_slot, b),
 		offsetof(struct jt_slot, owner),
@@ -42,18 +45,25 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_identity, state),
 		offsetof(struct jt_identity, applied),
 		offsetof(struct jt_identity, envs),
+		offsetof(struct jt_identity, lease_ns),
+		offsetof(struct jt_identity, news),
 		offsetof(struct jt_meter, rate),
 		offsetof(struct jt_meter, uses),
 		offsetof(struct jt_meter, refusals),
 		offsetof(struct jt_meter, last_use_s),
 		offsetof(struct jt_meter, old_use_s),
+		offsetof(struct jt_meter, old_use_by),
 		offsetof(struct jt_desk, connections),
 		offsetof(struct jt_desk, beat_ns),
+		offsetof(struct jt_desk, kind),
 		offsetof(struct jt_desk, words),
+		offsetof(struct jt_desk, took),
 		JT_PLANS_MAX,
 		JT_SETS_MAX,
 		JT_ENVS_MAX,
 		JT_WORKERS_MAX,
+		JT_PEERS_MAX,
+		JT_SETTINGS_BYTES,
 		JT_SLOT_STATES,
 	};
 
@@ -87,7 +97,7 @@ uint64_t jt_segment_pool(uint64_t capacity)
 
 /* Where everything behind the header stands, from two numbers. */
 struct plot {
-	uint64_t slots, plans, limits, sets, scopes, pool, end;
+	uint64_t slots, plans, limits, sets, scopes, settings, pool, end;
 };
 
 static struct plot plot_of(uint64_t capacity, uint64_t pool)
@@ -99,7 +109,8 @@ static struct plot plot_of(uint64_t capacity, uint64_t pool)
 	p.limits = p.plans + JT_PLANS_MAX * sizeof(uint32_t);
 	p.sets = p.limits + JT_PLANS_MAX * sizeof(struct jt_limits);
 	p.scopes = p.sets + JT_SETS_MAX * sizeof(struct jt_scope_set);
-	p.pool = p.scopes + page_up(sizeof(struct jt_scopes));
+	p.settings = p.scopes + page_up(sizeof(struct jt_scopes));
+	p.pool = p.settings + JT_SETTINGS_BYTES;
 	p.end = p.pool + page_up(pool);
 	return p;
 }
@@ -114,10 +125,26 @@ static uint64_t board_bytes(void)
 	return page_up(JT_WORKERS_MAX * sizeof(struct jt_desk));
 }
 
+/* Where everything behind the meters' header stands. */
+struct meters_plot {
+	uint64_t board, peers, calls, lines, end;
+};
+
+static struct meters_plot meters_plot_of(uint64_t capacity)
+{
+	struct meters_plot p = {.board = JT_PAGE};
+
+	p.peers = p.board + board_bytes();
+	p.calls = p.peers + page_up(JT_PEERS_MAX * sizeof(struct jt_peer));
+	p.lines = p.calls + page_up(JT_WORKERS_MAX * JT_PEERS_MAX *
+				    sizeof(struct jt_calls));
+	p.end = p.lines + page_up(capacity * sizeof(struct jt_meter));
+	return p;
+}
+
 static uint64_t meters_bytes(uint64_t capacity)
 {
-	return JT_PAGE + board_bytes() +
-	       page_up(capacity * sizeof(struct jt_meter));
+	return meters_plot_of(capacity).end;
 }
 
 uint64_t jt_segment_bytes(const struct jt_segment_size *size)
@@ -130,16 +157,21 @@ static void point(struct jt_maps *maps)
 {
 	const char *base = (const char *)maps->identity;
 	const struct jt_identity *id = maps->identity;
+	struct meters_plot p = meters_plot_of(id->capacity);
+	char *meters = (char *)maps->meters;
 
 	maps->slots = (const void *)(base + id->slots_off);
 	maps->plans = (const void *)(base + id->plans_off);
 	maps->limits = (const void *)(base + id->limits_off);
 	maps->sets = (const void *)(base + id->sets_off);
 	maps->scopes = (const void *)(base + id->scopes_off);
+	maps->settings = (const void *)(base + id->settings_off);
 	maps->pool = (const uint8_t *)base + id->pool_off;
 	/* not from the meters' header: every worker can write that */
-	maps->board = (void *)((char *)maps->meters + JT_PAGE);
-	maps->lines = (void *)((char *)maps->meters + JT_PAGE + board_bytes());
+	maps->board = (void *)(meters + p.board);
+	maps->peers = (void *)(meters + p.peers);
+	maps->calls = (void *)(meters + p.calls);
+	maps->lines = (void *)(meters + p.lines);
 }
 
 /* A memfd of that size with every page there, mapped writable. */
@@ -193,6 +225,7 @@ static void fill_identity(struct jt_identity *id,
 	id->limits_off = p.limits;
 	id->sets_off = p.sets;
 	id->scopes_off = p.scopes;
+	id->settings_off = p.settings;
 	id->pool_off = p.pool;
 	memcpy(id->prefix, size->prefix, sizeof(id->prefix));
 	id->pool_bytes = page_up(size->pool_bytes);
@@ -204,13 +237,17 @@ static void fill_identity(struct jt_identity *id,
 
 static void fill_meters(struct jt_meters *m, uint64_t capacity)
 {
+	struct meters_plot p = meters_plot_of(capacity);
+
 	m->magic = JT_METERS_MAGIC;
 	m->version = JT_LAYOUT_VERSION;
 	m->fingerprint = fingerprint();
 	m->size_bytes = meters_bytes(capacity);
 	m->lines = capacity;
-	m->board_off = JT_PAGE;
-	m->lines_off = JT_PAGE + board_bytes();
+	m->board_off = p.board;
+	m->peers_off = p.peers;
+	m->calls_off = p.calls;
+	m->lines_off = p.lines;
 }
 
 static int seal(const struct jt_segment_fds *fds, struct jt_maps *maps)
@@ -291,17 +328,20 @@ static bool is_identity(const struct jt_identity *id, size_t bytes)
 	       id->slots == jt_segment_slots(id->capacity) &&
 	       id->slots_off == p.slots && id->plans_off == p.plans &&
 	       id->limits_off == p.limits && id->sets_off == p.sets &&
-	       id->scopes_off == p.scopes && id->pool_off == p.pool;
+	       id->scopes_off == p.scopes && id->settings_off == p.settings &&
+	       id->pool_off == p.pool;
 }
 
 static bool is_meters(const struct jt_meters *m, size_t bytes,
 		      uint64_t capacity)
 {
+	struct meters_plot p = meters_plot_of(capacity);
+
 	return m->magic == JT_METERS_MAGIC && m->version == JT_LAYOUT_VERSION &&
 	       m->fingerprint == fingerprint() && m->size_bytes == bytes &&
 	       bytes == meters_bytes(capacity) && m->lines == capacity &&
-	       m->board_off == JT_PAGE &&
-	       m->lines_off == JT_PAGE + board_bytes();
+	       m->board_off == p.board && m->peers_off == p.peers &&
+	       m->calls_off == p.calls && m->lines_off == p.lines;
 }
 
 /* Sizes and offsets follow from capacity and pool: recomputed, not believed. */

@@ -27,10 +27,13 @@ struct jt_maps {
 	const struct jt_limits *limits;
 	const struct jt_scope_set *sets;
 	const struct jt_scopes *scopes;
+	const _Atomic uint64_t *settings; /* JT_SETTINGS_BYTES of them */
 	const uint8_t *pool;
 	struct jt_identity *identity_rw;
 	struct jt_meters *meters;
 	struct jt_desk *board;
+	struct jt_peer *peers;
+	struct jt_calls *calls; /* [JT_WORKERS_MAX][JT_PEERS_MAX] */
 	struct jt_meter *lines;
 	size_t identity_bytes, meters_bytes;
 };

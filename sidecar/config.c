@@ -1,6 +1,8 @@
 /* config: see config.h. */
 #include "sidecar/config.h"
+
 #include "shm/token.h"
+#include "sidecar/doors.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -27,6 +29,7 @@ enum {
 	FLAG_DATA = 1000,
 	FLAG_RUN,
 	FLAG_ENV,
+	FLAG_HTTP_LISTEN,
 	FLAG_HELP,
 	FLAG_VERSION
 };
@@ -39,8 +42,10 @@ static void help(void)
 	       "  --data DIR         journal, anchor and locks\n"
 	       "  --run DIR          sockets: %s, %s\n"
 	       "  --env E            only tokens of this environment pass "
-	       "(JETON_ENV)\n",
-	       JT_RESP_NAME, "jeton-control.sock");
+	       "(JETON_ENV)\n"
+	       "  --http-listen A:P  HTTP on a loopback address, too "
+	       "(JETON_HTTP_LISTEN)\n",
+	       JT_RESP_NAME, JT_CONTROL_NAME);
 	for (size_t i = 0; i < N_SETTINGS; i++)
 		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].flag,
 		       settings[i].help,
@@ -86,12 +91,13 @@ static int from_environment(struct jt_config *config)
 	return 0;
 }
 
-static void list_options(struct option options[N_SETTINGS + 6])
+static void list_options(struct option options[N_SETTINGS + 7])
 {
 	static const struct option fixed[] = {
 		{"data", required_argument, NULL, FLAG_DATA},
 		{"run", required_argument, NULL, FLAG_RUN},
 		{"env", required_argument, NULL, FLAG_ENV},
+		{"http-listen", required_argument, NULL, FLAG_HTTP_LISTEN},
 		{"help", no_argument, NULL, FLAG_HELP},
 		{"version", no_argument, NULL, FLAG_VERSION},
 		{0},
@@ -103,10 +109,15 @@ static void list_options(struct option options[N_SETTINGS + 6])
 	memcpy(options + N_SETTINGS, fixed, sizeof(fixed));
 }
 
+/* What is no number: from its variable first, then from its flag. */
+struct words {
+	const char *data, *run, *env, *http_listen;
+};
+
 static int from_flags(struct jt_config *config, int argc, char **argv,
-		      const char **datap, const char **runp, const char **envp)
+		      struct words *w)
 {
-	struct option options[N_SETTINGS + 6];
+	struct option options[N_SETTINGS + 7];
 	char where[64];
 	int flag, rc;
 
@@ -115,13 +126,16 @@ static int from_flags(struct jt_config *config, int argc, char **argv,
 	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (flag) {
 		case FLAG_DATA:
-			*datap = optarg;
+			w->data = optarg;
 			continue;
 		case FLAG_RUN:
-			*runp = optarg;
+			w->run = optarg;
 			continue;
 		case FLAG_ENV:
-			*envp = optarg;
+			w->env = optarg;
+			continue;
+		case FLAG_HTTP_LISTEN:
+			w->http_listen = optarg;
 			continue;
 		case FLAG_HELP:
 			help();
@@ -157,31 +171,48 @@ static int set_env(struct jt_config *config, const char *env)
 	return 0;
 }
 
+static int set_http_listen(struct jt_config *config, const char *text)
+{
+	if (text[0] && (strlen(text) >= sizeof(config->http_listen) ||
+			!jt_doors_loopback_ok(text))) {
+		fprintf(stderr,
+			"jetond: --http-listen takes a loopback address and a "
+			"port, as 127.0.0.1:9180 or [::1]:9180\n");
+		return JT_CONFIG_E_USAGE;
+	}
+	strcpy(config->http_listen, text);
+	return 0;
+}
+
 static void choose_workers(struct jt_config *config)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (config->workers)
-		return;
-	config->workers = cores > 2 ? (uint64_t)cores - 1 : 1;
-	if (config->workers > JT_WORKERS_MAX)
-		config->workers = JT_WORKERS_MAX;
+	if (!config->workers)
+		config->workers = cores > 2 ? (uint64_t)cores - 1 : 1;
+	if (config->workers > JT_RESP_WORKERS_MAX)
+		config->workers = JT_RESP_WORKERS_MAX;
 }
 
 int jt_config_read(struct jt_config *config, int argc, char **argv)
 {
-	const char *data = NULL, *run = NULL, *env = getenv("JETON_ENV");
+	struct words w = {.env = getenv("JETON_ENV"),
+			  .http_listen = getenv("JETON_HTTP_LISTEN")};
 	struct jt_fault fault = {0};
-	int rc = from_environment(config);
+	int rc;
 
+	memset(config, 0, sizeof(*config));
+	rc = from_environment(config);
 	if (!rc)
-		rc = from_flags(config, argc, argv, &data, &run, &env);
-	if (!rc && env)
-		rc = set_env(config, env);
+		rc = from_flags(config, argc, argv, &w);
+	if (!rc && w.env)
+		rc = set_env(config, w.env);
+	if (!rc && w.http_listen)
+		rc = set_http_listen(config, w.http_listen);
 	if (rc)
 		return rc;
 	choose_workers(config);
-	rc = jt_paths_resolve(&config->paths, data, run, &fault);
+	rc = jt_paths_resolve(&config->paths, w.data, w.run, &fault);
 	if (!rc)
 		return 0;
 	fprintf(stderr, "jetond: %s\n",

@@ -12,6 +12,7 @@
  */
 #include "sidecar/crew.h"
 
+#include "sidecar/http_worker.h"
 #include "sidecar/log.h"
 #include <errno.h>
 #include <poll.h>
@@ -31,8 +32,8 @@
 #define DELAY_MIN_NS (50 * NS_PER_MS)
 #define DELAY_MAX_NS (5000 * NS_PER_MS)
 #define IDLE_MS 60000u
-#define LIVES_MAX 3u /* short ones in a row */
-#define N_KEPT (4u + JT_WORKERS_MAX)
+#define LIVES_MAX 3u		     /* short ones in a row */
+#define N_KEPT (4u + JT_WORKERS_MAX) /* HTTP workers keep fewer */
 
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps)
@@ -41,6 +42,9 @@ int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 	crew->args = *args;
 	crew->maps = maps;
 	crew->link = -1;
+	crew->n_hands = args->n_workers + args->n_http;
+	if (crew->n_hands > JT_WORKERS_MAX)
+		return -EINVAL;
 	for (unsigned i = 0; i < args->n_workers; i++) {
 		/* blocking: the ring waits; a wake that would block is spare */
 		crew->args.wakes[i] = eventfd(0, EFD_CLOEXEC);
@@ -80,6 +84,17 @@ static void keep_for_worker(const struct jt_worker_args *args)
 	close_others(kept, n);
 }
 
+static void keep_for_http(const struct jt_worker_args *args)
+{
+	int kept[N_KEPT] = {args->serving_lock, args->segments.identity,
+			    args->segments.meters, args->http};
+	unsigned n = 4;
+
+	if (args->http_tcp >= 0)
+		kept[n++] = args->http_tcp;
+	close_others(kept, n);
+}
+
 /* A ring could be had once: what is short now may be there again later. */
 static bool has_served(const struct jt_crew *crew)
 {
@@ -108,8 +123,12 @@ static _Noreturn void become_worker(struct jt_crew *crew, unsigned number,
 				    pid_t keeper)
 {
 	be_born(keeper);
-	keep_for_worker(&crew->args);
 	crew->args.number = number;
+	if (number >= crew->args.n_workers) {
+		keep_for_http(&crew->args);
+		exit(jt_http_run(&crew->args));
+	}
+	keep_for_worker(&crew->args);
 	crew->args.first_crew = !has_served(crew);
 	exit(jt_worker_run(&crew->args));
 }
@@ -136,6 +155,8 @@ static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
 	struct jt_desk *desk = &crew->maps->board[number];
 	pid_t keeper = getpid(), pid;
 
+	jt_store_seq(&desk->kind, number < crew->args.n_workers ? JT_DESK_RESP
+								: JT_DESK_HTTP);
 	jt_store_seq(&desk->state, JT_DESK_STARTING);
 	pid = fork();
 	if (pid == 0)
@@ -319,7 +340,9 @@ static void worker_ended(struct jt_crew *crew, unsigned number, int status,
 	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
 		crew->hopeless = !has_served(crew);
 	bury(&crew->hands[number], now_ns);
-	snprintf(who, sizeof(who), "worker %u", number);
+	snprintf(who, sizeof(who), "%s %u",
+		 number < crew->args.n_workers ? "worker" : "HTTP worker",
+		 number);
 	if (WIFSIGNALED(status) || !crew->hopeless)
 		tell_end(who, status);
 }
@@ -340,7 +363,7 @@ static void reap(struct jt_crew *crew, uint64_t now_ns)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == crew->scribe.pid)
 			scribe_ended(crew, status, now_ns);
-		for (unsigned i = 0; i < crew->args.n_workers; i++)
+		for (unsigned i = 0; i < crew->n_hands; i++)
 			if (crew->hands[i].pid == pid)
 				worker_ended(crew, i, status, now_ns);
 	}
@@ -366,7 +389,7 @@ unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
 	unsigned due_ms = IDLE_MS;
 
 	reap(crew, now_ns);
-	for (unsigned i = 0; i < crew->args.n_workers && !crew->hopeless; i++)
+	for (unsigned i = 0; i < crew->n_hands && !crew->hopeless; i++)
 		if (is_due(&crew->hands[i], now_ns, &due_ms))
 			start(crew, i, now_ns);
 	if (crew->scribe_args.io && is_due(&crew->scribe, now_ns, &due_ms))
@@ -377,7 +400,7 @@ unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
 
 static void signal_all(const struct jt_crew *crew, int sig)
 {
-	for (unsigned i = 0; i < crew->args.n_workers; i++)
+	for (unsigned i = 0; i < crew->n_hands; i++)
 		if (crew->hands[i].pid)
 			kill(crew->hands[i].pid, sig);
 }
@@ -386,7 +409,7 @@ static bool any_left(struct jt_crew *crew)
 {
 	bool left = false;
 
-	for (unsigned i = 0; i < crew->args.n_workers; i++) {
+	for (unsigned i = 0; i < crew->n_hands; i++) {
 		pid_t pid = crew->hands[i].pid;
 
 		if (!pid)

@@ -22,7 +22,8 @@ struct jt_hand {
 struct jt_crew {
 	struct jt_worker_args args; /* `number` apart */
 	struct jt_maps *maps;
-	struct jt_hand hands[JT_WORKERS_MAX];
+	struct jt_hand hands[JT_WORKERS_MAX]; /* by desk */
+	unsigned n_hands;		      /* at both doors */
 	bool hopeless; /* a worker said that starting again will not help */
 	struct jt_scribe_args scribe_args; /* `io` NULL: no scribe */
 	struct jt_hand scribe;

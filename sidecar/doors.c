@@ -13,9 +13,12 @@
 #include "sidecar/doors.h"
 
 #include "sidecar/log.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -129,6 +132,71 @@ static int listen_at(const char *dir, const char *name, mode_t mode, int type,
 	return 0;
 }
 
+/* Bytes of the address; 0: TEXT is none of this host's own. */
+static socklen_t read_loopback(const char *text,
+			       struct sockaddr_storage *addressp)
+{
+	struct sockaddr_in *v4 = (void *)addressp;
+	struct sockaddr_in6 *v6 = (void *)addressp;
+	const char *colon = strrchr(text, ':');
+	char host[64], *end;
+	unsigned long port;
+	size_t n = colon ? (size_t)(colon - text) : 0;
+
+	memset(addressp, 0, sizeof(*addressp));
+	if (!n || n >= sizeof(host) || colon[1] < '0' || colon[1] > '9')
+		return 0;
+	port = strtoul(colon + 1, &end, 10);
+	if (*end || port < 1 || port > 65535)
+		return 0;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)port);
+		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+			       ? sizeof(*v4)
+			       : 0;
+	}
+	if (strcmp(host, "[::1]") != 0)
+		return 0;
+	v6->sin6_family = AF_INET6;
+	v6->sin6_addr = in6addr_loopback;
+	v6->sin6_port = htons((uint16_t)port);
+	return sizeof(*v6);
+}
+
+bool jt_doors_loopback_ok(const char *text)
+{
+	struct sockaddr_storage address;
+
+	return read_loopback(text, &address) > 0;
+}
+
+static int listen_tcp(const char *text, int *fdp, struct jt_fault *faultp)
+{
+	struct sockaddr_storage address;
+	socklen_t bytes = read_loopback(text, &address);
+	const int on = 1;
+	int fd, rc;
+
+	if (!bytes)
+		return fault(faultp, EINVAL, "no loopback address", text, "");
+	fd = socket(address.ss_family,
+		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fault(faultp, errno, "cannot make socket", text, "");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&address, bytes) ||
+	    listen(fd, BACKLOG)) {
+		rc = fault(faultp, errno, "cannot listen at", text, "");
+		close(fd);
+		return rc;
+	}
+	*fdp = fd;
+	return 0;
+}
+
 static int make_run(const char *run, struct jt_fault *faultp)
 {
 	struct stat st;
@@ -152,7 +220,28 @@ static int make_run(const char *run, struct jt_fault *faultp)
 	return 0;
 }
 
-static int open_all(struct jt_doors *d, struct jt_fault *faultp)
+static int open_sockets(struct jt_doors *d, const struct jt_doors_want *want,
+			struct jt_fault *faultp)
+{
+	const char *run = d->paths.run;
+	int rc = listen_at(run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
+
+	if (!rc)
+		rc = listen_at(run, JT_CONTROL_NAME, 0600, SOCK_NONBLOCK,
+			       &d->control, faultp);
+	if (!rc)
+		rc = listen_at(run, JT_ATTACH_NAME, 0660, SOCK_NONBLOCK,
+			       &d->attach, faultp);
+	if (!rc && want->http)
+		rc = listen_at(run, JT_HTTP_NAME, 0660, SOCK_NONBLOCK, &d->http,
+			       faultp);
+	if (!rc && want->http && want->http_listen[0])
+		rc = listen_tcp(want->http_listen, &d->http_tcp, faultp);
+	return rc;
+}
+
+static int open_all(struct jt_doors *d, const struct jt_doors_want *want,
+		    struct jt_fault *faultp)
 {
 	int rc = jt_paths_make(d->paths.data);
 
@@ -171,23 +260,24 @@ static int open_all(struct jt_doors *d, struct jt_fault *faultp)
 	if (rc)
 		return fault(faultp, -rc, "cannot write", d->paths.data,
 			     JT_SERVING_NAME);
-	rc = listen_at(d->paths.run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
-	if (!rc)
-		rc = listen_at(d->paths.run, JT_CONTROL_NAME, 0600,
-			       SOCK_NONBLOCK, &d->control, faultp);
-	return rc;
+	return open_sockets(d, want, faultp);
+}
+
+static void shut(struct jt_doors *d)
+{
+	d->serving_lock = d->run_lock = -1;
+	d->resp = d->control = d->http = d->http_tcp = d->attach = -1;
 }
 
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
-		  struct jt_fault *faultp)
+		  const struct jt_doors_want *want, struct jt_fault *faultp)
 {
 	int rc;
 
 	memset(doors, 0, sizeof(*doors));
 	doors->paths = *paths;
-	doors->serving_lock = doors->run_lock = -1;
-	doors->resp = doors->control = -1;
-	rc = open_all(doors, faultp);
+	shut(doors);
+	rc = open_all(doors, want, faultp);
 	if (rc)
 		jt_doors_close(doors);
 	return rc;
@@ -206,12 +296,15 @@ static void close_socket(const struct jt_doors *d, int fd, const char *name)
 
 void jt_doors_close(struct jt_doors *doors)
 {
+	if (doors->http_tcp >= 0)
+		close(doors->http_tcp);
+	close_socket(doors, doors->http, JT_HTTP_NAME);
+	close_socket(doors, doors->attach, JT_ATTACH_NAME);
 	close_socket(doors, doors->control, JT_CONTROL_NAME);
 	close_socket(doors, doors->resp, JT_RESP_NAME);
 	if (doors->run_lock >= 0)
 		close(doors->run_lock);
 	if (doors->serving_lock >= 0)
 		close(doors->serving_lock);
-	doors->serving_lock = doors->run_lock = -1;
-	doors->resp = doors->control = -1;
+	shut(doors);
 }

@@ -10,6 +10,15 @@
 #include "admin/paths.h"
 
 #define JT_RUN_LOCK_NAME "jetond.lock"
+#define JT_HTTP_NAME "jeton-http.sock"
+#define JT_ATTACH_NAME "jeton-attach.sock"
+
+/* Which doors there are beside RESP and control. */
+struct jt_doors_want {
+	bool http;
+	/* loopback address and port, "127.0.0.1:9180" or "[::1]:9180"; "" */
+	const char *http_listen;
+};
 
 struct jt_doors {
 	struct jt_paths paths;
@@ -17,14 +26,20 @@ struct jt_doors {
 	int run_lock;	  /* in the run directory: one daemon a socket */
 	int resp;
 	int control;
+	int http;     /* -1: not asked for */
+	int http_tcp; /* likewise */
+	int attach;
 };
+
+/* Is that a loopback address and a port? */
+bool jt_doors_loopback_ok(const char *text);
 
 /*
  * Take both locks, waiting a little for a predecessor's workers to be gone,
  * and open the sockets. faultp: one line. Negative errno, or 1: taken.
  */
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
-		  struct jt_fault *faultp);
+		  const struct jt_doors_want *want, struct jt_fault *faultp);
 
 /* Does the serving lock's path still name the file that we hold? */
 bool jt_doors_ours(const struct jt_doors *doors);

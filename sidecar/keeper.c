@@ -22,6 +22,7 @@
 #include "sidecar/doors.h"
 #include "sidecar/log.h"
 #include "sidecar/restore.h"
+#include "sidecar/settings.h"
 #include "sidecar/stats.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,7 @@ struct keeper {
 	struct jt_maps maps;
 	struct jt_crew crew;
 	struct jt_controls controls;
+	struct jt_settings settings;
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
 	uint64_t now_ns, started_ns;
@@ -208,15 +210,17 @@ static const char *trouble(const struct keeper *k)
 static json_t *workers_json(const struct keeper *k)
 {
 	static const char *const states[] = {"free", "starting", "serving"};
+	static const char *const doors[] = {"resp", "http"};
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < k->crew.args.n_workers; i++) {
+	for (unsigned i = 0; i < k->crew.n_hands; i++) {
 		const struct jt_desk *d = &k->maps.board[i];
 		uint64_t state = jt_load_seq(&d->state);
 
 		json_array_append_new(
 			list,
-			json_pack("{sI sI ss sI sI sI}", "n", (json_int_t)i,
+			json_pack("{sI ss sI ss sI sI sI}", "n", (json_int_t)i,
+				  "door", doors[i >= k->crew.args.n_workers],
 				  "pid", (json_int_t)k->crew.hands[i].pid,
 				  "state", state < 3 ? states[state] : "?",
 				  "connections",
@@ -459,8 +463,11 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 {
 	struct jt_worker_args args = {
 		.n_workers = (unsigned)k->config->workers,
+		.n_http = (unsigned)k->config->http_workers,
 		.connections_max = (unsigned)k->config->connections,
 		.listener = k->doors.resp,
+		.http = k->doors.http,
+		.http_tcp = k->doors.http_tcp,
 		.serving_lock = k->doors.serving_lock,
 		.segments = *fds,
 		.started_ns = k->started_ns,
@@ -485,7 +492,11 @@ static int begin(struct keeper *k)
 	struct jt_fault fault = {0};
 	struct jt_segment_fds fds;
 	struct jt_journal journal;
-	int rc = jt_doors_open(&k->doors, &k->config->paths, &fault);
+	const struct jt_doors_want want = {
+		.http = k->config->http_workers > 0,
+		.http_listen = k->config->http_listen,
+	};
+	int rc = jt_doors_open(&k->doors, &k->config->paths, &want, &fault);
 
 	if (rc)
 		return say(&fault, rc, rc < 0 ? JT_EXIT_OS : JT_EXIT_CONFIG);
@@ -507,6 +518,8 @@ static int begin(struct keeper *k)
 	rc = make_segments(k, &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
+	jt_settings_default(&k->settings);
+	jt_settings_publish(&k->maps, &k->settings);
 	rc = block_signals(k);
 	if (!rc)
 		rc = hire(k, &fds);

@@ -246,6 +246,7 @@ static uint32_t new_line(struct jt_ledger *l)
 	jt_store_relaxed(&m->refusals, 0);
 	jt_store_relaxed(&m->last_use_s, 0);
 	jt_store_relaxed(&m->old_use_s, 0);
+	jt_store_relaxed(&m->old_use_by, 0);
 	return line;
 }
 

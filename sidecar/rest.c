@@ -14,7 +14,7 @@ void jt_rest_begin(struct jt_rest *r, const struct jt_maps *maps)
 	/* relaxed: the keeper's own word */
 	uint64_t begun = jt_load_relaxed(&r->begun);
 
-	/* pairs with the store of beat_ns in worker.c, see above */
+	/* pairs with the store in jt_child_end_round(), see above */
 	jt_store_seq(&r->begun, begun + 1);
 	for (unsigned i = 0; i < JT_WORKERS_MAX; i++)
 		r->rounds[i] = jt_load_seq(&maps->board[i].rounds);

@@ -9,7 +9,8 @@ static void add_desk(const struct jt_desk *d, struct jt_stats *s)
 	s->memo_hits += jt_load_relaxed(&d->memo_hits);
 	s->memo_misses += jt_load_relaxed(&d->memo_misses);
 	s->torn += jt_load_relaxed(&d->torn);
-	s->workers += jt_load_relaxed(&d->state) == JT_DESK_SERVING;
+	s->workers += jt_load_relaxed(&d->state) == JT_DESK_SERVING &&
+		      jt_load_relaxed(&d->kind) == JT_DESK_RESP;
 	s->busy += jt_load_relaxed(&d->busy);
 	s->slow_closed += jt_load_relaxed(&d->slow);
 	s->protocol_errors += jt_load_relaxed(&d->broken);

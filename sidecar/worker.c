@@ -29,23 +29,20 @@
  */
 #include "sidecar/worker.h"
 
+#include "sidecar/child.h"
 #include "sidecar/log.h"
 #include "sidecar/loop.h"
 #include "sidecar/round.h"
 #include "sidecar/stats.h"
 #include <assert.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EVENTS 256u
@@ -86,17 +83,6 @@ static volatile sig_atomic_t stop_asked;
 static void on_term(int sig)
 {
 	stop_asked = 1;
-}
-
-static void read_clock(struct worker *w)
-{
-	struct timespec wall, boot;
-
-	clock_gettime(CLOCK_REALTIME, &wall);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	w->now.wall_s = (uint64_t)wall.tv_sec;
-	w->now.boot_ns =
-		(uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec;
 }
 
 static void touch(struct worker *w, uint32_t slot)
@@ -441,7 +427,7 @@ static int serve(struct worker *w)
 		rc = jt_loop_wait(&w->loop, TICK_MS);
 		if (rc)
 			return rc;
-		read_clock(w);
+		w->now = jt_child_now();
 		while ((n = jt_loop_take(&w->loop, events, EVENTS)))
 			for (unsigned i = 0; i < n; i++)
 				on_event(w, &events[i]);
@@ -450,11 +436,7 @@ static int serve(struct worker *w)
 		if (stop_asked && !w->stop_at_ns)
 			begin_stop(w);
 		answer(w);
-		/* pairs with jt_rest_over(): nothing of the round is read
-		 * after; relaxed: its own word */
-		jt_store_release(&w->desk->rounds,
-				 jt_load_relaxed(&w->desk->rounds) + 1);
-		jt_store_seq(&w->desk->beat_ns, w->now.boot_ns);
+		jt_child_end_round(w->desk, w->now);
 	}
 	return 0;
 }
@@ -586,25 +568,8 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		.clients = list_clients,
 	};
 	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->service);
-	read_clock(w);
+	w->now = jt_child_now();
 	return w->round ? 0 : -ENOMEM;
-}
-
-/*
- * A worker of root would still be root: it could write into the keeper's memory
- * whatever the seals say. None of the capabilities is needed once there is a
- * ring; a kernel that refuses to take them leaves things as they were.
- */
-static void give_up_rights(void)
-{
-	struct __user_cap_header_struct who = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0};
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_capset, &who, none))
-		jt_log(JT_LOG_WARNING, "cannot give up capabilities: %s",
-		       strerror(errno));
 }
 
 int jt_worker_run(const struct jt_worker_args *args)
@@ -627,9 +592,9 @@ int jt_worker_run(const struct jt_worker_args *args)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
-	give_up_rights();
+	jt_child_give_up_rights();
 	/* the beat first: others believe nobody who has none */
-	read_clock(&w);
+	w.now = jt_child_now();
 	jt_store_seq(&w.desk->beat_ns, w.now.boot_ns);
 	jt_store_seq(&w.desk->state, JT_DESK_SERVING);
 	rc = serve(&w);

@@ -12,10 +12,13 @@
 
 /* What a worker inherits. All other descriptors are closed. */
 struct jt_worker_args {
-	unsigned number; /* its desk, 0.. */
-	unsigned n_workers;
+	unsigned number;    /* its desk, 0.. */
+	unsigned n_workers; /* at the RESP door, the first desks */
+	unsigned n_http;    /* at the HTTP door, the desks behind those */
 	unsigned connections_max;
-	int listener;
+	int listener;	  /* of the RESP door */
+	int http;	  /* of the HTTP door; -1: none */
+	int http_tcp;	  /* the same on a loopback address; -1: none */
 	int serving_lock; /* held as long as any worker lives */
 	struct jt_segment_fds segments;
 	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */

@@ -158,7 +158,7 @@ static inline bool live_is_serving(const struct live *l)
 		strcmp(json_string_value(json_object_get(w, "state")),
 		       "serving") == 0;
 	json_decref(status);
-	return serving == (unsigned)atoi(LIVE_WORKERS);
+	return serving == (unsigned)atoi(LIVE_WORKERS) + 1; /* HTTP, too */
 }
 
 static inline void live_kill_worker(const struct live *l, uint64_t *random)

@@ -83,10 +83,10 @@ Test(config, last_flag_counts)
 
 Test(config, numbers_at_their_limits_are_taken)
 {
-	cr_assert_eq(read_flags("--workers 63 --capacity 1000000000 "
+	cr_assert_eq(read_flags("--workers 55 --capacity 1000000000 "
 				"--connections 1"),
 		     0);
-	cr_expect_eq(config.workers, 63);
+	cr_expect_eq(config.workers, 55);
 	cr_expect_eq(config.capacity, 1000000000);
 	cr_expect_eq(config.connections, 1);
 	cr_assert_eq(read_flags("--workers 0"), 0);
@@ -146,7 +146,7 @@ Test(config, numbers_with_anything_before_them_are_bad)
 Test(config, numbers_just_beyond_their_limits_are_refused)
 {
 	static const char *const flags[] = {
-		"--workers 64",		 "--capacity 63",
+		"--workers 56",		 "--capacity 63",
 		"--capacity 1000000001", "--connections 0",
 		"--connections 20001",	 "--capacity 0",
 	};

@@ -72,6 +72,8 @@ static void hire(unsigned n)
 		.n_workers = n,
 		.connections_max = 20,
 		.listener = listener,
+		.http = -1,
+		.http_tcp = -1,
 		.serving_lock = open("/dev/null", O_RDWR | O_CLOEXEC),
 		.segments = t.fds,
 		.started_ns = boot_ns(),

@@ -14,6 +14,8 @@
 
 static struct jt_paths paths;
 static struct jt_doors doors;
+static const struct jt_doors_want doors_want = {.http = true,
+						.http_listen = ""};
 static struct jt_fault fault;
 static char top[64];
 
@@ -31,7 +33,7 @@ TestSuite(doors, .init = start);
 static int open_doors(void)
 {
 	memset(&fault, 0, sizeof(fault));
-	return jt_doors_open(&doors, &paths, &fault);
+	return jt_doors_open(&doors, &paths, &doors_want, &fault);
 }
 
 static void expect_open(void)

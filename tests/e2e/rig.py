@@ -289,8 +289,9 @@ class Daemon:
               within_s, "every worker serves", step_s=0.01)
         return self
 
-    def worker_pids(self):
-        return [w["pid"] for w in self.site.status()["workers"] if w["pid"]]
+    def worker_pids(self, doors=("resp",)):
+        return [w["pid"] for w in self.site.status()["workers"]
+                if w["pid"] and w["door"] in doors]
 
     def stop(self, sig=signal.SIGTERM, within_s=10 * PATIENCE):
         """Exit status."""
@@ -391,7 +392,7 @@ class Site:
     def processes(self):
         """The keeper and its workers."""
         d = self.daemons[-1]
-        return [d.pid, *d.worker_pids()]
+        return [d.pid, *d.worker_pids(("resp", "http"))]
 
     def everybody(self):
         """The keeper and all that it started, the scribe too."""

@@ -543,4 +543,4 @@ def test_few_descriptors_and_a_flood_do_not_make_it_spin(site):
             return not isinstance(reply, Error) and \
                 verdict(reply).word == "VALID"
     rig.until(admitted, 5, "recovery")
-    assert site.processes() == [daemon.pid, worker]
+    assert daemon.worker_pids() == [worker]

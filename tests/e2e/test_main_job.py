@@ -228,7 +228,8 @@ def test_status_is_ok_and_true(served2):
     assert status["health"] == "ok" and status["state"] == "serving"
     assert status["tokens"] == status["applied"] == status["committed"] == 10
     assert status["verdicts"]["VALID"] == 10
-    assert [w["state"] for w in status["workers"]] == ["serving"] * 2
+    assert [w["state"] for w in status["workers"]] == ["serving"] * 3
+    assert [w["door"] for w in status["workers"]] == ["resp", "resp", "http"]
     human = served2.cli("status").out
     assert "ok" in human and "serving" in human
 

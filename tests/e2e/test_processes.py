@@ -270,7 +270,8 @@ def test_workers_share_the_connections_about_evenly_from_the_start(site):
         held = [site.client() for _ in range(60)]
         for c in held:
             assert c("PING") == "PONG"
-        counts = [w["connections"] for w in site.status()["workers"]]
+        counts = [w["connections"] for w in site.status()["workers"]
+                  if w["door"] == "resp"]
         assert sum(counts) == 60 and min(counts) >= 24, counts
         for c in held:
             c.close()
@@ -310,7 +311,7 @@ def test_a_worker_holds_no_journal_and_no_control_socket(served2):
                    if x.endswith("/jeton-control.sock") and
                    str(served2.run) in x}
         inodes = {x.split()[6] for x in control}
-        assert inodes and len(workers) == 2
+        assert inodes and len(workers) == 3  # two, and HTTP
         assert any("/journal" in x for x in links(keeper).values())
         for pid in workers:
             held = links(pid)
@@ -329,7 +330,10 @@ def test_a_worker_holds_no_journal_and_no_control_socket(served2):
 def test_the_keeper_has_everything_close_on_exec(served2):
     keeper = served2.daemons[0].pid
     for fd, name in links(keeper).items():
-        info = Path(f"/proc/{keeper}/fdinfo/{fd}").read_text()
+        try:
+            info = Path(f"/proc/{keeper}/fdinfo/{fd}").read_text()
+        except OSError:
+            continue  # closed between the list and this look
         flags = int(re.search(r"flags:\s*(\d+)", info)[1], 8)
         assert fd <= 2 or flags & os.O_CLOEXEC, name
 

@@ -1,0 +1,52 @@
+/* child: see child.h. */
+#include "sidecar/child.h"
+
+#include "sidecar/log.h"
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000ull
+
+struct jt_now jt_child_now(void)
+{
+	struct timespec wall, boot;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (struct jt_now){
+		.wall_s = (uint64_t)wall.tv_sec,
+		.boot_ns = (uint64_t)boot.tv_sec * NS_PER_S +
+			   (uint64_t)boot.tv_nsec,
+	};
+}
+
+void jt_child_end_round(struct jt_desk *desk, struct jt_now now)
+{
+	/* pairs with jt_rest_over(): nothing of the round is read after;
+	 * relaxed: its own word */
+	jt_store_release(&desk->rounds, jt_load_relaxed(&desk->rounds) + 1);
+	/* pairs with jt_rest_begin(), see rest.c, and with other workers */
+	jt_store_seq(&desk->beat_ns, now.boot_ns);
+}
+
+/*
+ * A worker of root would still be root: it could write into the keeper's memory
+ * whatever the seals say. A kernel that refuses to take the capabilities leaves
+ * things as they were.
+ */
+void jt_child_give_up_rights(void)
+{
+	struct __user_cap_header_struct who = {
+		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_capset, &who, none))
+		jt_log(JT_LOG_WARNING, "cannot give up capabilities: %s",
+		       strerror(errno));
+}
