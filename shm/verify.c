@@ -275,6 +275,25 @@ static bool bounds_of(const struct jt_maps *maps, uint64_t b,
 	return true;
 }
 
+/* Its line was just written, so this costs no further trip to memory. */
+static void tell(const struct jt_meter *meter, const struct jt_bounds *bounds,
+		 struct jt_now now, struct jt_told *told)
+{
+	struct jt_bounds rate = *bounds, quota = *bounds;
+	struct jt_meter copy = {0};
+
+	/* relaxed: each limit is looked at by itself */
+	jt_store_relaxed(&copy.rate, jt_load_relaxed(&meter->rate));
+	jt_store_relaxed(&copy.quota, jt_load_relaxed(&meter->quota));
+	told->bounds = *bounds;
+	rate.quota = 0;
+	quota.interval_ns = quota.burst = 0;
+	if (bounds->interval_ns)
+		jt_meter_take(&copy, &rate, 0, now, &told->rate);
+	if (bounds->quota)
+		jt_meter_take(&copy, &quota, 0, now, &told->quota);
+}
+
 static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
 			  const struct jt_ask *ask, uint64_t b,
 			  struct jt_now now, struct jt_verdict *v)
@@ -294,6 +313,8 @@ static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
 	v->limit = (int64_t)state.limit;
 	v->remaining = (int64_t)state.remaining;
 	v->reset_ms = state.reset_ms;
+	if (ask->told)
+		tell(meter, &bounds, now, ask->told);
 	if (got == JT_METER_ADMITTED)
 		return JT_VALID;
 	v->retry_after_ms = state.retry_after_ms;

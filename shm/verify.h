@@ -60,13 +60,24 @@ struct jt_bytes {
 	uint32_t bytes;
 };
 
+/*
+ * Both limits as a look right after the request finds them, others' requests of
+ * that moment among it. Which there are, BOUNDS says; all of it stays as it was
+ * when the request was not held against limits.
+ */
+struct jt_told {
+	struct jt_bounds bounds;
+	struct jt_meter_state rate, quota;
+};
+
 struct jt_ask {
 	struct jt_bytes token;
 	uint64_t env;	   /* jt_env_word(); 0: any */
 	bool env_unknown;  /* ENV was given and is no name at all */
 	uint32_t n_scopes; /* scopes that the token must have */
 	const struct jt_bytes *scopes;
-	uint64_t cost; /* 0: look without spending */
+	uint64_t cost;	      /* 0: look without spending */
+	struct jt_told *told; /* NULL: the verdict's one limit is enough */
 };
 
 struct jt_verdict {
