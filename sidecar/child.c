@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NS_PER_S 1000000000ull
+#define RESERVED_FDS 32u
 
 struct jt_now jt_child_now(void)
 {
@@ -49,4 +52,33 @@ void jt_child_give_up_rights(void)
 	if (syscall(SYS_capset, &who, none))
 		jt_log(JT_LOG_WARNING, "cannot give up capabilities: %s",
 		       strerror(errno));
+}
+
+unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers)
+{
+	unsigned reserved = RESERVED_FDS;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return asked;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur >= asked + RESERVED_FDS + JT_WORKERS_MAX)
+		return asked;
+	jt_log(JT_LOG_WARNING,
+	       "the limit of %llu open files allows fewer connections than "
+	       "--connections %u",
+	       (unsigned long long)files.rlim_cur, asked);
+	reserved += n_workers;
+	return files.rlim_cur > 2 * reserved
+		       ? (unsigned)files.rlim_cur - reserved
+		       : RESERVED_FDS / 2;
+}
+
+void *jt_child_reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
 }

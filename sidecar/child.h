@@ -5,6 +5,7 @@
 #define JT_SIDECAR_CHILD_H
 
 #include "shm/meter.h"
+#include <stddef.h>
 
 /* Both clocks, once a round. */
 struct jt_now jt_child_now(void);
@@ -17,5 +18,14 @@ void jt_child_end_round(struct jt_desk *desk, struct jt_now now);
  * maps, its listener.
  */
 void jt_child_give_up_rights(void);
+
+/*
+ * So many connections as the limit of open files allows, at most ASKED; less is
+ * logged. The limit is raised as far as it goes.
+ */
+unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers);
+
+/* Zeroed private memory that takes room as it is touched; NULL: none. */
+void *jt_child_reserve(size_t bytes);
 
 #endif

@@ -20,6 +20,7 @@
 #include "sidecar/round.h"
 
 #include "sidecar/command_table.h"
+#include "sidecar/stats.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,18 +326,6 @@ static void answer(struct jt_round *r, const struct taken *t, uint64_t applied)
 		jt_conn_finish(c, JT_END_QUIT);
 }
 
-static void tell(struct jt_desk *desk, const struct jt_tally *tally,
-		 uint32_t n_ops)
-{
-	for (unsigned i = 0; i < JT_WORDS_N; i++)
-		if (tally->words[i])
-			jt_count(&desk->words[i], tally->words[i]);
-	jt_count(&desk->memo_hits, tally->memo_hits);
-	jt_count(&desk->memo_misses, tally->memo_misses);
-	jt_count(&desk->torn, tally->torn);
-	jt_count(&desk->commands, n_ops);
-}
-
 void jt_round_flush(struct jt_round *round)
 {
 	struct jt_tally tally = {0};
@@ -349,7 +338,7 @@ void jt_round_flush(struct jt_round *round)
 		  round->n_asks, round->now, &tally);
 	for (uint32_t i = 0; i < round->n_taken; i++)
 		answer(round, &round->taken[i], applied);
-	tell(round->desk, &tally, round->n_ops);
+	jt_stats_tell(round->desk, &tally, round->n_ops);
 	round->n_ops = round->n_args = round->n_asks = 0;
 	round->n_scopes = round->n_taken = 0;
 }

@@ -1,6 +1,18 @@
 /* stats: see stats.h. All loads relaxed: each counter stands alone. */
 #include "sidecar/stats.h"
 
+void jt_stats_tell(struct jt_desk *desk, const struct jt_tally *tally,
+		   uint64_t n_commands)
+{
+	for (unsigned i = 0; i < JT_WORDS_N; i++)
+		if (tally->words[i])
+			jt_count(&desk->words[i], tally->words[i]);
+	jt_count(&desk->memo_hits, tally->memo_hits);
+	jt_count(&desk->memo_misses, tally->memo_misses);
+	jt_count(&desk->torn, tally->torn);
+	jt_count(&desk->commands, n_commands);
+}
+
 static void add_desk(const struct jt_desk *d, struct jt_stats *s)
 {
 	s->connections += jt_load_relaxed(&d->connections);

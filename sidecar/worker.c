@@ -41,14 +41,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS 256u
 #define TICK_MS 250u
 #define STALE_NS 1000000000ull
-#define RESERVED_FDS 32u
 #define STOP_NS 2000000000ull
 #define TRIM_BYTES (64u * 1024u)
 #define SLOT_WORKER 0xffffffu /* operations of the worker itself */
@@ -489,41 +487,11 @@ static size_t list_clients(void *ctx, char *buf, size_t max)
 
 /* ---- set-up ---- */
 
-/* So many connections as the limit of open files allows, at most asked. */
-static unsigned cap_connections(unsigned asked, unsigned n_workers)
-{
-	unsigned reserved = RESERVED_FDS;
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files))
-		return asked;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_cur >= asked + RESERVED_FDS + JT_WORKERS_MAX)
-		return asked;
-	jt_log(JT_LOG_WARNING,
-	       "the limit of %llu open files allows fewer connections than "
-	       "--connections %u",
-	       (unsigned long long)files.rlim_cur, asked);
-	reserved += n_workers;
-	return files.rlim_cur > 2 * reserved
-		       ? (unsigned)files.rlim_cur - reserved
-		       : RESERVED_FDS / 2;
-}
-
-static void *reserve(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static int init_conns(struct worker *w)
 {
 	unsigned n = w->connections_max;
-	uint8_t *in = reserve((size_t)n * JT_CONN_IN_BYTES);
-	uint8_t *out = reserve((size_t)n * JT_CONN_OUT_BYTES);
+	uint8_t *in = jt_child_reserve((size_t)n * JT_CONN_IN_BYTES);
+	uint8_t *out = jt_child_reserve((size_t)n * JT_CONN_OUT_BYTES);
 
 	w->conns = calloc(n, sizeof(*w->conns));
 	w->free_slots = calloc(n, sizeof(*w->free_slots));
@@ -549,14 +517,14 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	int rc;
 
 	w->args = args;
-	w->connections_max =
-		cap_connections(args->connections_max, args->n_workers);
+	w->connections_max = jt_child_cap_connections(args->connections_max,
+						      args->n_workers);
 	rc = jt_segment_map(&args->segments, &w->maps);
 	if (rc)
 		return rc;
 	w->desk = &w->maps.board[args->number];
 	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
-	memory = reserve(memo_bytes);
+	memory = jt_child_reserve(memo_bytes);
 	if (!memory || init_conns(w))
 		return -ENOMEM;
 	jt_memo_init(&w->memo, memory, memo_bytes);
