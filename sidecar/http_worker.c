@@ -1,33 +1,33 @@
 /*
  * http_worker: see http_worker.h.
  *
- * One loop: sleep until libmicrohttpd's descriptors have something, read the
- * clock, let it run; what it calls back is answered at once. One daemon of
- * that library for each listener, all driven by this thread.
+ * One loop: sleep until libmicrohttpd's descriptors have something, let it run
+ * and answer all that is ready, look whose time is up. One daemon of that
+ * library for each listener, all driven by this thread; where there is one
+ * only, its own wait is the sleep.
  */
 #include "sidecar/http_worker.h"
 
 #include "sidecar/child.h"
+#include "sidecar/http_door.h"
 #include "sidecar/log.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TICK_MS 250u
-#define LISTENERS_MAX 2u
+#define NS_PER_MS 1000000ull
 
-struct http {
-	const struct jt_worker_args *args;
+struct worker {
 	struct jt_maps maps;
-	struct jt_desk *desk;
-	struct jt_now now;
-	struct MHD_Daemon *daemons[LISTENERS_MAX];
-	struct pollfd fds[LISTENERS_MAX];
+	struct jt_memo memo;
+	struct jt_http_door door;
+	struct MHD_Daemon *daemons[JT_HTTP_LISTENERS];
+	struct pollfd fds[JT_HTTP_LISTENERS];
 	unsigned n;
+	uint64_t next_tick_ns;
 };
 
 /* the one word that C lets a signal handler write */
@@ -38,82 +38,102 @@ static void on_term(int sig)
 	stop_asked = 1;
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
-				  const char *url, const char *method,
-				  const char *version, const char *upload,
-				  size_t *upload_bytesp, void **requestp)
-{
-	static char nothing[1];
-	struct MHD_Response *r;
-	enum MHD_Result rc;
-
-	if (!*requestp) {
-		*requestp = ctx;
-		return MHD_YES;
-	}
-	r = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
-	rc = MHD_queue_response(
-		connection,
-		strcmp(url, "/livez") ? MHD_HTTP_NOT_FOUND : MHD_HTTP_OK, r);
-	MHD_destroy_response(r);
-	return rc;
-}
-
-static int listen_on(struct http *h, int listener)
+static int listen_on(struct worker *w, int listener)
 {
 	const union MHD_DaemonInfo *info;
 	struct MHD_Daemon *d;
 
 	if (listener < 0)
 		return 0;
-	d = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
-			     MHD_OPTION_LISTEN_SOCKET, listener,
-			     MHD_OPTION_END);
+	d = jt_http_door_open(&w->door, listener);
 	info = d ? MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
 		return -EPROTO;
-	h->daemons[h->n] = d;
-	h->fds[h->n++] =
+	w->daemons[w->n] = d;
+	w->fds[w->n++] =
 		(struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
 	return 0;
 }
 
-static int timeout_ms(const struct http *h)
+static int timeout_ms(const struct worker *w)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 	int least = TICK_MS;
 
-	for (unsigned i = 0; i < h->n; i++)
-		if (MHD_get_timeout(h->daemons[i], &ms) == MHD_YES &&
+	for (unsigned i = 0; i < w->n; i++)
+		if (MHD_get_timeout(w->daemons[i], &ms) == MHD_YES &&
 		    ms < (unsigned)least)
 			least = (int)ms;
 	return least;
 }
 
-static void serve(struct http *h)
+static int drain(struct worker *w)
 {
-	while (!stop_asked) {
-		if (poll(h->fds, h->n, timeout_ms(h)) < 0 && errno != EINTR)
-			return;
-		h->now = jt_child_now();
-		for (unsigned i = 0; i < h->n; i++)
-			MHD_run(h->daemons[i]);
-		jt_child_end_round(h->desk, h->now);
+	if (w->n == 1)
+		return MHD_run_wait(w->daemons[0], TICK_MS) == MHD_YES ? 0
+								       : -EIO;
+	if (poll(w->fds, w->n, timeout_ms(w)) < 0 && errno != EINTR)
+		return -errno;
+	for (unsigned i = 0; i < w->n; i++)
+		MHD_run(w->daemons[i]);
+	return 0;
+}
+
+static void tick(struct worker *w)
+{
+	uint64_t now_ns = w->door.now.boot_ns;
+
+	if (now_ns < w->next_tick_ns)
+		return;
+	w->next_tick_ns = now_ns + TICK_MS * NS_PER_MS;
+	jt_http_door_expire(&w->door);
+}
+
+static int serve(struct worker *w)
+{
+	struct jt_desk *desk = w->door.desk;
+	int rc = 0;
+
+	while (!stop_asked && !rc) {
+		jt_http_door_settle(&w->door);
+		rc = drain(w);
+		jt_http_door_read_clock(&w->door);
+		tick(w);
+		jt_child_end_round(desk, w->door.now);
 	}
+	return stop_asked ? 0 : rc;
+}
+
+static int init(struct worker *w, const struct jt_worker_args *args)
+{
+	int rc = jt_segment_map(&args->segments, &w->maps);
+	size_t memo_bytes;
+	void *memory;
+
+	if (rc)
+		return rc;
+	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
+	memory = jt_child_reserve(memo_bytes);
+	if (!memory)
+		return -ENOMEM;
+	jt_memo_init(&w->memo, memory, memo_bytes);
+	rc = jt_http_door_init(&w->door, &w->maps, &w->memo,
+			       &w->maps.board[args->number],
+			       jt_child_cap_connections(args->connections_max,
+							args->n_workers));
+	if (!rc)
+		rc = listen_on(w, args->http);
+	if (!rc)
+		rc = listen_on(w, args->http_tcp);
+	return rc;
 }
 
 int jt_http_run(const struct jt_worker_args *args)
 {
-	static struct http h;
+	static struct worker w;
 	struct sigaction term = {.sa_handler = on_term};
-	int rc;
+	int rc = init(&w, args);
 
-	h.args = args;
-	rc = jt_segment_map(&args->segments, &h.maps);
-	if (!rc)
-		rc = listen_on(&h, args->http);
-	if (!rc)
-		rc = listen_on(&h, args->http_tcp);
 	if (rc) {
 		jt_log(JT_LOG_ERROR, "HTTP worker %u cannot start: %s",
 		       args->number, strerror(rc < 0 ? -rc : EPROTO));
@@ -121,15 +141,17 @@ int jt_http_run(const struct jt_worker_args *args)
 	}
 	sigaction(SIGTERM, &term, NULL);
 	jt_child_give_up_rights();
-	h.desk = &h.maps.board[args->number];
-	h.now = jt_child_now();
-	jt_store_seq(&h.desk->beat_ns, h.now.boot_ns);
-	jt_store_seq(&h.desk->state, JT_DESK_SERVING);
-	serve(&h);
-	for (unsigned i = 0; i < h.n; i++) {
+	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);
+	jt_store_seq(&w.door.desk->state, JT_DESK_SERVING);
+	rc = serve(&w);
+	for (unsigned i = 0; i < w.n; i++) {
 		/* the listener is the keeper's: it must not be shut down */
-		MHD_quiesce_daemon(h.daemons[i]);
-		MHD_stop_daemon(h.daemons[i]);
+		MHD_quiesce_daemon(w.daemons[i]);
+		MHD_stop_daemon(w.daemons[i]);
 	}
-	return stop_asked ? JT_WORKER_STOPPED : 1;
+	if (!rc)
+		return JT_WORKER_STOPPED;
+	jt_log(JT_LOG_ERROR, "HTTP worker %u lost its connections: %s",
+	       args->number, strerror(-rc));
+	return 1;
 }

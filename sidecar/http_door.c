@@ -1,0 +1,399 @@
+/*
+ * http_door: see http_door.h.
+ *
+ * `/auth/` is answered when the head has come. Without a body libmicrohttpd
+ * calls once for the head and once more; answered then, the connection is kept.
+ * Where a body is claimed the first call is answered: the library then ends the
+ * connection, and nothing is ever read as the body that may never come, or as
+ * the request that may be hidden in it.
+ *
+ * A field that goes on in a second line: libmicrohttpd 0.9.75 hangs that line
+ * on the field's *name*, which it moves, away from the value. So a name that
+ * does not stand right before its value is of such a field, and whatever it
+ * reads now, it is not looked at; the connection is ended after the answer.
+ *
+ * Time. libmicrohttpd's own limit starts anew with every byte, so it is off,
+ * and each connection has a deadline for what it is at: the first request, the
+ * rest of a head, a body, the next request. A head that begins on a kept
+ * connection is seen from its first line on only; until then it has what is
+ * left for the next request. At its deadline a connection is shut down, which
+ * the library notices as it would the client's going.
+ */
+#include "sidecar/http_door.h"
+
+#include "sidecar/child.h"
+#include "sidecar/stats.h"
+#include <errno.h>
+#include <microhttpd.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NS_PER_S 1000000000ull
+#define HEAD_NS (5 * NS_PER_S)
+#define BODY_NS (10 * NS_PER_S)
+#define IDLE_NS (75 * NS_PER_S)
+#define POOL_BYTES 20480u /* a head, and what the library makes of it */
+#define SPARE 64u	  /* beyond the limit, to be told 503 */
+
+/* ---- answers ---- */
+
+static enum MHD_Result send_answer(struct MHD_Connection *to,
+				   const struct jt_http_answer *a,
+				   const void *body, size_t bytes)
+{
+	static char nothing[1];
+	struct MHD_Response *r;
+	enum MHD_Result rc;
+
+	if (body)
+		r = MHD_create_response_from_buffer(
+			bytes, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+	else
+		r = MHD_create_response_from_buffer(0, nothing,
+						    MHD_RESPMEM_PERSISTENT);
+	if (!r)
+		return MHD_NO;
+	for (uint32_t i = 0; i < a->n_fields; i++) {
+		const struct jt_http_pair *f = &a->fields[i];
+
+		/* the library takes no empty value; a blank is none */
+		if (MHD_add_response_header(r, f->name,
+					    f->value[0] ? f->value : " ") !=
+		    MHD_YES) {
+			MHD_destroy_response(r);
+			return MHD_NO;
+		}
+	}
+	rc = MHD_queue_response(to, a->status, r);
+	MHD_destroy_response(r);
+	return rc;
+}
+
+static enum MHD_Result send_text(struct jt_http_door *d,
+				 struct MHD_Connection *to, unsigned status,
+				 const char *text)
+{
+	jt_http_start(&d->answer, status);
+	if (text)
+		jt_http_add(&d->answer, "Content-Type", "text/plain", 10);
+	if (status == 503)
+		jt_http_add(&d->answer, "Retry-After", "1", 1);
+	return send_answer(to, &d->answer, text, text ? strlen(text) : 0);
+}
+
+/* ---- /auth/ ---- */
+
+/* The verifier's answer, or the one that stands without asking it. */
+static void decide(struct jt_http_door *d, const struct jt_http_request *q,
+		   const struct jt_policy *policy, struct jt_ask *ask,
+		   struct jt_verdict *v)
+{
+	struct jt_tally tally = {0};
+
+	if (jt_http_token(q, policy->credentials, d->scratch, &ask->token) ==
+		    JT_HTTP_ONE &&
+	    !q->chunked) {
+		jt_verify(d->maps, d->memo, ask, v, 1, d->now, &tally);
+	} else {
+		*v = (struct jt_verdict){
+			.word = JT_MALFORMED, .limit = -1, .remaining = -1};
+		tally.words[JT_MALFORMED] = 1;
+	}
+	jt_stats_tell(d->desk, &tally, 1);
+}
+
+static enum MHD_Result answer_auth(struct jt_http_door *d,
+				   struct MHD_Connection *to,
+				   const struct jt_http_request *q)
+{
+	const struct jt_policy *policy = jt_settings_policy(
+		&d->settings, (const char *)q->policy.at, q->policy.bytes);
+	const struct jt_http_wants *wants;
+	struct jt_told told = {0};
+	struct jt_verdict verdict;
+	struct jt_ask ask;
+
+	if (!policy)
+		return send_text(d, to, MHD_HTTP_NOT_FOUND, NULL);
+	wants = &d->wants[policy - d->settings.policies];
+	ask = (struct jt_ask){
+		.env = policy->env,
+		.n_scopes = wants->n,
+		.scopes = wants->scopes,
+		.cost = policy->cost,
+		.told = &told,
+	};
+	decide(d, q, policy, &ask, &verdict);
+	jt_http_answer(&d->answer, &(struct jt_http_case){.maps = d->maps,
+							  .policy = policy,
+							  .ask = &ask,
+							  .verdict = &verdict,
+							  .now = d->now});
+	if (q->n_authorization && policy->credentials & JT_CREDENTIAL_BASIC)
+		sodium_memzero(d->scratch, q->authorization.bytes);
+	return send_answer(to, &d->answer, NULL, 0);
+}
+
+/* ---- the rest ---- */
+
+static bool is_loading(const struct jt_http_door *d)
+{
+	/* pairs with the keeper's store when the journal is replayed */
+	return jt_load_acquire(&d->maps->identity->state) !=
+	       JT_IDENTITY_SERVING;
+}
+
+static enum MHD_Result answer(struct jt_http_door *d, struct MHD_Connection *to,
+			      const struct jt_http_request *q)
+{
+	if (q->wrong_method) {
+		const char *allow = jt_http_allow(q->route);
+
+		jt_http_start(&d->answer, MHD_HTTP_METHOD_NOT_ALLOWED);
+		jt_http_add(&d->answer, "Allow", allow, strlen(allow));
+		return send_answer(to, &d->answer, NULL, 0);
+	}
+	switch (q->route) {
+	case JT_HTTP_AUTH:
+		return answer_auth(d, to, q);
+	case JT_HTTP_LIVEZ:
+		return send_text(d, to, MHD_HTTP_OK, "alive\n");
+	case JT_HTTP_READYZ:
+		return is_loading(d) ? send_text(d, to, 503, "loading\n")
+				     : send_text(d, to, 200, "ready\n");
+	case JT_HTTP_VERSION:
+		return send_text(d, to, MHD_HTTP_OK, "jetond " JT_VERSION "\n");
+	default:
+		return send_text(d, to, MHD_HTTP_NOT_FOUND, NULL);
+	}
+}
+
+/* ---- what libmicrohttpd calls ---- */
+
+static struct jt_http_conn *conn_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection,
+				       MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		->socket_context;
+}
+
+/* Does NAME end right before VALUE, but for the colon and blanks? */
+static bool is_one_line(const char *name, size_t bytes, const char *value)
+{
+	uintptr_t at = (uintptr_t)name + bytes + 1, end = (uintptr_t)value;
+
+	if (end < at || end - at > JT_HTTP_HEAD_MAX)
+		return false;
+	for (; at < end; at++)
+		if (*(const char *)at != ' ' && *(const char *)at != '\t')
+			return false;
+	return true;
+}
+
+static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind,
+				const char *name, size_t name_bytes,
+				const char *value, size_t value_bytes)
+{
+	struct jt_http_request *q = ctx;
+
+	if (!value || is_one_line(name, name_bytes, value))
+		jt_http_field(q, name, name_bytes, value ? value : "",
+			      value_bytes);
+	else
+		q->folded = true;
+	return MHD_YES;
+}
+
+static void read_head(struct jt_http_conn *c, struct MHD_Connection *connection,
+		      const char *method, const char *path)
+{
+	size_t line_bytes = c->request.head_bytes;
+
+	jt_http_begin(&c->request, method, path);
+	c->request.head_bytes += line_bytes;
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_field,
+				    &c->request);
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
+				  const char *path, const char *method,
+				  const char *version, const char *upload,
+				  size_t *upload_bytesp, void **requestp)
+{
+	struct jt_http_door *d = ctx;
+	struct jt_http_conn *c = *requestp;
+
+	if (c->phase == JT_HTTP_ASKED)
+		return answer(d, connection, &c->request);
+	c->phase = JT_HTTP_ASKED;
+	c->deadline_ns = d->now.boot_ns + BODY_NS;
+	read_head(c, connection, method, path);
+	if (c->busy) {
+		jt_count(&d->desk->busy, 1);
+		return send_text(d, connection, 503, NULL);
+	}
+	if (c->request.head_bytes > JT_HTTP_HEAD_MAX)
+		return send_text(d, connection,
+				 MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+				 NULL);
+	/* answered at this call, the connection is not kept */
+	if (c->request.has_body || c->request.folded)
+		return answer(d, connection, &c->request);
+	return MHD_YES;
+}
+
+/*
+ * The query is nobody's here, and the library would make a list of it, longer
+ * than there is room for; its first byte ends it. The line is the connection's
+ * own memory, which the library itself cuts up right after this.
+ */
+static size_t drop_query(const char *uri)
+{
+	char *query = strchr((char *)(uintptr_t)uri, '?');
+	size_t bytes = query ? strlen(query) : 0;
+
+	if (query)
+		query[1] = '\0';
+	return bytes;
+}
+
+/* A first line has come. What it returns is on_request()'s *REQUESTP. */
+static void *on_line(void *ctx, const char *uri,
+		     struct MHD_Connection *connection)
+{
+	struct jt_http_door *d = ctx;
+	struct jt_http_conn *c = conn_of(connection);
+
+	jt_http_door_read_clock(d);
+	c->phase = JT_HTTP_HEAD;
+	c->deadline_ns = d->now.boot_ns + HEAD_NS;
+	c->request.head_bytes = uri ? drop_query(uri) : 0;
+	return c;
+}
+
+static void on_done(void *ctx, struct MHD_Connection *connection,
+		    void **requestp, enum MHD_RequestTerminationCode why)
+{
+	struct jt_http_door *d = ctx;
+	struct jt_http_conn *c = *requestp;
+
+	if (!c)
+		return;
+	c->phase = JT_HTTP_IDLE;
+	c->deadline_ns = d->now.boot_ns + IDLE_NS;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection,
+			  void **contextp,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct jt_http_door *d = ctx;
+	struct jt_http_conn *c = *contextp;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		c->fd = -1;
+		d->free_slots[d->n_free++] = (uint32_t)(c - d->conns);
+		d->n_open--;
+	} else {
+		jt_http_door_read_clock(d);
+		/* libmicrohttpd lets no more in than there are slots */
+		c = &d->conns[d->free_slots[--d->n_free]];
+		*c = (struct jt_http_conn){
+			.fd = MHD_get_connection_info(
+				      connection,
+				      MHD_CONNECTION_INFO_CONNECTION_FD)
+				      ->connect_fd,
+			.busy = ++d->n_open > d->connections_max,
+			.deadline_ns = d->now.boot_ns + HEAD_NS,
+		};
+		*contextp = c;
+		jt_count(&d->desk->accepted, 1);
+	}
+	jt_store_seq(&d->desk->connections, d->n_open);
+}
+
+/* Paths are compared as they were sent. */
+static size_t leave_as_is(void *ctx, struct MHD_Connection *connection,
+			  char *text)
+{
+	return strlen(text);
+}
+
+/* ---- the door ---- */
+
+int jt_http_door_init(struct jt_http_door *d, const struct jt_maps *maps,
+		      struct jt_memo *memo, struct jt_desk *desk,
+		      unsigned connections_max)
+{
+	d->maps = maps;
+	d->memo = memo;
+	d->desk = desk;
+	d->connections_max = connections_max;
+	d->n_slots = d->n_free = JT_HTTP_LISTENERS * (connections_max + SPARE);
+	d->conns = calloc(d->n_slots, sizeof(*d->conns));
+	d->free_slots = calloc(d->n_slots, sizeof(*d->free_slots));
+	if (!d->conns || !d->free_slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->n_slots; i++) {
+		d->conns[i].fd = -1;
+		d->free_slots[i] = d->n_slots - 1 - i;
+	}
+	jt_http_door_settle(d);
+	jt_http_door_read_clock(d);
+	return 0;
+}
+
+struct MHD_Daemon *jt_http_door_open(struct jt_http_door *d, int listener)
+{
+	return MHD_start_daemon(
+		MHD_USE_EPOLL, 0, NULL, NULL, on_request, d,
+		MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT,
+		d->connections_max + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_URI_LOG_CALLBACK, on_line, d,
+		MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_done, d,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, d, MHD_OPTION_END);
+}
+
+static void read_wants(struct jt_http_wants *w, const struct jt_policy *p)
+{
+	w->n = p->n_scopes < JT_POLICY_SCOPES_MAX ? p->n_scopes
+						  : JT_POLICY_SCOPES_MAX;
+	for (uint32_t i = 0; i < w->n; i++)
+		w->scopes[i] = (struct jt_bytes){
+			(const uint8_t *)p->scopes[i],
+			(uint32_t)strnlen(p->scopes[i], JT_POLICY_SCOPE)};
+}
+
+void jt_http_door_settle(struct jt_http_door *d)
+{
+	d->now_is_old = true;
+	if (!jt_settings_follow(d->maps, &d->settings_generation, &d->settings))
+		return;
+	for (uint32_t i = 0; i < d->settings.n_policies; i++)
+		read_wants(&d->wants[i], &d->settings.policies[i]);
+}
+
+void jt_http_door_read_clock(struct jt_http_door *d)
+{
+	if (d->now_is_old)
+		d->now = jt_child_now();
+	d->now_is_old = false;
+}
+
+void jt_http_door_expire(struct jt_http_door *d)
+{
+	for (uint32_t i = 0; i < d->n_slots; i++) {
+		struct jt_http_conn *c = &d->conns[i];
+
+		if (c->fd < 0 || d->now.boot_ns < c->deadline_ns)
+			continue;
+		if (c->phase != JT_HTTP_IDLE)
+			jt_count(&d->desk->slow, 1);
+		c->deadline_ns = UINT64_MAX;
+		shutdown(c->fd, SHUT_RDWR);
+	}
+}

@@ -1,0 +1,73 @@
+/*
+ * http_door: connections of an HTTP worker, and what is answered on them.
+ *
+ * Holds what libmicrohttpd calls back: a request's fields are read at the end
+ * of its head, decided at once, and answered. One thread.
+ *
+ *   init  open(listener)*  then for ever: settle, wait on libmicrohttpd, expire
+ */
+#ifndef JT_SIDECAR_HTTP_DOOR_H
+#define JT_SIDECAR_HTTP_DOOR_H
+
+#include "sidecar/http_answer.h"
+#include "sidecar/http_request.h"
+
+struct MHD_Connection;
+struct MHD_Daemon;
+
+enum jt_http_phase {
+	JT_HTTP_FRESH = 0, /* no request yet */
+	JT_HTTP_IDLE,	   /* between requests */
+	JT_HTTP_HEAD,	   /* the first line has come, the rest has not */
+	JT_HTTP_ASKED,	   /* its head has, a body may not */
+};
+
+struct jt_http_conn {
+	int fd; /* -1: free */
+	enum jt_http_phase phase;
+	bool busy; /* over the limit: 503 is all that it gets */
+	uint64_t deadline_ns;
+	struct jt_http_request request;
+};
+
+/* A policy's scopes as jt_ask takes them. */
+struct jt_http_wants {
+	uint32_t n;
+	struct jt_bytes scopes[JT_POLICY_SCOPES_MAX];
+};
+
+struct jt_http_door {
+	const struct jt_maps *maps;
+	struct jt_memo *memo;
+	struct jt_desk *desk;
+	unsigned connections_max, n_open;
+	struct jt_http_conn *conns; /* of all listeners, busy ones too */
+	uint32_t *free_slots, n_free, n_slots;
+	struct jt_now now;
+	bool now_is_old;
+	uint64_t settings_generation;
+	struct jt_settings settings;
+	struct jt_http_wants wants[JT_POLICIES_MAX];
+	struct jt_http_answer answer;
+	uint8_t scratch[JT_HTTP_HEAD_MAX];
+};
+
+/* 0, or -ENOMEM. MAPS, MEMO and DESK outlive it. */
+int jt_http_door_init(struct jt_http_door *door, const struct jt_maps *maps,
+		      struct jt_memo *memo, struct jt_desk *desk,
+		      unsigned connections_max);
+
+/* Serve on that listener; at most JT_HTTP_LISTENERS. NULL: it cannot be. */
+#define JT_HTTP_LISTENERS 2u
+struct MHD_Daemon *jt_http_door_open(struct jt_http_door *door, int listener);
+
+/* A round begins: settings are followed, the clock will be read anew. */
+void jt_http_door_settle(struct jt_http_door *door);
+
+/* Into `now`, unless somebody did so in this round. */
+void jt_http_door_read_clock(struct jt_http_door *door);
+
+/* End connections that have had their time. */
+void jt_http_door_expire(struct jt_http_door *door);
+
+#endif
