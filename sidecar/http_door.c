@@ -1,11 +1,11 @@
 /*
  * http_door: see http_door.h.
  *
- * `/auth/` is answered when the head has come. Without a body libmicrohttpd
- * calls once for the head and once more; answered then, the connection is kept.
- * Where a body is claimed the first call is answered: the library then ends the
- * connection, and nothing is ever read as the body that may never come, or as
- * the request that may be hidden in it.
+ * libmicrohttpd calls for a request's head, then for pieces of a body if there
+ * is one, then once more; answered at the last call the connection is kept,
+ * answered at the first it is not. So `/auth/` without a body is answered at
+ * the last, and where a body is claimed at the first: nothing is ever read as
+ * the body that may never come, or as the request that may be hidden in it.
  *
  * A field that goes on in a second line: libmicrohttpd 0.9.75 hangs that line
  * on the field's *name*, which it moves, away from the value. So a name that
@@ -22,7 +22,7 @@
 #include "sidecar/http_door.h"
 
 #include "sidecar/child.h"
-#include "sidecar/stats.h"
+#include "sidecar/http_serve.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <sodium.h>
@@ -36,139 +36,7 @@
 #define IDLE_NS (75 * NS_PER_S)
 #define POOL_BYTES 20480u /* a head, and what the library makes of it */
 #define SPARE 64u	  /* beyond the limit, to be told 503 */
-
-/* ---- answers ---- */
-
-static enum MHD_Result send_answer(struct MHD_Connection *to,
-				   const struct jt_http_answer *a,
-				   const void *body, size_t bytes)
-{
-	static char nothing[1];
-	struct MHD_Response *r;
-	enum MHD_Result rc;
-
-	if (body)
-		r = MHD_create_response_from_buffer(
-			bytes, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
-	else
-		r = MHD_create_response_from_buffer(0, nothing,
-						    MHD_RESPMEM_PERSISTENT);
-	if (!r)
-		return MHD_NO;
-	for (uint32_t i = 0; i < a->n_fields; i++) {
-		const struct jt_http_pair *f = &a->fields[i];
-
-		/* the library takes no empty value; a blank is none */
-		if (MHD_add_response_header(r, f->name,
-					    f->value[0] ? f->value : " ") !=
-		    MHD_YES) {
-			MHD_destroy_response(r);
-			return MHD_NO;
-		}
-	}
-	rc = MHD_queue_response(to, a->status, r);
-	MHD_destroy_response(r);
-	return rc;
-}
-
-static enum MHD_Result send_text(struct jt_http_door *d,
-				 struct MHD_Connection *to, unsigned status,
-				 const char *text)
-{
-	jt_http_start(&d->answer, status);
-	if (text)
-		jt_http_add(&d->answer, "Content-Type", "text/plain", 10);
-	if (status == 503)
-		jt_http_add(&d->answer, "Retry-After", "1", 1);
-	return send_answer(to, &d->answer, text, text ? strlen(text) : 0);
-}
-
-/* ---- /auth/ ---- */
-
-/* The verifier's answer, or the one that stands without asking it. */
-static void decide(struct jt_http_door *d, const struct jt_http_request *q,
-		   const struct jt_policy *policy, struct jt_ask *ask,
-		   struct jt_verdict *v)
-{
-	struct jt_tally tally = {0};
-
-	if (jt_http_token(q, policy->credentials, d->scratch, &ask->token) ==
-		    JT_HTTP_ONE &&
-	    !q->chunked) {
-		jt_verify(d->maps, d->memo, ask, v, 1, d->now, &tally);
-	} else {
-		*v = (struct jt_verdict){
-			.word = JT_MALFORMED, .limit = -1, .remaining = -1};
-		tally.words[JT_MALFORMED] = 1;
-	}
-	jt_stats_tell(d->desk, &tally, 1);
-}
-
-static enum MHD_Result answer_auth(struct jt_http_door *d,
-				   struct MHD_Connection *to,
-				   const struct jt_http_request *q)
-{
-	const struct jt_policy *policy = jt_settings_policy(
-		&d->settings, (const char *)q->policy.at, q->policy.bytes);
-	const struct jt_http_wants *wants;
-	struct jt_told told = {0};
-	struct jt_verdict verdict;
-	struct jt_ask ask;
-
-	if (!policy)
-		return send_text(d, to, MHD_HTTP_NOT_FOUND, NULL);
-	wants = &d->wants[policy - d->settings.policies];
-	ask = (struct jt_ask){
-		.env = policy->env,
-		.n_scopes = wants->n,
-		.scopes = wants->scopes,
-		.cost = policy->cost,
-		.told = &told,
-	};
-	decide(d, q, policy, &ask, &verdict);
-	jt_http_answer(&d->answer, &(struct jt_http_case){.maps = d->maps,
-							  .policy = policy,
-							  .ask = &ask,
-							  .verdict = &verdict,
-							  .now = d->now});
-	if (q->n_authorization && policy->credentials & JT_CREDENTIAL_BASIC)
-		sodium_memzero(d->scratch, q->authorization.bytes);
-	return send_answer(to, &d->answer, NULL, 0);
-}
-
-/* ---- the rest ---- */
-
-static bool is_loading(const struct jt_http_door *d)
-{
-	/* pairs with the keeper's store when the journal is replayed */
-	return jt_load_acquire(&d->maps->identity->state) !=
-	       JT_IDENTITY_SERVING;
-}
-
-static enum MHD_Result answer(struct jt_http_door *d, struct MHD_Connection *to,
-			      const struct jt_http_request *q)
-{
-	if (q->wrong_method) {
-		const char *allow = jt_http_allow(q->route);
-
-		jt_http_start(&d->answer, MHD_HTTP_METHOD_NOT_ALLOWED);
-		jt_http_add(&d->answer, "Allow", allow, strlen(allow));
-		return send_answer(to, &d->answer, NULL, 0);
-	}
-	switch (q->route) {
-	case JT_HTTP_AUTH:
-		return answer_auth(d, to, q);
-	case JT_HTTP_LIVEZ:
-		return send_text(d, to, MHD_HTTP_OK, "alive\n");
-	case JT_HTTP_READYZ:
-		return is_loading(d) ? send_text(d, to, 503, "loading\n")
-				     : send_text(d, to, 200, "ready\n");
-	case JT_HTTP_VERSION:
-		return send_text(d, to, MHD_HTTP_OK, "jetond " JT_VERSION "\n");
-	default:
-		return send_text(d, to, MHD_HTTP_NOT_FOUND, NULL);
-	}
-}
+#define BODIES_MAX (16u * 1048576u) /* of all connections */
 
 /* ---- what libmicrohttpd calls ---- */
 
@@ -217,6 +85,57 @@ static void read_head(struct jt_http_conn *c, struct MHD_Connection *connection,
 				    &c->request);
 }
 
+/* False: there is more of it than may be. */
+static bool take_body(struct jt_http_door *d, struct jt_http_conn *c,
+		      const char *piece, size_t bytes)
+{
+	size_t most = jt_http_body_max(c->request.route), room;
+	char *more;
+
+	if (c->too_large || bytes > most - c->body_bytes)
+		return false;
+	if (c->body_bytes + bytes > c->body_room) {
+		room = 2 * c->body_room + bytes;
+		room = room < most ? room : most;
+		if (room - c->body_room > BODIES_MAX - d->bodies_bytes)
+			return false;
+		more = realloc(c->body, room);
+		if (!more)
+			return false;
+		d->bodies_bytes += room - c->body_room;
+		c->body = more;
+		c->body_room = room;
+	}
+	memcpy(c->body + c->body_bytes, piece, bytes);
+	c->body_bytes += bytes;
+	return true;
+}
+
+static void drop_body(struct jt_http_door *d, struct jt_http_conn *c)
+{
+	if (c->body)
+		sodium_memzero(c->body, c->body_bytes);
+	free(c->body);
+	d->bodies_bytes -= c->body_room;
+	c->body = NULL;
+	c->body_bytes = c->body_room = 0;
+	c->too_large = false;
+}
+
+/* Is it answered now, so that the connection ends behind the answer? */
+static bool is_answered_at_head(struct jt_http_door *d, struct jt_http_conn *c)
+{
+	const struct jt_http_request *q = &c->request;
+	size_t most = jt_http_body_max(q->route);
+
+	if (c->busy)
+		jt_count(&d->desk->busy, 1);
+	c->too_large = most && q->body_bytes > most;
+	if (q->has_body && (!most || c->too_large || q->wrong_method))
+		return true;
+	return c->busy || q->folded || q->head_bytes > JT_HTTP_HEAD_MAX;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
 				  const char *path, const char *method,
 				  const char *version, const char *upload,
@@ -225,22 +144,18 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
 	struct jt_http_door *d = ctx;
 	struct jt_http_conn *c = *requestp;
 
-	if (c->phase == JT_HTTP_ASKED)
-		return answer(d, connection, &c->request);
-	c->phase = JT_HTTP_ASKED;
-	c->deadline_ns = d->now.boot_ns + BODY_NS;
-	read_head(c, connection, method, path);
-	if (c->busy) {
-		jt_count(&d->desk->busy, 1);
-		return send_text(d, connection, 503, NULL);
+	if (c->phase != JT_HTTP_ASKED) {
+		c->phase = JT_HTTP_ASKED;
+		c->deadline_ns = d->now.boot_ns + BODY_NS;
+		read_head(c, connection, method, path);
+		return is_answered_at_head(d, c)
+			       ? jt_http_serve(d, c, connection)
+			       : MHD_YES;
 	}
-	if (c->request.head_bytes > JT_HTTP_HEAD_MAX)
-		return send_text(d, connection,
-				 MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-				 NULL);
-	/* answered at this call, the connection is not kept */
-	if (c->request.has_body || c->request.folded)
-		return answer(d, connection, &c->request);
+	if (*upload_bytesp == 0)
+		return jt_http_serve(d, c, connection);
+	c->too_large |= !take_body(d, c, upload, *upload_bytesp);
+	*upload_bytesp = 0;
 	return MHD_YES;
 }
 
@@ -281,6 +196,7 @@ static void on_done(void *ctx, struct MHD_Connection *connection,
 
 	if (!c)
 		return;
+	drop_body(d, c);
 	c->phase = JT_HTTP_IDLE;
 	c->deadline_ns = d->now.boot_ns + IDLE_NS;
 }
@@ -331,10 +247,11 @@ int jt_http_door_init(struct jt_http_door *d, const struct jt_maps *maps,
 	d->memo = memo;
 	d->desk = desk;
 	d->connections_max = connections_max;
+	d->query = jt_child_reserve(sizeof(*d->query));
 	d->n_slots = d->n_free = JT_HTTP_LISTENERS * (connections_max + SPARE);
 	d->conns = calloc(d->n_slots, sizeof(*d->conns));
 	d->free_slots = calloc(d->n_slots, sizeof(*d->free_slots));
-	if (!d->conns || !d->free_slots)
+	if (!d->query || !d->conns || !d->free_slots)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < d->n_slots; i++) {
 		d->conns[i].fd = -1;
@@ -351,8 +268,7 @@ struct MHD_Daemon *jt_http_door_open(struct jt_http_door *d, int listener)
 		MHD_USE_EPOLL, 0, NULL, NULL, on_request, d,
 		MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT,
 		d->connections_max + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_URI_LOG_CALLBACK, on_line, d,
+		(size_t)POOL_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_line, d,
 		MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_done, d,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, d, MHD_OPTION_END);

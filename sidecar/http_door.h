@@ -10,6 +10,7 @@
 #define JT_SIDECAR_HTTP_DOOR_H
 
 #include "sidecar/http_answer.h"
+#include "sidecar/http_json.h"
 #include "sidecar/http_request.h"
 
 struct MHD_Connection;
@@ -28,6 +29,9 @@ struct jt_http_conn {
 	bool busy; /* over the limit: 503 is all that it gets */
 	uint64_t deadline_ns;
 	struct jt_http_request request;
+	bool too_large; /* its body, or all that wait for theirs */
+	char *body;	/* what has come of it */
+	size_t body_bytes, body_room;
 };
 
 /* A policy's scopes as jt_ask takes them. */
@@ -48,6 +52,8 @@ struct jt_http_door {
 	uint64_t settings_generation;
 	struct jt_settings settings;
 	struct jt_http_wants wants[JT_POLICIES_MAX];
+	struct jt_http_query *query;
+	size_t bodies_bytes; /* reserved for bodies */
 	struct jt_http_answer answer;
 	uint8_t scratch[JT_HTTP_HEAD_MAX];
 };

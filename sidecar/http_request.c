@@ -47,6 +47,8 @@ static bool method_fits(unsigned methods, const char *method)
 
 const char *jt_http_allow(enum jt_http_route route)
 {
+	if (route == JT_HTTP_NOWHERE)
+		return "";
 	return routes[route].methods & JT_HTTP_POST ? "POST" : "GET, HEAD";
 }
 

@@ -8,6 +8,7 @@
  */
 #include "sidecar/http_worker.h"
 
+#include "admin/output.h"
 #include "sidecar/child.h"
 #include "sidecar/http_door.h"
 #include "sidecar/log.h"
@@ -140,6 +141,8 @@ int jt_http_run(const struct jt_worker_args *args)
 		return 1;
 	}
 	sigaction(SIGTERM, &term, NULL);
+	/* tokens lie in what is read of bodies */
+	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);
 	jt_child_give_up_rights();
 	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);
 	jt_store_seq(&w.door.desk->state, JT_DESK_SERVING);
