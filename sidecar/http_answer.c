@@ -20,6 +20,11 @@
 #define MS_PER_S 1000u
 #define S_PER_MIN 60u
 
+static_assert(JT_PUBLIC_BYTES + OWNER_MAX + SCOPES_TEXT + 16 * NUMBER_MAX +
+			      512 <=
+		      JT_HTTP_TEXT_MAX,
+	      "who it is, with both limits and their names");
+
 #define CHALLENGE "Bearer realm=\"" JT_HTTP_REALM "\""
 #define INVALID CHALLENGE ", error=\"invalid_token\""
 #define NARROW CHALLENGE ", error=\"insufficient_scope\", scope=\""
@@ -46,18 +51,22 @@ static void name_it(struct jt_http_answer *a, const char *name,
 	a->fields[a->n_fields++] = (struct jt_http_pair){name, value};
 }
 
+/* In a text that is full there is no value, and no room for its end. */
 static void finish(struct jt_http_answer *a, const char *name,
 		   const char *value)
 {
-	assert(a->text_bytes < JT_HTTP_TEXT_MAX);
-	a->text[a->text_bytes++] = '\0';
-	name_it(a, name, value);
+	bool full = a->text_bytes == JT_HTTP_TEXT_MAX;
+
+	if (!full)
+		a->text[a->text_bytes++] = '\0';
+	name_it(a, name, full ? "" : value);
 }
 
 static size_t room(const struct jt_http_answer *a)
 {
-	/* the terminator always fits */
-	return JT_HTTP_TEXT_MAX - 1 - a->text_bytes;
+	size_t left = JT_HTTP_TEXT_MAX - a->text_bytes;
+
+	return left ? left - 1 : 0;
 }
 
 static void put(struct jt_http_answer *a, const void *at, size_t bytes)

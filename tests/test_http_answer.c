@@ -233,6 +233,20 @@ Test(http_answer, insufficient_scope_names_what_is_needed)
 	       "scope=\"a:b c:*\"");
 }
 
+Test(http_answer, text_that_is_full_stays_within_itself)
+{
+	static char longest[2 * JT_HTTP_TEXT_MAX];
+
+	memset(longest, 'x', sizeof(longest) - 1);
+	scopes[0] = bytes(longest);
+	ask.n_scopes = 1;
+	told.bounds = (struct jt_bounds){.interval_ns = S, .burst = 1};
+	answer(JT_INSUFFICIENT_SCOPE);
+	cr_expect_eq(a.text_bytes, JT_HTTP_TEXT_MAX);
+	cr_expect_eq(strlen(value("WWW-Authenticate")), JT_HTTP_TEXT_MAX - 1);
+	expect("RateLimit", "");
+}
+
 Test(http_answer, retry_after_is_in_seconds_rounded_up)
 {
 	static const struct {
