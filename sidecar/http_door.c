@@ -34,7 +34,7 @@
 #define HEAD_NS (5 * NS_PER_S)
 #define BODY_NS (10 * NS_PER_S)
 #define IDLE_NS (75 * NS_PER_S)
-#define POOL_BYTES 20480u /* a head, and what the library makes of it */
+#define POOL_BYTES 32768u /* a head, its cookies once more, lists of both */
 #define SPARE 64u	  /* beyond the limit, to be told 503 */
 #define BODIES_MAX (16u * 1048576u) /* of all connections */
 

@@ -105,6 +105,18 @@ static int serve(struct worker *w)
 	return stop_asked ? 0 : rc;
 }
 
+/* What has arrived is answered, then everything is closed. */
+static void stop(struct worker *w)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		/* the listener is the keeper's: it must not be shut down */
+		MHD_quiesce_daemon(w->daemons[i]);
+		jt_http_door_settle(&w->door);
+		MHD_run(w->daemons[i]);
+		MHD_stop_daemon(w->daemons[i]);
+	}
+}
+
 static int init(struct worker *w, const struct jt_worker_args *args)
 {
 	int rc = jt_segment_map(&args->segments, &w->maps);
@@ -147,11 +159,7 @@ int jt_http_run(const struct jt_worker_args *args)
 	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);
 	jt_store_seq(&w.door.desk->state, JT_DESK_SERVING);
 	rc = serve(&w);
-	for (unsigned i = 0; i < w.n; i++) {
-		/* the listener is the keeper's: it must not be shut down */
-		MHD_quiesce_daemon(w.daemons[i]);
-		MHD_stop_daemon(w.daemons[i]);
-	}
+	stop(&w);
 	if (!rc)
 		return JT_WORKER_STOPPED;
 	jt_log(JT_LOG_ERROR, "HTTP worker %u lost its connections: %s",
