@@ -23,6 +23,7 @@
 
 #include "sidecar/child.h"
 #include "sidecar/http_serve.h"
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <sodium.h>
@@ -215,6 +216,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection,
 	} else {
 		jt_http_door_read_clock(d);
 		/* libmicrohttpd lets no more in than there are slots */
+		assert(d->n_free);
 		c = &d->conns[d->free_slots[--d->n_free]];
 		*c = (struct jt_http_conn){
 			.fd = MHD_get_connection_info(

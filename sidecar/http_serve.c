@@ -93,24 +93,45 @@ static enum MHD_Result send_problem(struct jt_http_door *d,
 			 jt_http_write_problem(status, code, detail));
 }
 
-/* ---- /auth/ ---- */
+/* ---- verdicts ---- */
+
+static bool is_loading(const struct jt_http_door *d)
+{
+	/* pairs with the keeper's store when the journal is replayed */
+	return jt_load_acquire(&d->maps->identity->state) !=
+	       JT_IDENTITY_SERVING;
+}
+
+/*
+ * The number in force is read before the verdicts: they may know more than it
+ * says, never less; pairs with the store in apply_chunk().
+ */
+static uint64_t verify(struct jt_http_door *d, const struct jt_ask *asks,
+		       struct jt_verdict *verdicts, uint32_t n)
+{
+	uint64_t applied = jt_load_acquire(&d->maps->identity->applied);
+	struct jt_tally tally = {0};
+
+	jt_verify(d->maps, d->memo, asks, verdicts, n, d->now, &tally);
+	jt_stats_tell(d->desk, &tally, n);
+	return applied;
+}
 
 /* The verifier's answer, or the one that stands without asking it. */
 static void decide(struct jt_http_door *d, const struct jt_http_request *q,
 		   const struct jt_policy *policy, struct jt_ask *ask,
 		   struct jt_verdict *v)
 {
-	struct jt_tally tally = {0};
+	enum jt_http_credential got =
+		jt_http_token(q, policy->credentials, d->scratch, &ask->token);
+	struct jt_tally tally = {.words[JT_MALFORMED] = 1};
 
-	if (jt_http_token(q, policy->credentials, d->scratch, &ask->token) ==
-		    JT_HTTP_ONE &&
-	    !q->chunked) {
-		jt_verify(d->maps, d->memo, ask, v, 1, d->now, &tally);
-	} else {
-		*v = (struct jt_verdict){
-			.word = JT_MALFORMED, .limit = -1, .remaining = -1};
-		tally.words[JT_MALFORMED] = 1;
+	if ((got == JT_HTTP_ONE && !q->chunked) || is_loading(d)) {
+		verify(d, ask, v, 1);
+		return;
 	}
+	*v = (struct jt_verdict){
+		.word = JT_MALFORMED, .limit = -1, .remaining = -1};
 	jt_stats_tell(d->desk, &tally, 1);
 }
 
@@ -148,13 +169,6 @@ static enum MHD_Result answer_auth(struct jt_http_door *d,
 
 /* ---- bodies ---- */
 
-static bool is_loading(const struct jt_http_door *d)
-{
-	/* pairs with the keeper's store when the journal is replayed */
-	return jt_load_acquire(&d->maps->identity->state) !=
-	       JT_IDENTITY_SERVING;
-}
-
 static enum MHD_Result refuse_body(struct jt_http_door *d,
 				   const struct jt_http_request *q,
 				   struct MHD_Connection *to, int e)
@@ -167,19 +181,6 @@ static enum MHD_Result refuse_body(struct jt_http_door *d,
 	return send_json(
 		d, to, PROBLEM,
 		jt_http_write_bad_element(jt_http_error(e), d->query->bad));
-}
-
-/* The number in force, read before the verdicts: they may know more than it
- * says, never less; pairs with the store in apply_chunk(). */
-static uint64_t verify(struct jt_http_door *d, const struct jt_ask *asks,
-		       struct jt_verdict *verdicts, uint32_t n)
-{
-	uint64_t applied = jt_load_acquire(&d->maps->identity->applied);
-	struct jt_tally tally = {0};
-
-	jt_verify(d->maps, d->memo, asks, verdicts, n, d->now, &tally);
-	jt_stats_tell(d->desk, &tally, n);
-	return applied;
 }
 
 static enum MHD_Result answer_query(struct jt_http_door *d,
