@@ -95,7 +95,8 @@ def test_new_worker_serves_within_100_ms(site, workers):
 
         def again():
             now = [w for w in site.status()["workers"]
-                   if w["state"] == "serving" and w["pid"] != victim]
+                   if w["state"] == "serving" and w["pid"] != victim and
+                   w["door"] == "resp"]
             return len(now) == workers
         rig.until(again, 5, "as many workers as before", step_s=0.002)
         assert site.word(token) == "VALID"
