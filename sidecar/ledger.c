@@ -597,28 +597,49 @@ uint64_t jt_ledger_users(const struct jt_ledger *l, uint16_t plan,
 
 const uint32_t jt_expiring_days[JT_EXPIRING_N] = {1, 7, 14, 30, 60};
 
-void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
-			struct jt_expiring *expiringp)
+uint32_t jt_ledger_expiring_slice(const struct jt_ledger *l, uint32_t from,
+				  uint32_t n, uint64_t now_s,
+				  struct jt_expiring *expiringp)
 {
 	/* token by shortest span: 0 over, then the days, then those later */
-	uint64_t n[JT_EXPIRING_N + 2] = {0};
+	uint64_t spans[JT_EXPIRING_N + 2] = {0};
+	uint64_t states[JT_SLOT_STATES] = {0}; /* 0: active, but over */
+	uint64_t sum = 0;
+	uint32_t end = n < l->n_lines - from ? from + n : l->n_lines;
 
-	for (uint32_t i = 0; i < l->n_lines; i++) {
+	for (uint32_t i = from; i < end; i++) {
 		const struct jt_line *line = &l->lines[i];
 		uint64_t left_s =
 			line->expires_s > now_s ? line->expires_s - now_s : 0;
 		unsigned at = left_s > 0;
 
-		if (!line->last || line->state == JT_SLOT_REVOKED)
+		if (!line->last)
+			continue;
+		states[line->state == JT_SLOT_ACTIVE && !at ? 0
+							    : line->state]++;
+		if (line->state == JT_SLOT_REVOKED)
 			continue;
 		for (unsigned d = 0; d < JT_EXPIRING_N; d++)
 			at += left_s > jt_expiring_days[d] * UINT64_C(86400);
-		n[at]++;
+		spans[at]++;
 	}
-	expiringp->over = n[0];
-	for (unsigned d = 0; d < JT_EXPIRING_N; d++)
-		expiringp->within[d] =
-			n[d + 1] + (d ? expiringp->within[d - 1] : 0);
+	expiringp->over += spans[0];
+	for (unsigned d = 0; d < JT_EXPIRING_N; d++) {
+		sum += spans[d + 1];
+		expiringp->within[d] += sum;
+	}
+	expiringp->expired += states[0];
+	expiringp->active += states[JT_SLOT_ACTIVE];
+	expiringp->suspended += states[JT_SLOT_SUSPENDED];
+	expiringp->revoked += states[JT_SLOT_REVOKED];
+	return end < l->n_lines ? end : 0;
+}
+
+void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
+			struct jt_expiring *expiringp)
+{
+	memset(expiringp, 0, sizeof(*expiringp));
+	jt_ledger_expiring_slice(l, 0, l->n_lines, now_s, expiringp);
 }
 
 bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],

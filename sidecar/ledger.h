@@ -111,9 +111,18 @@ extern const uint32_t jt_expiring_days[JT_EXPIRING_N]; /* rising */
 struct jt_expiring {
 	uint64_t within[JT_EXPIRING_N];
 	uint64_t over;
+	/* all tokens by status; `expired` without those that are suspended */
+	uint64_t active, suspended, revoked, expired;
 };
 void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
 			struct jt_expiring *expiringp);
+/*
+ * The same in slices: adds N lines from FROM on to *EXPIRINGP, which is zeroed
+ * before the first. Returns where the next one begins; 0: that were all.
+ */
+uint32_t jt_ledger_expiring_slice(const struct jt_ledger *l, uint32_t from,
+				  uint32_t n, uint64_t now_s,
+				  struct jt_expiring *expiringp);
 
 /* Line of an id, JT_LINE_NONE: there is no such token. */
 uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES]);
