@@ -185,7 +185,8 @@ enum jt_identity_state {
 	JT_IDENTITY_RETIRED, /* a newer segment serves: attach again */
 };
 
-/* What the keeper alone knows, told anew every second for who shows it. */
+/* What the keeper alone knows, told anew every second for who shows it
+ * (sidecar/news.h). */
 struct jt_news {
 	_Atomic uint64_t committed; /*   0 journal number, in force or not */
 	_Atomic uint64_t red;	    /*   8 1: some promise cannot be kept */
@@ -196,8 +197,12 @@ struct jt_news {
 	_Atomic uint64_t expired;   /*  48 neither revoked nor suspended */
 	_Atomic uint64_t expiring[JT_EXPIRING_SPANS]; /* 56 ledger.h */
 	_Atomic uint64_t settings; /*  96 times that they were read anew */
+	/* of the keeper and the scribe together, who have no desk */
+	_Atomic uint64_t cpu_ns;   /* 104 */
+	_Atomic uint64_t resident; /* 112 bytes */
+	_Atomic uint64_t open_fds; /* 120 */
 };
-static_assert(sizeof(struct jt_news) == 104, "news");
+static_assert(sizeof(struct jt_news) == 128, "news");
 
 struct jt_identity {
 	uint64_t magic;		/*   0 */

@@ -15,16 +15,22 @@
 #define NS_PER_S 1000000000ull
 #define RESERVED_FDS 32u
 
+uint64_t jt_child_boot_ns(void)
+{
+	struct timespec boot;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec;
+}
+
 struct jt_now jt_child_now(void)
 {
-	struct timespec wall, boot;
+	struct timespec wall;
 
 	clock_gettime(CLOCK_REALTIME, &wall);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
 	return (struct jt_now){
 		.wall_s = (uint64_t)wall.tv_sec,
-		.boot_ns = (uint64_t)boot.tv_sec * NS_PER_S +
-			   (uint64_t)boot.tv_nsec,
+		.boot_ns = jt_child_boot_ns(),
 	};
 }
 
@@ -81,4 +87,28 @@ void *jt_child_reserve(size_t bytes)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
+}
+
+void jt_child_figures_open(struct jt_child_figures *f,
+			   const struct jt_desk *desk)
+{
+	jt_self_open(&f->self);
+	/* relaxed: who wrote it is dead */
+	f->before_ns = jt_load_relaxed(&desk->cpu_ns);
+	f->due_ns = 0;
+}
+
+void jt_child_figures_tell(struct jt_child_figures *f, struct jt_desk *desk,
+			   uint64_t now_ns)
+{
+	struct jt_figures mine;
+
+	if (now_ns < f->due_ns)
+		return;
+	f->due_ns = now_ns + JT_CHILD_TICK_MS * 1000000ull;
+	jt_self_look(&f->self, &mine);
+	/* relaxed: each figure stands alone */
+	jt_store_relaxed(&desk->cpu_ns, f->before_ns + mine.cpu_ns);
+	jt_store_relaxed(&desk->resident, mine.resident);
+	jt_store_relaxed(&desk->open_fds, mine.open_fds);
 }

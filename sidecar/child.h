@@ -1,14 +1,19 @@
 /*
- * child: what all processes that the keeper forks for clients begin with.
+ * child: what all processes that the keeper forks for clients do alike.
  */
 #ifndef JT_SIDECAR_CHILD_H
 #define JT_SIDECAR_CHILD_H
 
 #include "shm/meter.h"
+#include "sidecar/self.h"
 #include <stddef.h>
+
+#define JT_CHILD_TICK_MS 250u
 
 /* Both clocks, once a round. */
 struct jt_now jt_child_now(void);
+/* The same boot clock alone. */
+uint64_t jt_child_boot_ns(void);
 
 /* A round that began at NOW is over: nothing that it read is used any more. */
 void jt_child_end_round(struct jt_desk *desk, struct jt_now now);
@@ -27,5 +32,17 @@ unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers);
 
 /* Zeroed private memory that takes room as it is touched; NULL: none. */
 void *jt_child_reserve(size_t bytes);
+
+/* This process's own figures, told on its desk every tick. */
+struct jt_child_figures {
+	struct jt_self self;
+	uint64_t before_ns; /* CPU time of who sat there before */
+	uint64_t due_ns;
+};
+void jt_child_figures_open(struct jt_child_figures *f,
+			   const struct jt_desk *desk);
+/* Once a round. */
+void jt_child_figures_tell(struct jt_child_figures *f, struct jt_desk *desk,
+			   uint64_t now_ns);
 
 #endif

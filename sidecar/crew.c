@@ -242,6 +242,8 @@ static void hear(struct jt_crew *crew)
 				       MSG_DONTWAIT) == (ssize_t)sizeof(word)) {
 		crew->save_rc = word.rc;
 		crew->heard = true;
+		crew->figures = word.figures;
+		crew->figures.cpu_ns += crew->before_ns;
 		if (word.ticket > crew->answered && word.ticket <= crew->asked)
 			crew->answered = word.ticket;
 	}
@@ -300,7 +302,11 @@ static void clear_desk(struct jt_desk *desk)
 	jt_store_seq(&desk->state, JT_DESK_FREE);
 	jt_store_seq(&desk->connections, 0);
 	jt_store_seq(&desk->paused, 0);
-	jt_store_relaxed(&desk->pid, 0); /* relaxed: for STATUS */
+	/* relaxed: for STATUS and metrics. What it counted stays, its CPU time
+	 * too: its successor goes on from there. */
+	jt_store_relaxed(&desk->pid, 0);
+	jt_store_relaxed(&desk->resident, 0);
+	jt_store_relaxed(&desk->open_fds, 0);
 }
 
 /* When may its successor start? */
@@ -351,6 +357,8 @@ static void scribe_ended(struct jt_crew *crew, int status, uint64_t now_ns)
 {
 	hear(crew);
 	cut_link(crew);
+	crew->before_ns = crew->figures.cpu_ns;
+	crew->figures = (struct jt_figures){.cpu_ns = crew->before_ns};
 	bury(&crew->scribe, now_ns);
 	tell_end("the scribe", status);
 }

@@ -31,6 +31,9 @@ struct jt_crew {
 	uint64_t asked, answered; /* tickets, see scribe.h */
 	int save_rc;		  /* of the scribe's last round */
 	bool heard;		  /* this one has done a round */
+	/* the scribe's, its CPU time with that of those before it */
+	struct jt_figures figures;
+	uint64_t before_ns;
 };
 
 /* Opens the wake-up descriptors. ARGS: all but number and wakes. */

@@ -18,13 +18,14 @@
 #include <signal.h>
 #include <string.h>
 
-#define TICK_MS 250u
+#define TICK_MS JT_CHILD_TICK_MS
 #define NS_PER_MS 1000000ull
 
 struct worker {
 	struct jt_maps maps;
 	struct jt_memo memo;
 	struct jt_http_door door;
+	struct jt_child_figures figures;
 	struct MHD_Daemon *daemons[JT_HTTP_LISTENERS];
 	struct pollfd fds[JT_HTTP_LISTENERS];
 	unsigned n;
@@ -100,6 +101,7 @@ static int serve(struct worker *w)
 		rc = drain(w);
 		jt_http_door_read_clock(&w->door);
 		tick(w);
+		jt_child_figures_tell(&w->figures, desk, w->door.now.boot_ns);
 		jt_child_end_round(desk, w->door.now);
 	}
 	return stop_asked ? 0 : rc;
@@ -155,6 +157,7 @@ int jt_http_run(const struct jt_worker_args *args)
 	sigaction(SIGTERM, &term, NULL);
 	/* tokens lie in what is read of bodies */
 	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);
+	jt_child_figures_open(&w.figures, w.door.desk);
 	jt_child_give_up_rights();
 	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);
 	jt_store_seq(&w.door.desk->state, JT_DESK_SERVING);

@@ -12,17 +12,19 @@
 
 #include "admin/io.h"
 #include "shm/segment.h"
+#include "sidecar/self.h"
 
 /*
  * The link is a pair of sockets that keeps message borders. The keeper sends
  * a ticket, 8 bytes, each higher than the one before; the scribe answers when
- * a round is over that began after the ticket came. It tells of its first round
- * unasked, and of each that went otherwise than the one before.
+ * a round is over that began after the ticket came. It tells of every round,
+ * asked or not.
  */
 struct jt_scribe_word {
 	uint64_t ticket; /* the highest that is answered */
 	int32_t rc;	 /* what the last round came to, see sweep.h */
 	uint32_t zero;
+	struct jt_figures figures; /* its own */
 };
 
 /* What a scribe inherits. All other descriptors are closed. */

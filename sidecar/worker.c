@@ -45,7 +45,7 @@
 #include <unistd.h>
 
 #define EVENTS 256u
-#define TICK_MS 250u
+#define TICK_MS JT_CHILD_TICK_MS
 #define STALE_NS 1000000000ull
 #define STOP_NS 2000000000ull
 #define TRIM_BYTES (64u * 1024u)
@@ -60,6 +60,7 @@ struct worker {
 	struct jt_loop loop;
 	struct jt_round *round;
 	struct jt_service service;
+	struct jt_child_figures figures;
 	struct jt_conn *conns;
 	uint32_t *free_slots, n_free;
 	uint32_t *touched, n_touched; /* to be asked what they want */
@@ -378,6 +379,7 @@ static void answer(struct worker *w)
 
 static void sweep(struct worker *w)
 {
+	jt_child_figures_tell(&w->figures, w->desk, w->now.boot_ns);
 	if (w->now.boot_ns < w->next_sweep_ns)
 		return;
 	w->next_sweep_ns = w->now.boot_ns + TICK_MS * 1000000ull;
@@ -523,6 +525,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	if (rc)
 		return rc;
 	w->desk = &w->maps.board[args->number];
+	jt_child_figures_open(&w->figures, w->desk);
 	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
 	memory = jt_child_reserve(memo_bytes);
 	if (!memory || init_conns(w))
