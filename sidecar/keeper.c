@@ -21,6 +21,7 @@
 #include "sidecar/crew.h"
 #include "sidecar/doors.h"
 #include "sidecar/log.h"
+#include "sidecar/news.h"
 #include "sidecar/restore.h"
 #include "sidecar/settings.h"
 #include "sidecar/stats.h"
@@ -53,6 +54,7 @@ struct keeper {
 	struct jt_crew crew;
 	struct jt_controls controls;
 	struct jt_settings settings;
+	struct jt_teller teller;
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
 	uint64_t now_ns, started_ns;
@@ -533,6 +535,8 @@ static int begin(struct keeper *k)
 				  &k->maps);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
+	jt_news_open(&k->teller, &k->maps, &k->feed.ledger, boot_ns,
+		     jt_io_os.wall_ns() / NS_PER_S);
 	watch_changes(k);
 	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
 			 k);
@@ -586,9 +590,20 @@ static bool replayed(struct keeper *k)
 		restore_usage(k);
 	if (!any_worker_serves(k) || jt_feed_settle(&k->feed))
 		return false;
+	jt_news_count_all(&k->teller, jt_io_os.wall_ns() / NS_PER_S);
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
 	return true;
+}
+
+static void tell_news(struct keeper *k)
+{
+	jt_news_tell(&k->teller, k->feed.journal.committed.number,
+		     trouble(k) != NULL);
+	jt_news_figures(&k->teller, k->now_ns, &k->crew.figures);
+	if (is_serving(k))
+		jt_news_count(&k->teller, k->now_ns,
+			      jt_io_os.wall_ns() / NS_PER_S);
 }
 
 static int turn(struct keeper *k)
@@ -620,6 +635,7 @@ static int turn(struct keeper *k)
 	watch_changes(k);
 	jt_controls_run(&k->controls, k->now_ns);
 	keep_anchor(k, false);
+	tell_news(k);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
 	if (jt_controls_waiting(&k->controls) || !is_serving(k))
