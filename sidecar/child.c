@@ -89,6 +89,21 @@ void *jt_child_reserve(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* The first bucket that reaches that far; the last one reaches everywhere. */
+static unsigned bucket_of(uint64_t ns)
+{
+	uint64_t us = ns / 1000 + (ns % 1000 != 0);
+	unsigned i = us > 1 ? 64u - (unsigned)__builtin_clzll(us - 1) : 0;
+
+	return i < JT_TOOK_MAX ? i : JT_TOOK_MAX - 1;
+}
+
+void jt_child_took(struct jt_desk *desk, uint64_t n, uint64_t ns)
+{
+	jt_count(&desk->took[bucket_of(ns)], n);
+	jt_count(&desk->took_ns, n * ns);
+}
+
 void jt_child_figures_open(struct jt_child_figures *f,
 			   const struct jt_desk *desk)
 {

@@ -33,6 +33,12 @@ unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers);
 /* Zeroed private memory that takes room as it is touched; NULL: none. */
 void *jt_child_reserve(size_t bytes);
 
+/*
+ * N verdicts took NS each: from the clock reading of their round to their
+ * replies. Call it once a round; only if N.
+ */
+void jt_child_took(struct jt_desk *desk, uint64_t n, uint64_t ns);
+
 /* This process's own figures, told on its desk every tick. */
 struct jt_child_figures {
 	struct jt_self self;

@@ -83,6 +83,7 @@ struct jt_round {
 	struct jt_desk *desk;
 	struct jt_service *service;
 	struct jt_now now;
+	uint64_t n_verdicts; /* since it began */
 	uint32_t n_ops, n_args, n_asks, n_scopes, n_taken;
 	struct op ops[OPS_MAX];
 	struct jt_bytes args[ARGS_MAX];
@@ -115,6 +116,7 @@ void jt_round_begin(struct jt_round *round, struct jt_now now)
 {
 	assert(round->n_taken == 0);
 	round->now = now;
+	round->n_verdicts = 0;
 	round->service->now_ns = now.boot_ns;
 }
 
@@ -339,6 +341,12 @@ void jt_round_flush(struct jt_round *round)
 	for (uint32_t i = 0; i < round->n_taken; i++)
 		answer(round, &round->taken[i], applied);
 	jt_stats_tell(round->desk, &tally, round->n_ops);
+	round->n_verdicts += round->n_asks;
 	round->n_ops = round->n_args = round->n_asks = 0;
 	round->n_scopes = round->n_taken = 0;
+}
+
+uint64_t jt_round_verdicts(const struct jt_round *round)
+{
+	return round->n_verdicts;
 }

@@ -35,4 +35,7 @@ bool jt_round_take(struct jt_round *round, struct jt_conn *conn);
 /* Decide, write replies, consume input. Connections then want to send. */
 void jt_round_flush(struct jt_round *round);
 
+/* Verdicts since it began. */
+uint64_t jt_round_verdicts(const struct jt_round *round);
+
 #endif

@@ -362,6 +362,8 @@ static void on_event(struct worker *w, const struct jt_event *e)
 
 static void answer(struct worker *w)
 {
+	uint64_t n_verdicts;
+
 	jt_round_begin(w->round, w->now);
 	for (uint32_t i = 0; i < w->n_touched; i++) {
 		struct jt_conn *c = &w->conns[w->touched[i]];
@@ -370,6 +372,10 @@ static void answer(struct worker *w)
 			jt_round_flush(w->round);
 	}
 	jt_round_flush(w->round);
+	n_verdicts = jt_round_verdicts(w->round);
+	if (n_verdicts)
+		jt_child_took(w->desk, n_verdicts,
+			      jt_child_boot_ns() - w->now.boot_ns);
 	for (uint32_t i = 0; i < w->n_touched; i++) {
 		w->is_touched[w->touched[i]] = 0;
 		start_wants(w, w->touched[i]);
