@@ -31,6 +31,7 @@
 	X(VERIFY, "/v1/verify", JT_HTTP_POST)                                  \
 	X(BATCH, "/v1/verify/batch", JT_HTTP_POST)                             \
 	X(INTROSPECT, "/introspect", JT_HTTP_POST)                             \
+	X(METRICS, "/metrics", JT_HTTP_GET)                                    \
 	X(LIVEZ, "/livez", JT_HTTP_GET)                                        \
 	X(READYZ, "/readyz", JT_HTTP_GET)                                      \
 	X(VERSION, "/version", JT_HTTP_GET)

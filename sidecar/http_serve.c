@@ -2,6 +2,8 @@
 #include "sidecar/http_serve.h"
 
 #include "admin/advice.h"
+#include "sidecar/child.h"
+#include "sidecar/metrics.h"
 #include "sidecar/stats.h"
 #include <sodium.h>
 #include <string.h>
@@ -42,6 +44,18 @@ static enum MHD_Result send_answer(struct MHD_Connection *to,
 	rc = MHD_queue_response(to, a->status, r);
 	MHD_destroy_response(r);
 	return rc;
+}
+
+static enum MHD_Result send_metrics(struct jt_http_door *d,
+				    struct MHD_Connection *to)
+{
+	static char text[JT_METRICS_MAX];
+	size_t n = jt_metrics_write(d->maps, d->now, text, sizeof(text));
+
+	jt_http_start(&d->answer, MHD_HTTP_OK);
+	jt_http_add(&d->answer, "Content-Type", JT_METRICS_TYPE,
+		    sizeof(JT_METRICS_TYPE) - 1);
+	return send_answer(to, &d->answer, text, n);
 }
 
 static enum MHD_Result send_text(struct jt_http_door *d,
@@ -102,6 +116,13 @@ static bool is_loading(const struct jt_http_door *d)
 	       JT_IDENTITY_SERVING;
 }
 
+static void tell(struct jt_http_door *d, const struct jt_tally *tally,
+		 uint32_t n)
+{
+	jt_stats_tell(d->desk, tally, n);
+	jt_child_took(d->desk, n, jt_child_boot_ns() - d->now.boot_ns);
+}
+
 /*
  * The number in force is read before the verdicts: they may know more than it
  * says, never less; pairs with the store in apply_chunk().
@@ -113,7 +134,7 @@ static uint64_t verify(struct jt_http_door *d, const struct jt_ask *asks,
 	struct jt_tally tally = {0};
 
 	jt_verify(d->maps, d->memo, asks, verdicts, n, d->now, &tally);
-	jt_stats_tell(d->desk, &tally, n);
+	tell(d, &tally, n);
 	return applied;
 }
 
@@ -132,7 +153,7 @@ static void decide(struct jt_http_door *d, const struct jt_http_request *q,
 	}
 	*v = (struct jt_verdict){
 		.word = JT_MALFORMED, .limit = -1, .remaining = -1};
-	jt_stats_tell(d->desk, &tally, 1);
+	tell(d, &tally, 1);
 }
 
 static enum MHD_Result answer_auth(struct jt_http_door *d,
@@ -279,6 +300,8 @@ static enum MHD_Result answer(struct jt_http_door *d, struct jt_http_conn *c,
 	case JT_HTTP_BATCH:
 	case JT_HTTP_INTROSPECT:
 		return answer_body(d, c, to);
+	case JT_HTTP_METRICS:
+		return send_metrics(d, to);
 	case JT_HTTP_LIVEZ:
 		return send_text(d, to, MHD_HTTP_OK, "alive\n");
 	case JT_HTTP_READYZ:
