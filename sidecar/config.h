@@ -23,7 +23,9 @@
 	  "open connections of a worker; beyond: -BUSY")                       \
 	X(http_workers, "http-workers", "JETON_HTTP_WORKERS", 1, 0,            \
 	  JT_HTTP_WORKERS_MAX,                                                 \
-	  "processes at the HTTP door; 0: there is no such door")
+	  "processes at the HTTP door; 0: there is no such door")              \
+	X(log_refusals, "log-refusals", "JETON_LOG_REFUSALS", 0, 0, 1,         \
+	  "1: log refused tokens, a line a second for each word")
 
 struct jt_config {
 #define X(field, flag, env, def, least, most, help) uint64_t field;

@@ -58,6 +58,7 @@ struct jt_conn {
 	uint64_t since_ns;	 /* when the present waiting began */
 	struct jt_resp_parser parser;
 	struct jt_client client;
+	uint64_t by; /* uid + 1 of who connected; the worker's to set */
 };
 
 /* A fresh connection in the slot; in, out and generation stay. */

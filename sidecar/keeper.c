@@ -467,6 +467,7 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 		.n_workers = (unsigned)k->config->workers,
 		.n_http = (unsigned)k->config->http_workers,
 		.connections_max = (unsigned)k->config->connections,
+		.log_refusals = k->config->log_refusals,
 		.listener = k->doors.resp,
 		.http = k->doors.http,
 		.http_tcp = k->doors.http_tcp,

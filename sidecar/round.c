@@ -82,6 +82,7 @@ struct jt_round {
 	struct jt_memo *memo;
 	struct jt_desk *desk;
 	struct jt_service *service;
+	struct jt_refusals *refusals; /* NULL: not wanted */
 	struct jt_now now;
 	uint64_t n_verdicts; /* since it began */
 	uint32_t n_ops, n_args, n_asks, n_scopes, n_taken;
@@ -110,6 +111,11 @@ struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
 void jt_round_free(struct jt_round *round)
 {
 	free(round);
+}
+
+void jt_round_watch(struct jt_round *round, struct jt_refusals *refusals)
+{
+	round->refusals = refusals;
 }
 
 void jt_round_begin(struct jt_round *round, struct jt_now now)
@@ -328,6 +334,43 @@ static void answer(struct jt_round *r, const struct taken *t, uint64_t applied)
 		jt_conn_finish(c, JT_END_QUIT);
 }
 
+/* Who asked the I-th? */
+static uint64_t asker(const struct jt_round *r, uint32_t i)
+{
+	for (uint32_t n = 0; n < r->n_taken; n++) {
+		const struct taken *t = &r->taken[n];
+
+		for (uint32_t o = 0; o < t->n_ops; o++) {
+			const struct op *op = &r->ops[t->first_op + o];
+
+			if ((op->kind == OP_VERIFY || op->kind == OP_MVERIFY) &&
+			    i - op->first < op->n)
+				return t->conn->by;
+		}
+	}
+	return 0;
+}
+
+static void name_one(struct jt_round *r, enum jt_word word)
+{
+	uint32_t i = 0;
+
+	while (r->verdicts[i].word != word)
+		i++;
+	jt_refusals_name(r->refusals, &r->asks[i], &r->verdicts[i],
+			 asker(r, i));
+}
+
+/* For the log. Apart: it is not for the round in which all is well. */
+static __attribute__((noinline, cold)) void
+note_refusals(struct jt_round *r, const struct jt_tally *tally)
+{
+	for (unsigned w = 0; w < JT_WORDS_N; w++)
+		if (jt_refusals_note(r->refusals, w, tally->words[w],
+				     r->now.boot_ns))
+			name_one(r, w);
+}
+
 void jt_round_flush(struct jt_round *round)
 {
 	struct jt_tally tally = {0};
@@ -338,6 +381,8 @@ void jt_round_flush(struct jt_round *round)
 	applied = jt_load_acquire(&round->maps->identity->applied);
 	jt_verify(round->maps, round->memo, round->asks, round->verdicts,
 		  round->n_asks, round->now, &tally);
+	if (round->refusals && tally.words[JT_VALID] != round->n_asks)
+		note_refusals(round, &tally);
 	for (uint32_t i = 0; i < round->n_taken; i++)
 		answer(round, &round->taken[i], applied);
 	jt_stats_tell(round->desk, &tally, round->n_ops);

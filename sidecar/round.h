@@ -12,6 +12,7 @@
 #define JT_SIDECAR_ROUND_H
 
 #include "sidecar/conn.h"
+#include "sidecar/refusals.h"
 
 /*
  * Commands of one connection. A token of MVERIFY is one, too; a long value
@@ -25,6 +26,9 @@ struct jt_round;
 struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
 			      struct jt_desk *desk, struct jt_service *service);
 void jt_round_free(struct jt_round *round);
+
+/* Note there what is refused, for the log. */
+void jt_round_watch(struct jt_round *round, struct jt_refusals *refusals);
 
 /* A new drain; time is read once, by the caller, after it received. */
 void jt_round_begin(struct jt_round *round, struct jt_now now);

@@ -61,6 +61,7 @@ struct worker {
 	struct jt_round *round;
 	struct jt_service service;
 	struct jt_child_figures figures;
+	struct jt_refusals refusals;
 	struct jt_conn *conns;
 	uint32_t *free_slots, n_free;
 	uint32_t *touched, n_touched; /* to be asked what they want */
@@ -192,6 +193,7 @@ static void open_conn(struct worker *w, int fd)
 	jt_conn_open(&w->conns[slot], fd,
 		     ((uint64_t)w->args->number << 40) + ++w->next_id,
 		     w->now.boot_ns);
+	w->conns[slot].by = (uint64_t)peer.uid + 1;
 	w->n_open++;
 	count_connections(w);
 	jt_count(&w->desk->accepted, 1);
@@ -381,6 +383,8 @@ static void answer(struct worker *w)
 		start_wants(w, w->touched[i]);
 	}
 	w->n_touched = 0;
+	if (w->refusals.n)
+		jt_refusals_tell(&w->refusals, w->now.boot_ns);
 }
 
 static void sweep(struct worker *w)
@@ -546,7 +550,11 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	};
 	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->service);
 	w->now = jt_child_now();
-	return w->round ? 0 : -ENOMEM;
+	if (!w->round)
+		return -ENOMEM;
+	if (args->log_refusals)
+		jt_round_watch(w->round, &w->refusals);
+	return 0;
 }
 
 int jt_worker_run(const struct jt_worker_args *args)

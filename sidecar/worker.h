@@ -22,8 +22,9 @@ struct jt_worker_args {
 	int serving_lock; /* held as long as any worker lives */
 	struct jt_segment_fds segments;
 	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */
-	uint64_t started_ns;	   /* boot clock, of the daemon */
-	bool first_crew;	   /* nobody has served yet */
+	bool log_refusals;
+	uint64_t started_ns; /* boot clock, of the daemon */
+	bool first_crew;     /* nobody has served yet */
 };
 
 /* Exit statuses that the keeper tells apart from a crash. */
