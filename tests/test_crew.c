@@ -177,6 +177,28 @@ static void end_first(void)
 			  WEXITED | WNOWAIT));
 }
 
+Test(crew, a_dead_worker_uses_nothing_but_what_it_used)
+{
+	struct jt_desk *d = &t.maps.board[0];
+	pid_t pid;
+
+	hire(1);
+	tend_until(1);
+	pid = crew.hands[0].pid;
+	kill(pid, SIGSTOP);
+	waitpid(pid, NULL, WUNTRACED);
+	jt_store_relaxed(&d->cpu_ns, S);
+	jt_store_relaxed(&d->resident, 1ull << 50);
+	jt_store_relaxed(&d->open_fds, 1ull << 50);
+	kill(pid, SIGKILL);
+	while (crew.hands[0].pid == pid)
+		jt_crew_tend(&crew, boot_ns());
+	cr_expect_lt(jt_load_relaxed(&d->resident), 1ull << 50);
+	cr_expect_lt(jt_load_relaxed(&d->open_fds), 1ull << 50);
+	tend_until(1);
+	cr_expect_geq(jt_load_relaxed(&d->cpu_ns), S);
+}
+
 Test(crew, other_worker_goes_on_while_one_is_dead)
 {
 	hire(2);

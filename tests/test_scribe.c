@@ -149,6 +149,34 @@ Test(scribe, killed_it_is_replaced_and_the_ticket_answered)
 	}
 }
 
+Test(scribe, says_what_it_uses_and_its_successor_goes_on_from_there)
+{
+	const struct jt_figures *f = &crew.figures;
+	uint64_t cpu_ns = 1ull << 50;
+
+	cr_assert(saved(jt_crew_save(&crew), PATIENCE));
+	cr_expect_gt(f->cpu_ns, 0);
+	cr_expect_gt(f->resident, 0);
+	cr_expect_gt(f->open_fds, 3);
+	/* as if it had run for long */
+	crew.before_ns = cpu_ns;
+	cr_assert(saved(jt_crew_save(&crew), PATIENCE));
+	cr_expect_gt(f->cpu_ns, cpu_ns);
+	cpu_ns = f->cpu_ns;
+	kill(crew.scribe.pid, SIGKILL);
+	cr_assert(saved(jt_crew_save(&crew), PATIENCE));
+	cr_expect_gt(f->cpu_ns, cpu_ns);
+	cr_expect_lt(f->cpu_ns, cpu_ns + PATIENCE * MS);
+	/* dead, and none after it */
+	crew.scribe_args.io = NULL;
+	kill(crew.scribe.pid, SIGKILL);
+	while (crew.scribe.pid)
+		jt_crew_tend(&crew, boot_ns());
+	cr_expect_gt(f->cpu_ns, cpu_ns);
+	cr_expect_eq(f->resident, 0);
+	cr_expect_eq(f->open_fds, 0);
+}
+
 Test(scribe, signals_that_stop_a_daemon_are_not_for_it)
 {
 	pid_t pid = crew.scribe.pid;

@@ -298,6 +298,11 @@ def test_counters_outlive_workers_and_never_go_back(site):
                       "another worker")
             for c in clients:
                 c.close()
+        scribe = site.status()["scribe"]
+        os.kill(scribe, signal.SIGKILL)
+        rig.until(lambda: site.status()["scribe"] not in (0, scribe),
+                  10 * rig.PATIENCE, "another scribe")
+        time.sleep(2 * SECOND)
     finally:
         watcher.stop()
     daemon.wait()
