@@ -7,6 +7,7 @@
  * old value is the token's value again.
  */
 #include "admin/amend.h"
+#include "admin/describe.h"
 #include "admin/expiry.h"
 #include "admin/outfile.h"
 #include "admin/vault_use.h"
@@ -314,6 +315,18 @@ static void put_time(struct jt_sheet *s, const char *key, const char *label,
 	jt_sheet_text(s, key, label, text, human);
 }
 
+/* Who is still to be moved over; a restart forgets it. */
+static void put_user(struct jt_sheet *s, const struct jt_look *look)
+{
+	char user[JT_UID_TEXT];
+	uint32_t uid = (uint32_t)(look->old_use_by - 1);
+
+	if (!look->old_use_by || look->old_use_by > UINT32_MAX)
+		return;
+	jt_describe_uid(uid, user);
+	jt_sheet_number(s, "old_value_used_by", "Old value used by", uid, user);
+}
+
 static int put_status(const struct jt_found *f, bool json)
 {
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
@@ -342,6 +355,7 @@ static int put_status(const struct jt_found *f, bool json)
 					   "was counted"
 					 : "unknown: no sidecar runs",
 			      NULL);
+	put_user(&s, &f->look);
 	jt_sheet_end(&s);
 	return 0;
 }

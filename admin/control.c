@@ -445,11 +445,11 @@ int jt_control_names(struct jt_control *c, uint16_t set)
 int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		    struct jt_look *l)
 {
-	uint64_t v[14];
+	uint64_t v[15];
 	int e = ask(c, "LOOK %.*s\n", JT_ID_BYTES, id);
 
 	if (e == 0)
-		e = numbers(c, v, 14);
+		e = numbers(c, v, 15);
 	if (e)
 		return e;
 	*l = (struct jt_look){
@@ -464,6 +464,7 @@ int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		.old_use_s = v[8],
 		.quota = v[9],
 		.old_digest = {v[10], v[11], v[12], v[13]},
+		.old_use_by = v[14],
 	};
 	return 0;
 }

@@ -23,13 +23,15 @@
  *                                             revoked; pairs PAIR knows of it
  *   NAMES set               OK name ...       of the scopes in that set
  *   LOOK id                 OK first last plan own set uses refusals
- *                              last_use_s old_use_s quota d d d d
+ *                              last_use_s old_use_s quota d d d d by
  *                                             record numbers of the id's first
  *                                             and newest record, of its plan
  *                                             and its own limits (0: none), its
  *                                             scope set, then its meter's
- *                                             words, and the digest of the
- *                                             value before, zeros: none
+ *                                             words, the digest of the value
+ *                                             before, zeros: none, and uid + 1
+ *                                             of who last used that value, 0:
+ *                                             unknown, as after a restart
  *   SAVE                    OK                once all uses counted before are
  *                                             in the file `usage`, flushed
  *   TOP n                   OK span_ms used refused, then so many rows of
@@ -72,6 +74,7 @@ struct jt_look {
 	uint64_t first, last, plan, own, set;
 	uint64_t uses, refusals, last_use_s, old_use_s, quota;
 	uint64_t old_digest[4]; /* of the value before; zeros: none */
+	uint64_t old_use_by;	/* uid + 1; 0: unknown */
 };
 
 /*

@@ -272,3 +272,12 @@ const char *jt_describe_user(uint32_t uid)
 		snprintf(name, sizeof(name), "%" PRIu32, uid);
 	return name;
 }
+
+void jt_describe_uid(uint32_t uid, char out[JT_UID_TEXT])
+{
+	const char *name = jt_describe_user(uid);
+	int n = snprintf(out, JT_UID_TEXT, "uid %" PRIu32, uid);
+
+	if (strcmp(name, out + strlen("uid ")) != 0)
+		snprintf(out + n, JT_UID_TEXT - (size_t)n, " (%s)", name);
+}

@@ -41,4 +41,8 @@ void jt_describe_event(const struct jt_catalog *names,
 /* Name of that user, else the number. Valid until the next call. */
 const char *jt_describe_user(uint32_t uid);
 
+/* "uid 1001 (web)", or the number alone when it has no name. */
+#define JT_UID_TEXT 96
+void jt_describe_uid(uint32_t uid, char out[JT_UID_TEXT]);
+
 #endif

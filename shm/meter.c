@@ -324,11 +324,13 @@ void jt_meter_refused(struct jt_meter *meter)
 	jt_add_relaxed(&meter->refusals, 1); /* relaxed: a statistic */
 }
 
-void jt_meter_used_old(struct jt_meter *meter, uint64_t now_s)
+void jt_meter_used_old(struct jt_meter *meter, uint64_t by, uint64_t now_s)
 {
-	/* relaxed: a statistic */
-	if (jt_load_relaxed(&meter->old_use_s) != now_s)
-		jt_store_relaxed(&meter->old_use_s, now_s);
+	/* relaxed: statistics, each word on its own */
+	if (jt_load_relaxed(&meter->old_use_s) == now_s)
+		return;
+	jt_store_relaxed(&meter->old_use_by, by);
+	jt_store_relaxed(&meter->old_use_s, now_s);
 }
 
 void jt_meter_clamp(struct jt_meter *meter, const struct jt_bounds *bounds,

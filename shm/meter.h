@@ -110,7 +110,10 @@ void jt_meter_clamp(struct jt_meter *meter, const struct jt_bounds *bounds,
 uint64_t jt_meter_quota_used(uint64_t word, const struct jt_bounds *bounds,
 			     uint64_t wall_s);
 
-/* The value before the rotation was used. */
-void jt_meter_used_old(struct jt_meter *meter, uint64_t now_s);
+/*
+ * The value before the rotation was used, by whom: uid + 1, 0: unknown. Of
+ * several callers within a second the first one is kept.
+ */
+void jt_meter_used_old(struct jt_meter *meter, uint64_t by, uint64_t now_s);
 
 #endif

@@ -215,7 +215,20 @@ static bool lacks(const struct jt_maps *maps, const struct jt_ask *ask,
 	return false;
 }
 
-/* Is the token of an environment that is served here, and that was asked? */
+/* Is it one of those that the caller is confined to? */
+static bool may_ask(const struct jt_ask *ask, uint64_t env)
+{
+	for (uint32_t i = 0; i < ask->n_envs; i++)
+		/* a word of 0 is that of one beyond the numbers: of none */
+		if (env && ask->envs[i] == env)
+			return true;
+	return false;
+}
+
+/*
+ * Is the token of an environment that is served here, that was asked for, and
+ * that the caller may ask about?
+ */
 static bool env_fits(const struct jt_maps *maps, const struct jt_ask *ask,
 		     const struct jt_view *v)
 {
@@ -224,7 +237,7 @@ static bool env_fits(const struct jt_maps *maps, const struct jt_ask *ask,
 	uint64_t served = jt_load_relaxed(&maps->identity->env);
 
 	return !ask->env_unknown && (!ask->env || ask->env == env) &&
-	       (!served || served == env);
+	       (!served || served == env) && (!ask->envs || may_ask(ask, env));
 }
 
 /* Everything but the limits; VALID when nothing speaks against it. */
@@ -387,7 +400,7 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 	}
 	jt_meter_used(meter, ask->cost, now.wall_s);
 	if (v->notes & JT_NOTE_OLD_VALUE)
-		jt_meter_used_old(meter, now.wall_s);
+		jt_meter_used_old(meter, ask->by, now.wall_s);
 }
 
 static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,

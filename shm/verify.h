@@ -76,7 +76,11 @@ struct jt_ask {
 	bool env_unknown;  /* ENV was given and is no name at all */
 	uint32_t n_scopes; /* scopes that the token must have */
 	const struct jt_bytes *scopes;
-	uint64_t cost;	      /* 0: look without spending */
+	uint64_t cost; /* 0: look without spending */
+	/* whoever asks may ask about these only; NULL: about all */
+	const uint64_t *envs;
+	uint32_t n_envs;
+	uint64_t by;	      /* uid + 1 of whoever asks; 0: unknown */
 	struct jt_told *told; /* NULL: the verdict's one limit is enough */
 };
 

@@ -139,7 +139,7 @@ static enum done sync_to(struct jt_controls *c, struct jt_control_client *cl,
 static enum done say_numbers(const struct jt_control_client *cl,
 			     const uint64_t *v, unsigned n)
 {
-	char line[256] = "OK";
+	char line[384] = "OK";
 	size_t len = 2;
 
 	for (unsigned i = 0; i < n; i++)
@@ -198,8 +198,8 @@ static enum done look(struct jt_controls *c, struct jt_control_client *cl,
 					      l.last_use_s, l.old_use_s,
 					      l.quota, l.old_digest[0],
 					      l.old_digest[1], l.old_digest[2],
-					      l.old_digest[3]},
-			   14);
+					      l.old_digest[3], l.old_use_by},
+			   15);
 }
 
 static enum done names(struct jt_controls *c, struct jt_control_client *cl,

@@ -348,8 +348,9 @@ static int change_value(struct jt_ledger *l, uint32_t n,
 	drop_old(l, line);
 	line->old_slot = line->slot;
 	line->slot = slot;
-	/* relaxed: a statistic, of the value that is old now */
+	/* relaxed: statistics, of the value that is old now */
 	jt_store_relaxed(&l->maps->lines[n].old_use_s, 0);
+	jt_store_relaxed(&l->maps->lines[n].old_use_by, 0);
 	return 0;
 }
 
@@ -664,6 +665,7 @@ bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 		.refusals = jt_load_relaxed(&m->refusals),
 		.last_use_s = jt_load_relaxed(&m->last_use_s),
 		.old_use_s = jt_load_relaxed(&m->old_use_s),
+		.old_use_by = jt_load_relaxed(&m->old_use_by),
 		.quota = jt_load_relaxed(&m->quota),
 	};
 	/* relaxed: the keeper's own words */

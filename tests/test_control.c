@@ -340,7 +340,7 @@ Test(control, look_names_and_status_are_taken_apart)
 {
 	struct jt_look look;
 
-	SERVE("OK 1 2 3 4 5 6 7 8 9 10 11 12 13 14\n", "OK a:b c\n",
+	SERVE("OK 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n", "OK a:b c\n",
 	      "OK {\"a\":1}\n");
 	connect_now();
 	cr_assert_eq(jt_control_look(&c, "jt_live_AAAAAAAAAAAAAAAA", &look), 0);
@@ -354,6 +354,8 @@ Test(control, look_names_and_status_are_taken_apart)
 	cr_assert_eq(look.last_use_s, 8);
 	cr_assert_eq(look.old_use_s, 9);
 	cr_assert_eq(look.quota, 10);
+	cr_assert_eq(look.old_digest[3], 14);
+	cr_assert_eq(look.old_use_by, 15);
 	cr_assert_eq(jt_control_names(&c, 5), 0);
 	cr_assert_str_eq(c.line + 3, "a:b c");
 	cr_assert_eq(jt_control_status(&c), 0);
@@ -426,9 +428,10 @@ Test(control, the_longest_names_fit_a_request)
 /* Each of these must close the connection, whatever was asked. */
 Test(control, answers_of_another_shape_are_nonsense)
 {
-	static const char *const replies[] = {"OK 1 2 3 4 5 6 7 8 9\n",
-					      "OK 1 2 3 4 5 6 7 8 9 10 11\n",
-					      "OK 1 2 3 4 5 6\n", "OK\n"};
+	static const char *const replies[] = {
+		"OK 1 2 3 4 5 6 7 8 9 10 11 12 13 14\n",
+		"OK 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n",
+		"OK 1 2 3 4 5 6\n", "OK\n"};
 	struct jt_look look;
 
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {

@@ -203,6 +203,20 @@ Test(describe, user_is_a_name_or_a_number)
 	cr_expect_str_eq(jt_describe_user(4294967293u), "4294967293");
 }
 
+Test(describe, uid_is_shown_with_its_name_if_it_has_one)
+{
+	const struct passwd *me = getpwuid(geteuid());
+	char text[JT_UID_TEXT], want[JT_UID_TEXT];
+
+	snprintf(want, sizeof(want), "uid %u (%s)", geteuid(),
+		 me ? me->pw_name : "?");
+	jt_describe_uid(geteuid(), text);
+	if (me)
+		cr_expect_str_eq(text, want);
+	jt_describe_uid(4294967294u, text);
+	cr_expect_str_eq(text, "uid 4294967294");
+}
+
 /* ---- the walk ---- */
 
 struct seen {

@@ -341,7 +341,7 @@ Test(keeper_control, look_tells_what_is_known)
 	turn();
 	help_word(&t, &token);
 	snprintf(line, sizeof(line), "LOOK %.24s\n", token.text);
-	expect(fd, line, "OK 2 2 0 0 0 1 0 1800000000 0 0 0 0 0 0\n");
+	expect(fd, line, "OK 2 2 0 0 0 1 0 1800000000 0 0 0 0 0 0 0\n");
 	snprintf(line, sizeof(line), "LOOK %.24s\n", other.text);
 	expect_error(fd, line, "NOTFOUND");
 	expect_error(fd, "LOOK ________________________\n", "NOTFOUND");

@@ -333,16 +333,22 @@ static struct jt_look look(void)
 
 Test(ledger, use_of_the_old_value_is_told_apart)
 {
+	struct jt_ask ask;
+
 	rotate(&second, OVERLAP_S);
 	help_word(&t, &second);
 	cr_expect_eq(look().uses, 1);
 	cr_expect_eq(look().old_use_s, 0);
-	help_word(&t, &first);
+	ask = help_ask(&first);
+	ask.by = 1002;
+	help_verify(&t, &ask, help_now());
 	cr_expect_eq(look().uses, 2);
 	cr_expect_eq(look().old_use_s, HELP_NOW_S);
+	cr_expect_eq(look().old_use_by, 1002);
 	rotate(&third, OVERLAP_S);
 	cr_expect_eq(look().uses, 2, "of the token, not of a value");
 	cr_expect_eq(look().old_use_s, 0, "of another value");
+	cr_expect_eq(look().old_use_by, 0);
 }
 
 Test(ledger, look_tells_every_number)

@@ -322,6 +322,65 @@ Test(verify, use_of_an_old_value_is_told_apart)
 	cr_expect_eq(meter->uses, 2);
 }
 
+Test(verify, user_of_an_old_value_is_kept_with_its_time)
+{
+	struct jt_meter *meter = help_meter(&t, &token);
+	struct jt_ask ask = help_ask(&token);
+	struct jt_now now = help_now();
+
+	ask.by = 1002;
+	verify(&ask);
+	cr_expect_eq(meter->old_use_by, 0, "it was the newest then");
+	make_old(&token, HELP_LATER_S);
+	verify(&ask);
+	cr_expect_eq(meter->old_use_by, 1002);
+	ask.by = 1003;
+	verify(&ask);
+	cr_expect_eq(meter->old_use_by, 1002, "in the same second");
+	now.wall_s++;
+	ask.cost = 0;
+	help_verify(&t, &ask, now);
+	cr_expect_eq(meter->old_use_by, 1002, "a look leaves no trace");
+	ask.cost = 1;
+	help_verify(&t, &ask, now);
+	cr_expect_eq(meter->old_use_by, 1003);
+	now.wall_s++;
+	ask.by = 0;
+	help_verify(&t, &ask, now);
+	cr_expect_eq(meter->old_use_by, 0, "never with another's time");
+}
+
+Test(verify, caller_is_confined_to_its_environments)
+{
+	const uint64_t two[] = {jt_env_word("test", 4), jt_env_word("live", 4)};
+	struct jt_ask ask = help_ask(&token);
+
+	ask.envs = two;
+	ask.n_envs = 2;
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	ask.n_envs = 1;
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.env = two[1];
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT,
+		     "it is what was asked for, and may not be");
+	ask.n_envs = 0;
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+	ask.envs = NULL;
+	cr_expect_eq(verify(&ask).word, JT_VALID);
+	cr_expect_eq(help_meter(&t, &token)->uses, 2, "and nothing was spent");
+}
+
+Test(verify, confined_caller_is_not_told_what_else_is_wrong)
+{
+	const uint64_t other = jt_env_word("test", 4);
+	struct jt_ask ask = help_ask(&token);
+
+	ask.envs = &other;
+	ask.n_envs = 1;
+	help_state(&t, &token, JT_SLOT_REVOKED);
+	cr_expect_eq(verify(&ask).word, JT_WRONG_ENVIRONMENT);
+}
+
 Test(verify, environment_must_be_the_tokens_own)
 {
 	struct jt_ask ask = help_ask(&token);
