@@ -345,7 +345,7 @@ static_assert(sizeof(struct jt_peer) == 128, "peer");
 struct jt_calls {
 	_Atomic uint64_t connections; /*  0 open now */
 	_Atomic uint64_t admitted;    /*  8 verifications that ended VALID */
-	_Atomic uint64_t refused;     /* 16 all others */
+	_Atomic uint64_t refused;     /* 16 all others but LOADING */
 	_Atomic uint64_t busy;	      /* 24 not looked at: over its limits */
 };
 static_assert(sizeof(struct jt_calls) == 32, "calls");

@@ -215,8 +215,10 @@ static bool lacks(const struct jt_maps *maps, const struct jt_ask *ask,
 	return false;
 }
 
-/* Is it one of those that the caller is confined to? */
-static bool may_ask(const struct jt_ask *ask, uint64_t env)
+/* Is it one of those that the caller is confined to? noinline: or who is not
+ * would pay for its loop. */
+__attribute__((noinline)) static bool may_ask(const struct jt_ask *ask,
+					      uint64_t env)
 {
 	for (uint32_t i = 0; i < ask->n_envs; i++)
 		/* a word of 0 is that of one beyond the numbers: of none */

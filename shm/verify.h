@@ -74,12 +74,12 @@ struct jt_ask {
 	struct jt_bytes token;
 	uint64_t env;	   /* jt_env_word(); 0: any */
 	bool env_unknown;  /* ENV was given and is no name at all */
+	uint8_t n_envs;	   /* of `envs` */
 	uint32_t n_scopes; /* scopes that the token must have */
 	const struct jt_bytes *scopes;
 	uint64_t cost; /* 0: look without spending */
 	/* whoever asks may ask about these only; NULL: about all */
 	const uint64_t *envs;
-	uint32_t n_envs;
 	uint64_t by;	      /* uid + 1 of whoever asks; 0: unknown */
 	struct jt_told *told; /* NULL: the verdict's one limit is enough */
 };

@@ -15,6 +15,7 @@
 #ifndef JT_SIDECAR_COMMAND_H
 #define JT_SIDECAR_COMMAND_H
 
+#include "sidecar/peers.h"
 #include "sidecar/resp.h"
 
 /* No reply of jt_command_run() is longer. */
@@ -27,6 +28,11 @@
 #define JT_CLIENT_LIST_MAX 16384u /* then it is cut after a whole line */
 
 #define JT_ERROR_LOADING "LOADING jeton is replaying its journal"
+#define JT_ERROR_NOPERM                                                        \
+	"NOPERM this user may not ask about tokens; see [peer] in the "        \
+	"configuration of jetond"
+#define JT_ERROR_REFUSALS                                                      \
+	"BUSY too many refused tokens from this user; try again"
 
 /* One connection. Start: jt_client_init(). */
 struct jt_client {
@@ -80,10 +86,13 @@ struct jt_service {
 	void (*stats)(void *ctx, struct jt_stats *stats); /* zeroed before */
 	/* Lines of jt_client_line(), whole ones; returns bytes, at most MAX. */
 	size_t (*clients)(void *ctx, char *buf, size_t max);
-	uint64_t now_ns; /* for ages; of this round */
+	uint64_t now_ns;	    /* for ages; of this round */
+	const struct jt_rule *rule; /* of whose command is run now */
 	/* jt_verify_id() */
 	bool (*why)(void *ctx, const char id[JT_PUBLIC_BYTES],
 		    const struct jt_ask *ask, struct jt_trace *trace);
+	/* jt_peers_sum() */
+	unsigned (*peers)(void *ctx, struct jt_peer_row rows[JT_PEERS_MAX]);
 };
 
 enum jt_command_class {
@@ -145,6 +154,9 @@ int jt_command_ask(enum jt_command_class class, const struct jt_bytes *args,
 		   size_t n_args, struct jt_bytes scopes[JT_ASK_SCOPES_MAX],
 		   struct jt_ask *ask, const struct jt_bytes **tokensp,
 		   size_t *n_tokensp);
+
+/* Confine ASK to what a caller under that rule may ask about. */
+void jt_command_confine(struct jt_ask *ask, const struct jt_rule *rule);
 
 /* The whole error for jt_out_error(). */
 const char *jt_command_ask_error(int error);

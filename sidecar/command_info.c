@@ -13,7 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define INFO_MAX 4096u
+#define INFO_MAX 12288u /* a peer's line may have 160 bytes */
+
+static_assert(4096 + 160 * JT_PEERS_MAX <= INFO_MAX &&
+		      INFO_MAX + 64 <= JT_REPLY_MAX,
+	      "all sections, and what stands around them");
 
 static void collect(const struct jt_call *call, struct jt_stats *stats)
 {
@@ -121,6 +125,27 @@ static void add_table(struct text *t, const struct jt_stats *s, bool loading)
 	add_number(t, "slots_used", s->slots_used);
 }
 
+/* A caller a line, as Redis does with databases; for all without a number of
+ * their own, peer_others. */
+static void add_peers(struct text *t, const struct jt_call *call)
+{
+	struct jt_peer_row rows[JT_PEERS_MAX];
+	unsigned n = call->service->peers(call->service->ctx, rows);
+
+	add(t, "# Peers\r\n");
+	for (unsigned i = 0; i < n; i++) {
+		if (rows[i].uid)
+			add(t, "peer_%" PRIu64, rows[i].uid - 1);
+		else
+			add(t, "peer_others");
+		add(t,
+		    ":connections=%" PRIu64 ",admitted=%" PRIu64
+		    ",refused=%" PRIu64 ",busy=%" PRIu64 "\r\n",
+		    rows[i].connections, rows[i].admitted, rows[i].refused,
+		    rows[i].busy);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*add)(struct text *t, const struct jt_stats *s, bool loading);
@@ -160,6 +185,11 @@ const char *jt_run_info(const struct jt_call *call)
 		if (t.n)
 			add(&t, "\r\n");
 		sections[i].add(&t, &stats, loading);
+	}
+	if (wants(call, "peers")) {
+		if (t.n)
+			add(&t, "\r\n");
+		add_peers(&t, call);
 	}
 	jt_out_verbatim(call->out, t.at, t.n);
 	return NULL;

@@ -45,6 +45,14 @@ static void env_text(uint64_t word, char out[9])
 	out[8] = '\0';
 }
 
+static bool is_open(const struct jt_ask *ask, uint64_t env)
+{
+	for (uint32_t i = 0; i < ask->n_envs; i++)
+		if (ask->envs[i] == env)
+			return true;
+	return !ask->envs;
+}
+
 static void put_env(const struct answer *a)
 {
 	const struct jt_trace *t = a->trace;
@@ -62,8 +70,11 @@ static void put_env(const struct answer *a)
 		n += snprintf(detail + n, sizeof(detail) - (size_t)n,
 			      ", asked for %s", asked);
 	if (*served && t->served != t->env)
+		n += snprintf(detail + n, sizeof(detail) - (size_t)n,
+			      ", served here is %s", served);
+	if (!is_open(a->ask, t->env))
 		snprintf(detail + n, sizeof(detail) - (size_t)n,
-			 ", served here is %s", served);
+			 ", not open to this user");
 	put_word(a, JT_WRONG_ENVIRONMENT, detail);
 }
 
@@ -175,11 +186,16 @@ const char *jt_run_why(const struct jt_call *call)
 	struct answer a = {.out = call->out, .trace = &trace};
 	struct jt_ask ask;
 	size_t n;
-	int e = jt_command_ask(JT_COMMAND_VERIFY, call->args, call->n_args,
-			       scopes, &ask, &ids, &n);
+	const struct jt_rule *rule = call->service->rule;
+	int e;
 
+	if (!rule->verify)
+		return JT_ERROR_NOPERM;
+	e = jt_command_ask(JT_COMMAND_VERIFY, call->args, call->n_args, scopes,
+			   &ask, &ids, &n);
 	if (e)
 		return jt_command_ask_error(e);
+	jt_command_confine(&ask, rule);
 	if (ids[0].bytes != JT_PUBLIC_BYTES ||
 	    !jt_public_ok((const char *)ids[0].at, NULL, NULL))
 		return "ERR WHY takes the id of a token, the first 24 "

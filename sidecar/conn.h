@@ -16,6 +16,7 @@
 #define JT_SIDECAR_CONN_H
 
 #include "sidecar/command.h"
+#include "sidecar/peers.h"
 #include "sidecar/resp.h"
 
 #define JT_CONN_IN_BYTES (132u * 1024u)	 /* a command of 128 KiB, and more */
@@ -58,10 +59,11 @@ struct jt_conn {
 	uint64_t since_ns;	 /* when the present waiting began */
 	struct jt_resp_parser parser;
 	struct jt_client client;
-	uint64_t by; /* uid + 1 of who connected; the worker's to set */
+	struct jt_caller caller;
 };
 
-/* A fresh connection in the slot; in, out and generation stay. */
+/* A fresh connection in the slot; in, out and generation stay, and the caller
+ * is to be set. */
 void jt_conn_open(struct jt_conn *c, int fd, uint64_t id, uint64_t now_ns);
 
 /* What ended, with the result of its system call. */

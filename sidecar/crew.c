@@ -296,8 +296,14 @@ int jt_crew_stop_scribe(struct jt_crew *crew, bool save, unsigned wait_ms)
 
 /* ---- the dead ---- */
 
-static void clear_desk(struct jt_desk *desk)
+static void clear_desk(const struct jt_maps *maps, unsigned number)
 {
+	struct jt_desk *desk = &maps->board[number];
+
+	/* pairs with the loads in has_too_many(), peers.c */
+	for (unsigned i = 0; i < JT_PEERS_MAX; i++)
+		jt_store_seq(
+			&maps->calls[number * JT_PEERS_MAX + i].connections, 0);
 	/* pairs with the loads of other workers that compare themselves */
 	jt_store_seq(&desk->state, JT_DESK_FREE);
 	jt_store_seq(&desk->connections, 0);
@@ -342,7 +348,7 @@ static void worker_ended(struct jt_crew *crew, unsigned number, int status,
 {
 	char who[32];
 
-	clear_desk(&crew->maps->board[number]);
+	clear_desk(crew->maps, number);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
 		crew->hopeless = !has_served(crew);
 	bury(&crew->hands[number], now_ns);

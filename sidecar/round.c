@@ -54,6 +54,7 @@ enum kind {
 	OP_RUN,
 	OP_VERIFY,
 	OP_MVERIFY,
+	OP_SHUT_OUT,
 	OP_BAD_ASK,
 	OP_BROKEN,
 };
@@ -72,6 +73,8 @@ struct share {
 
 struct taken {
 	struct jt_conn *conn;
+	const struct jt_rule *rule;
+	const char *shut_out; /* the error for whatever it asks; NULL: none */
 	uint32_t first_op, n_ops;
 	uint32_t consumed;
 	bool more;
@@ -81,10 +84,12 @@ struct jt_round {
 	const struct jt_maps *maps;
 	struct jt_memo *memo;
 	struct jt_desk *desk;
+	struct jt_peers *peers;
 	struct jt_service *service;
 	struct jt_refusals *refusals; /* NULL: not wanted */
 	struct jt_now now;
 	uint64_t n_verdicts; /* since it began */
+	uint64_t applied;    /* by when the verdicts of this flush were made */
 	uint32_t n_ops, n_args, n_asks, n_scopes, n_taken;
 	struct op ops[OPS_MAX];
 	struct jt_bytes args[ARGS_MAX];
@@ -95,7 +100,8 @@ struct jt_round {
 };
 
 struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
-			      struct jt_desk *desk, struct jt_service *service)
+			      struct jt_desk *desk, struct jt_peers *peers,
+			      struct jt_service *service)
 {
 	struct jt_round *r = calloc(1, sizeof(*r));
 
@@ -104,6 +110,7 @@ struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
 	r->maps = maps;
 	r->memo = memo;
 	r->desk = desk;
+	r->peers = peers;
 	r->service = service;
 	return r;
 }
@@ -148,15 +155,21 @@ static struct op *add(struct jt_round *r, enum kind kind, uint32_t first,
 }
 
 /* Queue the tokens of a VERIFY or MVERIFY as asks. */
-static void queue_asks(struct jt_round *r, enum jt_command_class class,
-		       const struct jt_bytes *args, size_t n_args)
+static void queue_asks(struct jt_round *r, const struct taken *t,
+		       enum jt_command_class class, const struct jt_bytes *args,
+		       size_t n_args)
 {
 	const struct jt_bytes *tokens;
 	struct jt_ask ask;
 	size_t n;
-	int rc = jt_command_ask(class, args, n_args, &r->scopes[r->n_scopes],
-				&ask, &tokens, &n);
+	int rc;
 
+	if (t->shut_out) {
+		add(r, OP_SHUT_OUT, 0, 0);
+		return;
+	}
+	rc = jt_command_ask(class, args, n_args, &r->scopes[r->n_scopes], &ask,
+			    &tokens, &n);
 	if (rc) {
 		add(r, OP_BAD_ASK, 0, 0)->error = rc;
 		return;
@@ -164,6 +177,9 @@ static void queue_asks(struct jt_round *r, enum jt_command_class class,
 	add(r, class == JT_COMMAND_VERIFY ? OP_VERIFY : OP_MVERIFY, r->n_asks,
 	    n);
 	r->n_scopes += ask.n_scopes;
+	if (t->rule->n_envs)
+		jt_command_confine(&ask, t->rule);
+	ask.by = jt_caller_by(&t->conn->caller);
 	for (size_t i = 0; i < n; i++) {
 		ask.token = tokens[i];
 		r->asks[r->n_asks++] = ask;
@@ -185,7 +201,8 @@ static uint32_t weight(const struct jt_bytes *args, size_t n)
  * large MVERIFY behind other commands; it gets the next round, and was not
  * queued (nor changed: only inline commands are, and those are small).
  */
-static bool queue(struct jt_round *r, size_t n_args, struct share *s)
+static bool queue(struct jt_round *r, const struct taken *t, size_t n_args,
+		  struct share *s)
 {
 	const struct jt_bytes *args = &r->args[r->n_args];
 	enum jt_command_class class = jt_command_classify(args, n_args);
@@ -201,12 +218,12 @@ static bool queue(struct jt_round *r, size_t n_args, struct share *s)
 			return false;
 		s->commands += counts;
 		s->bytes += ARRAY_BYTES + JT_VERDICT_MAX * (uint32_t)n_args;
-		queue_asks(r, class, args, n_args);
+		queue_asks(r, t, class, args, n_args);
 		return true;
 	case JT_COMMAND_VERIFY:
 		s->commands += weight(&args[1], 1);
 		s->bytes += JT_VERDICT_MAX;
-		queue_asks(r, class, args, n_args);
+		queue_asks(r, t, class, args, n_args);
 		return true;
 	case JT_COMMAND_LOCAL:
 	case JT_COMMAND_ERROR:
@@ -245,12 +262,23 @@ static bool take_one(struct jt_round *r, struct taken *t, struct share *s)
 	case JT_RESP_COMMAND:
 		break;
 	}
-	if (!queue(r, n_args, s)) {
+	if (!queue(r, t, n_args, s)) {
 		t->more = true;
 		return true;
 	}
 	t->consumed += (uint32_t)used;
 	return false;
+}
+
+/* What it hears instead of verdicts, if it may not have any now. */
+static const char *shut_out(const struct jt_round *r, const struct taken *t)
+{
+	if (!t->rule->verify)
+		return JT_ERROR_NOPERM;
+	if (t->rule->refusals_per_s &&
+	    jt_peers_spent(r->peers, &t->conn->caller, r->now))
+		return JT_ERROR_REFUSALS;
+	return NULL;
 }
 
 bool jt_round_take(struct jt_round *round, struct jt_conn *conn)
@@ -259,6 +287,8 @@ bool jt_round_take(struct jt_round *round, struct jt_conn *conn)
 	struct share s = {0};
 
 	*t = (struct taken){.conn = conn, .first_op = round->n_ops};
+	t->rule = jt_peers_rule(round->peers, &conn->caller);
+	t->shut_out = shut_out(round, t);
 	while (!take_one(round, t, &s))
 		;
 	t->n_ops = round->n_ops - t->first_op;
@@ -267,10 +297,11 @@ bool jt_round_take(struct jt_round *round, struct jt_conn *conn)
 	       round->n_taken == TAKEN_MAX;
 }
 
-static void put_verdicts(struct jt_round *r, const struct op *op,
-			 uint64_t applied, struct jt_out *out)
+static void put_verdicts(struct jt_round *r, const struct taken *t,
+			 const struct op *op, struct jt_peer_share *had,
+			 struct jt_out *out)
 {
-	const struct jt_verdict *v = &r->verdicts[op->first];
+	struct jt_verdict *v = &r->verdicts[op->first];
 
 	if (v->word == JT_LOADING) {
 		jt_out_error(out, JT_ERROR_LOADING);
@@ -278,24 +309,35 @@ static void put_verdicts(struct jt_round *r, const struct op *op,
 	}
 	if (op->kind == OP_MVERIFY)
 		jt_out_array(out, op->n);
-	for (uint32_t i = 0; i < op->n; i++)
-		jt_command_verdict(out, &v[i], applied);
+	for (uint32_t i = 0; i < op->n; i++) {
+		if (!t->rule->see_owner)
+			v[i].owner.bytes = 0;
+		had->admitted += v[i].word == JT_VALID;
+		jt_command_verdict(out, &v[i], r->applied);
+	}
+	had->refused += op->n; /* less those admitted: see answer() */
 }
 
-static void put(struct jt_round *r, struct jt_conn *c, const struct op *op,
-		uint64_t applied, struct jt_out *out)
+static void put(struct jt_round *r, const struct taken *t, const struct op *op,
+		struct jt_peer_share *had, struct jt_out *out)
 {
+	struct jt_conn *c = t->conn;
 	bool error = true;
 
 	switch (op->kind) {
 	case OP_VERIFY:
 	case OP_MVERIFY:
-		put_verdicts(r, op, applied, out);
+		put_verdicts(r, t, op, had, out);
 		error = false;
 		break;
 	case OP_RUN:
 		error = jt_command_run(&c->client, r->service,
 				       &r->args[op->first], op->n, out);
+		break;
+	case OP_SHUT_OUT:
+		jt_out_error(out, t->shut_out);
+		had->busy +=
+			t->rule->verify != 0; /* NOPERM is not for now only */
 		break;
 	case OP_BAD_ASK:
 		jt_out_error(out, jt_command_ask_error(op->error));
@@ -308,7 +350,7 @@ static void put(struct jt_round *r, struct jt_conn *c, const struct op *op,
 		jt_count(&r->desk->errors, 1);
 }
 
-static void answer(struct jt_round *r, const struct taken *t, uint64_t applied)
+static void answer(struct jt_round *r, const struct taken *t)
 {
 	struct jt_conn *c = t->conn;
 	struct jt_out out = {
@@ -316,39 +358,26 @@ static void answer(struct jt_round *r, const struct taken *t, uint64_t applied)
 		.cap = JT_CONN_OUT_BYTES - c->out_len,
 		.proto = c->client.proto,
 	};
+	struct jt_peer_share had = {0};
 	bool broken = false;
 
+	r->service->rule = t->rule;
 	for (uint32_t i = 0; i < t->n_ops && !c->client.quit; i++) {
 		const struct op *op = &r->ops[t->first_op + i];
 
 		out.proto = c->client.proto;
-		put(r, c, op, applied, &out);
+		put(r, t, op, &had, &out);
 		broken = op->kind == OP_BROKEN;
 	}
 	assert(!out.overflow); /* queue() made sure of the room */
 	jt_conn_consumed(c, t->consumed, t->more, r->now.boot_ns);
 	jt_conn_replied(c, (uint32_t)out.len, r->now.boot_ns);
+	had.refused -= had.admitted;
+	jt_peers_tell(r->peers, &c->caller, &had, r->now);
 	if (broken)
 		jt_conn_finish(c, JT_END_PROTOCOL);
 	else if (c->client.quit)
 		jt_conn_finish(c, JT_END_QUIT);
-}
-
-/* Who asked the I-th? */
-static uint64_t asker(const struct jt_round *r, uint32_t i)
-{
-	for (uint32_t n = 0; n < r->n_taken; n++) {
-		const struct taken *t = &r->taken[n];
-
-		for (uint32_t o = 0; o < t->n_ops; o++) {
-			const struct op *op = &r->ops[t->first_op + o];
-
-			if ((op->kind == OP_VERIFY || op->kind == OP_MVERIFY) &&
-			    i - op->first < op->n)
-				return t->conn->by;
-		}
-	}
-	return 0;
 }
 
 static void name_one(struct jt_round *r, enum jt_word word)
@@ -358,7 +387,7 @@ static void name_one(struct jt_round *r, enum jt_word word)
 	while (r->verdicts[i].word != word)
 		i++;
 	jt_refusals_name(r->refusals, &r->asks[i], &r->verdicts[i],
-			 asker(r, i));
+			 r->asks[i].by);
 }
 
 /* For the log. Apart: it is not for the round in which all is well. */
@@ -374,17 +403,16 @@ note_refusals(struct jt_round *r, const struct jt_tally *tally)
 void jt_round_flush(struct jt_round *round)
 {
 	struct jt_tally tally = {0};
-	uint64_t applied;
 
 	/* before the verdicts: they may know more than it says, never less;
 	 * pairs with the store in apply_chunk() */
-	applied = jt_load_acquire(&round->maps->identity->applied);
+	round->applied = jt_load_acquire(&round->maps->identity->applied);
 	jt_verify(round->maps, round->memo, round->asks, round->verdicts,
 		  round->n_asks, round->now, &tally);
 	if (round->refusals && tally.words[JT_VALID] != round->n_asks)
 		note_refusals(round, &tally);
 	for (uint32_t i = 0; i < round->n_taken; i++)
-		answer(round, &round->taken[i], applied);
+		answer(round, &round->taken[i]);
 	jt_stats_tell(round->desk, &tally, round->n_ops);
 	round->n_verdicts += round->n_asks;
 	round->n_ops = round->n_args = round->n_asks = 0;

@@ -22,9 +22,10 @@
 
 struct jt_round;
 
-/* NULL: no memory. MAPS, MEMO, DESK and SERVICE outlive it. */
+/* NULL: no memory. MAPS, MEMO, DESK, PEERS and SERVICE outlive it. */
 struct jt_round *jt_round_new(const struct jt_maps *maps, struct jt_memo *memo,
-			      struct jt_desk *desk, struct jt_service *service);
+			      struct jt_desk *desk, struct jt_peers *peers,
+			      struct jt_service *service);
 void jt_round_free(struct jt_round *round);
 
 /* Note there what is refused, for the log. */

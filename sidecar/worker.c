@@ -59,6 +59,7 @@ struct worker {
 	struct jt_memo memo;
 	struct jt_loop loop;
 	struct jt_round *round;
+	struct jt_peers peers;
 	struct jt_service service;
 	struct jt_child_figures figures;
 	struct jt_refusals refusals;
@@ -162,12 +163,10 @@ static void start_accept(struct worker *w)
 		       jt_user(SLOT_WORKER, 0, JT_OP_ACCEPT));
 }
 
-static void refuse(struct worker *w, int fd)
+static void refuse(struct worker *w, int fd, const char *busy)
 {
-	static const char busy[] = "-BUSY too many connections; try again\r\n";
-
 	/* a fresh socket has room; if not, closing says enough */
-	if (send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		errno = 0;
 	close(fd);
 	jt_count(&w->desk->busy, 1);
@@ -175,17 +174,24 @@ static void refuse(struct worker *w, int fd)
 
 static void open_conn(struct worker *w, int fd)
 {
-	struct ucred peer;
-	socklen_t bytes = sizeof(peer);
+	struct jt_caller caller;
 	uint32_t slot;
+	int rc;
 
+	if (!w->n_free || w->stop_at_ns) {
+		refuse(w, fd, "-BUSY too many connections; try again\r\n");
+		return;
+	}
 	/* also shows that the kernel gave us a real, connected socket */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes)) {
+	rc = jt_peers_join(&w->peers, fd, &caller);
+	if (rc < 0) {
 		close(fd);
 		return;
 	}
-	if (!w->n_free || w->stop_at_ns) {
-		refuse(w, fd);
+	if (rc) {
+		refuse(w, fd,
+		       "-BUSY too many connections of this user; try again"
+		       "\r\n");
 		return;
 	}
 	slot = w->free_slots[--w->n_free];
@@ -193,7 +199,7 @@ static void open_conn(struct worker *w, int fd)
 	jt_conn_open(&w->conns[slot], fd,
 		     ((uint64_t)w->args->number << 40) + ++w->next_id,
 		     w->now.boot_ns);
-	w->conns[slot].by = (uint64_t)peer.uid + 1;
+	w->conns[slot].caller = caller;
 	w->n_open++;
 	count_connections(w);
 	jt_count(&w->desk->accepted, 1);
@@ -250,6 +256,7 @@ static void close_conn(struct worker *w, uint32_t slot)
 	struct jt_conn *c = &w->conns[slot];
 
 	count_end(w, c->end);
+	jt_peers_leave(&w->peers, &c->caller);
 	close(c->fd);
 	c->fd = -1;
 	/* memory goes back, and tokens do not linger in it */
@@ -438,6 +445,7 @@ static int serve(struct worker *w)
 		if (rc)
 			return rc;
 		w->now = jt_child_now();
+		jt_peers_follow(&w->peers);
 		while ((n = jt_loop_take(&w->loop, events, EVENTS)))
 			for (unsigned i = 0; i < n; i++)
 				on_event(w, &events[i]);
@@ -475,6 +483,13 @@ static void sum_stats(void *ctx, struct jt_stats *stats)
 
 	jt_stats_sum(&w->maps,
 		     (w->now.boot_ns - w->args->started_ns) / NS_PER_S, stats);
+}
+
+static unsigned sum_peers(void *ctx, struct jt_peer_row rows[JT_PEERS_MAX])
+{
+	const struct worker *w = ctx;
+
+	return jt_peers_sum(&w->maps, rows);
 }
 
 static size_t list_clients(void *ctx, char *buf, size_t max)
@@ -547,8 +562,11 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		.stats = sum_stats,
 		.why = explain,
 		.clients = list_clients,
+		.peers = sum_peers,
 	};
-	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->service);
+	jt_peers_init(&w->peers, &w->maps, args->number);
+	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->peers,
+				&w->service);
 	w->now = jt_child_now();
 	if (!w->round)
 		return -ENOMEM;

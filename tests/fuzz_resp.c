@@ -45,6 +45,12 @@ static size_t clients(void *ctx, char *buf, size_t max)
 	return jt_client_line(&s->client, "client|list", 0, buf, max);
 }
 
+static unsigned peers(void *ctx, struct jt_peer_row rows[JT_PEERS_MAX])
+{
+	memset(rows, 0xff, JT_PEERS_MAX * sizeof(rows[0]));
+	return JT_PEERS_MAX;
+}
+
 static void start(struct session *s)
 {
 	memset(s, 0, offsetof(struct session, bytes));
@@ -100,7 +106,15 @@ static bool why(void *ctx, const char id[24], const struct jt_ask *ask,
 
 static void run(struct session *s, size_t n)
 {
-	struct jt_service service = {s, loading, stats, clients, 0, why};
+	/* confined: the longest detail of WHY */
+	const struct jt_rule rule = {.verify = 1, .n_envs = 1, .envs = {1}};
+	struct jt_service service = {.ctx = s,
+				     .loading = loading,
+				     .stats = stats,
+				     .clients = clients,
+				     .rule = &rule,
+				     .why = why,
+				     .peers = peers};
 	size_t before = s->out.len;
 
 	switch (jt_command_classify(args, n)) {

@@ -44,9 +44,25 @@ static size_t clients(void *ctx, char *buf, size_t max)
 	return at;
 }
 
+static struct jt_peer_row rows[JT_PEERS_MAX];
+static unsigned n_rows;
+
+static unsigned peers(void *ctx, struct jt_peer_row to[JT_PEERS_MAX])
+{
+	memcpy(to, rows, sizeof(rows));
+	return n_rows;
+}
+
+static const struct jt_rule rule = {.verify = 1};
 static uint64_t counters = 100;
 static const struct jt_service service = {
-	&counters, loading, stats, clients, 9000000000u, NULL,
+	.ctx = &counters,
+	.loading = loading,
+	.stats = stats,
+	.clients = clients,
+	.now_ns = 9000000000u,
+	.rule = &rule,
+	.peers = peers,
 };
 
 static uint8_t reply[JT_REPLY_MAX + 1];
@@ -431,6 +447,36 @@ Test(command, info_has_its_sections)
 			  "%s", keys[i]);
 	}
 	cr_expect_null(strstr(run("INFO clients"), "# Server"));
+}
+
+Test(command, info_has_a_line_for_each_caller)
+{
+	expect("INFO peers", "$9\r\n# Peers\r\n\r\n");
+	rows[0] = (struct jt_peer_row){0, 1, 2, 3, 4};
+	rows[1] = (struct jt_peer_row){1, 0, 0, 0, 0};
+	rows[2] = (struct jt_peer_row){1002, 5, 6, 7, 8};
+	n_rows = 3;
+	expect("INFO peers",
+	       "$167\r\n# Peers\r\n"
+	       "peer_others:connections=1,admitted=2,refused=3,busy=4\r\n"
+	       "peer_0:connections=0,admitted=0,refused=0,busy=0\r\n"
+	       "peer_1001:connections=5,admitted=6,refused=7,busy=8\r\n\r\n");
+	cr_expect(strstr(run("INFO"), "\r\n\r\n# Peers\r\npeer_others:"));
+	cr_expect_null(strstr(run("INFO stats"), "peer_"));
+}
+
+Test(command, info_has_room_for_all_callers)
+{
+	const char *at;
+	unsigned n = 0;
+
+	memset(rows, 0xff, sizeof(rows));
+	counters = UINT64_MAX / 2;
+	n_rows = JT_PEERS_MAX;
+	for (at = run("INFO"); (at = strstr(at, ",busy=")); at++)
+		n++;
+	cr_expect_eq(n, JT_PEERS_MAX);
+	cr_expect_str_eq(run("INFO") + reply_bytes - 4, "\r\n\r\n");
 }
 
 Test(command, stats_is_a_flat_map_of_integers)

@@ -147,6 +147,7 @@ Test(crew, tend_of_a_whole_crew_changes_nothing)
 
 Test(crew, killed_worker_is_replaced_and_its_desk_cleared)
 {
+	struct jt_calls *calls = &t.maps.calls[JT_PEERS_MAX - 1];
 	pid_t pid;
 
 	hire(2);
@@ -154,6 +155,9 @@ Test(crew, killed_worker_is_replaced_and_its_desk_cleared)
 	pid = crew.hands[0].pid;
 	jt_store_seq(&t.maps.board[0].connections, 7);
 	jt_store_seq(&t.maps.board[0].paused, 1);
+	jt_store_seq(&calls->connections, 7);
+	jt_store_seq(&calls->admitted, 8);
+	jt_store_seq(&calls[JT_PEERS_MAX].connections, 9);
 	cr_assert(!kill(pid, SIGKILL));
 	for (unsigned i = 0; i < 5000 && crew.hands[0].pid == pid; i++) {
 		jt_crew_tend(&crew, boot_ns());
@@ -162,6 +166,9 @@ Test(crew, killed_worker_is_replaced_and_its_desk_cleared)
 	cr_assert_neq(crew.hands[0].pid, pid);
 	cr_expect_eq(t.maps.board[0].connections, 0);
 	cr_expect_eq(t.maps.board[0].paused, 0);
+	cr_expect_eq(calls->connections, 0);
+	cr_expect_eq(calls->admitted, 8, "that is so for all times");
+	cr_expect_eq(calls[JT_PEERS_MAX].connections, 9, "the other's");
 	tend_until(2);
 	expect_verify("VALID");
 }

@@ -218,6 +218,7 @@ Test(refusals, what_is_no_refusal_is_no_line)
 
 static struct jt_round *a_round;
 static struct jt_desk desk;
+static struct jt_peers peers;
 static struct jt_service service;
 static struct jt_conn conns[3];
 
@@ -231,7 +232,8 @@ static void round_of_three(const char *const commands[3])
 {
 	struct jt_now now = help_now();
 
-	a_round = jt_round_new(&t.reader, NULL, &desk, &service);
+	jt_peers_init(&peers, &t.reader, 0);
+	a_round = jt_round_new(&t.reader, NULL, &desk, &peers, &service);
 	cr_assert_not_null(a_round);
 	jt_round_watch(a_round, &r);
 	jt_round_begin(a_round, now);
@@ -240,7 +242,8 @@ static void round_of_three(const char *const commands[3])
 		conns[i].out = malloc(JT_CONN_OUT_BYTES);
 		jt_conn_open(&conns[i], 7, i + 1, now.boot_ns);
 		jt_conn_wants(&conns[i]);
-		conns[i].by = 11 * (i + 1) + 1;
+		conns[i].caller = (struct jt_caller){
+			.fd = -1, .uid = 11 * (i + 1), .number = 1 + i};
 		type(&conns[i], commands[i]);
 		jt_round_take(a_round, &conns[i]);
 	}

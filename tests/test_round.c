@@ -25,6 +25,7 @@ struct talk {
 struct rig {
 	struct help_table table;
 	struct jt_desk desk;
+	struct jt_peers peers;
 	struct jt_service service;
 	struct jt_round *round;
 	struct jt_conn conns[CONNS];
@@ -56,6 +57,13 @@ static size_t clients(void *ctx, char *buf, size_t max)
 	return jt_client_line(&r->conns[0].client, "NULL", 0, buf, max);
 }
 
+static unsigned peers(void *ctx, struct jt_peer_row rows[JT_PEERS_MAX])
+{
+	const struct rig *r = ctx;
+
+	return jt_peers_sum(&r->table.reader, rows);
+}
+
 static void rig_open(struct rig *r, unsigned i)
 {
 	struct talk *t = &r->talks[i];
@@ -64,6 +72,9 @@ static void rig_open(struct rig *r, unsigned i)
 	t->closed = false;
 	t->rounds = 0;
 	jt_conn_open(&r->conns[i], 7, i + 1, now.boot_ns);
+	/* two to a user */
+	r->conns[i].caller = (struct jt_caller){
+		.fd = -1, .uid = 1000 + i / 2, .number = 1 + i / 2};
 }
 
 static void rig_new(struct rig *r)
@@ -71,8 +82,16 @@ static void rig_new(struct rig *r)
 	help_table_new(&r->table, 256);
 	help_rate(&r->table, 1, S, 100);
 	jt_store_seq(&r->table.maps.identity_rw->applied, 77);
-	r->service = (struct jt_service){r, loading, stats, clients, 0, NULL};
-	r->round = jt_round_new(&r->table.reader, NULL, &r->desk, &r->service);
+	r->service = (struct jt_service){
+		.ctx = r,
+		.loading = loading,
+		.stats = stats,
+		.clients = clients,
+		.peers = peers,
+	};
+	jt_peers_init(&r->peers, &r->table.reader, 3);
+	r->round = jt_round_new(&r->table.reader, NULL, &r->desk, &r->peers,
+				&r->service);
 	cr_assert_not_null(r->round);
 	for (unsigned i = 0; i < CONNS; i++) {
 		r->conns[i].in = malloc(JT_CONN_IN_BYTES);
@@ -176,6 +195,7 @@ static bool drain(struct rig *r, size_t (*chunk)(size_t))
 			receive(r, i, chunk);
 		busy |= wants & ~(unsigned)JT_WANT_RECV || jt_conn_ready(c);
 	}
+	jt_peers_follow(&r->peers);
 	jt_round_begin(r->round, now);
 	for (unsigned i = 0; i < CONNS; i++) {
 		if (r->talks[i].closed || !jt_conn_ready(&r->conns[i]))
@@ -732,6 +752,211 @@ Test(round, empty_round_does_nothing)
 		jt_round_flush(one.round);
 	}
 	cr_expect_eq(one.desk.commands, 0);
+}
+
+/* ---- callers ---- */
+
+static struct jt_settings rules;
+
+/* That of one of the four users, who at first may do everything. */
+static struct jt_rule *rule(uint32_t uid)
+{
+	for (unsigned i = rules.n_rules; i < CONNS / 2; i++)
+		rules.rules[rules.n_rules++] =
+			(struct jt_rule){.match = JT_RULE_UID,
+					 .id = 1000 + i,
+					 .verify = 1,
+					 .see_owner = 1};
+	return &rules.rules[uid - 1000];
+}
+
+static void publish(void)
+{
+	jt_settings_publish(&one.table.maps, &rules);
+}
+
+static const struct jt_calls *calls(uint32_t number)
+{
+	return &one.table.maps.calls[3 * JT_PEERS_MAX + number];
+}
+
+Test(round, caller_without_the_right_is_told_so_and_nothing_is_looked_at)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	rule(1000)->verify = 0;
+	publish();
+	for (unsigned i = 0; i < 4; i += 2) {
+		type(&one, i, "VERIFY %s\r\nMVERIFY 1 %s\r\n", token.text,
+		     token.text);
+		type(&one, i, "VERIFY %s COST x\r\nPING\r\nSTATS\r\n",
+		     token.text);
+	}
+	run(&one, whole);
+	cr_expect_eq(count(0, "-NOPERM "), 3, "%s", heard(0));
+	cr_expect_eq(count(0, "VALID\r\n"), 1, "the counter of STATS");
+	cr_expect_eq(count(0, "+PONG"), 1);
+	cr_expect_eq(count(0, token.text), 0);
+	cr_expect_eq(count(2, "-NOPERM "), 0);
+	cr_expect_eq(help_meter(&one.table, &token)->uses, 2, "of the other");
+	cr_expect_eq(calls(1)->admitted + calls(1)->refused, 0);
+	cr_expect_eq(calls(1)->busy, 0, "it is for good");
+}
+
+Test(round, caller_is_confined_to_its_environments)
+{
+	struct help_token live, test;
+	struct jt_entry e;
+
+	help_issue(&one.table, &live);
+	help_token_make(&test, "test");
+	e = help_entry(&one.table, &test);
+	help_put(&one.table, &test, &e);
+	rule(1000)->n_envs = 1;
+	rule(1000)->envs[0] = jt_env_word("test", 4);
+	publish();
+	for (unsigned i = 0; i < 4; i += 2)
+		type(&one, i, "MVERIFY 2 %s %s\r\nVERIFY %s ENV live\r\n",
+		     live.text, test.text, live.text);
+	run(&one, whole);
+	cr_expect_eq(count(0, "WRONG_ENVIRONMENT"), 2, "%s", heard(0));
+	cr_expect_eq(count(0, "\r\nVALID"), 1);
+	cr_expect_eq(count(2, "\r\nVALID"), 3);
+}
+
+Test(round, caller_who_may_not_see_owners_sees_none)
+{
+	struct help_token token;
+	struct jt_entry e;
+
+	help_token_make(&token, "live");
+	e = help_entry(&one.table, &token);
+	cr_assert_eq(jt_table_put_owner(&one.table.maps, (const uint8_t *)"ann",
+					3, &e.owner),
+		     0);
+	help_put(&one.table, &token, &e);
+	rule(1000)->see_owner = 0;
+	publish();
+	for (unsigned i = 0; i < 4; i += 2)
+		type(&one, i, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(count(0, "\r\n$0\r\n\r\n:77\r\n"), 1, "%s", heard(0));
+	cr_expect_eq(count(0, "ann"), 0);
+	cr_expect_eq(count(2, "\r\n$3\r\nann\r\n:77\r\n"), 1);
+}
+
+Test(round, calls_are_counted_by_caller)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	type(&one, 0, "MVERIFY 3 %s %s no-token\r\n", token.text, token.text);
+	type(&one, 1, "VERIFY %s COST 0\r\nVERIFY x\r\nPING\r\n", token.text);
+	type(&one, 2, "VERIFY y\r\nVERIFY %s COST x\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(calls(1)->admitted, 3);
+	cr_expect_eq(calls(1)->refused, 2);
+	cr_expect_eq(calls(2)->admitted, 0);
+	cr_expect_eq(calls(2)->refused, 1, "a bad option is none");
+	jt_store_seq(&one.table.maps.identity_rw->state, JT_IDENTITY_LOADING);
+	type(&one, 0, "VERIFY x\r\n");
+	run(&one, whole);
+	cr_expect_eq(calls(1)->refused, 2, "nor is LOADING");
+}
+
+Test(round, who_spent_its_refusals_is_busy_until_they_refill)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	rule(1000)->refusals_per_s = 10;
+	publish();
+	for (unsigned i = 0; i < 9; i++)
+		type(&one, 0, "VERIFY x\r\n");
+	run(&one, whole);
+	type(&one, 1, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(count(1, "\r\nVALID"), 1, "there is one left");
+	type(&one, 1, "VERIFY x\r\n");
+	run(&one, whole);
+	/* now it is used up, for all connections of that user alone */
+	for (unsigned i = 0; i < 4; i++)
+		type(&one, i, "VERIFY %s\r\nMVERIFY 1 %s\r\nPING\r\n",
+		     token.text, token.text);
+	run(&one, whole);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_expect_eq(count(i, "-BUSY too many refused tokens"), 2);
+		cr_expect_eq(count(i, "+PONG"), 1);
+	}
+	for (unsigned i = 2; i < 4; i++)
+		cr_expect_eq(count(i, "\r\nVALID"), 2, "%s", heard(i));
+	cr_expect_eq(calls(1)->busy, 4);
+	cr_expect_eq(calls(1)->refused, 10);
+	now.boot_ns += S / 10 - 1;
+	type(&one, 0, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(calls(1)->busy, 5);
+	now.boot_ns++;
+	type(&one, 0, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(calls(1)->busy, 5);
+	cr_expect_eq(count(0, "\r\nVALID"), 1);
+}
+
+Test(round, refusals_beyond_the_limit_are_a_debt_of_a_second_at_most)
+{
+	struct help_token token;
+
+	help_token_make(&token, "live");
+	rule(1000)->refusals_per_s = 10;
+	publish();
+	type_mverify(0, 900, token.text);
+	run(&one, whole);
+	cr_expect_eq(calls(1)->refused, 900, "nobody knew");
+	now.boot_ns += S;
+	type(&one, 0, "VERIFY x\r\n");
+	run(&one, whole);
+	cr_expect_eq(calls(1)->busy, 1);
+	now.boot_ns += S / 10;
+	type(&one, 0, "VERIFY x\r\n");
+	run(&one, whole);
+	cr_expect_eq(calls(1)->busy, 1);
+	cr_expect_eq(calls(1)->refused, 901);
+}
+
+Test(round, rules_change_for_open_connections_with_the_next_round)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	type(&one, 0, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	rule(1000)->verify = 0;
+	publish();
+	type(&one, 0, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	rule(1000)->verify = 1;
+	publish();
+	type(&one, 0, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(count(0, "\r\nVALID"), 2);
+	cr_expect_eq(count(0, "-NOPERM "), 1);
+}
+
+Test(round, user_of_an_old_value_is_known)
+{
+	struct help_token token;
+	struct jt_entry e;
+
+	help_token_make(&token, "live");
+	e = help_entry(&one.table, &token);
+	help_put(&one.table, &token, &e);
+	jt_table_set_a(&one.table.maps, token.slot, JT_SLOT_ACTIVE,
+		       JT_SLOT_OLD_VALUE, HELP_LATER_S);
+	type(&one, 5, "VERIFY %s\r\n", token.text);
+	run(&one, whole);
+	cr_expect_eq(help_meter(&one.table, &token)->old_use_by, 1003);
 }
 
 /* ---- differential: split at random against one at a time ---- */

@@ -264,9 +264,11 @@ static void expand(const char *line, char copy[2048])
 	*copy = '\0';
 }
 
+static struct jt_rule rule = {.verify = 1};
+
 static const char *run(const char *line)
 {
-	static const struct jt_service service = {.why = explain};
+	const struct jt_service service = {.rule = &rule, .why = explain};
 	static uint8_t reply[JT_REPLY_MAX + 1];
 	struct jt_bytes args[JT_RESP_ARGS_MAX];
 	struct jt_out out = {reply, 0, JT_REPLY_MAX, 0, false};
@@ -333,4 +335,24 @@ Test(trace, errors_repeat_nothing)
 			 "twice\r\n");
 	jt_store_seq(&t.maps.identity_rw->state, JT_IDENTITY_LOADING);
 	cr_expect_str_eq(run("WHY @"), "-" JT_ERROR_LOADING "\r\n");
+}
+
+Test(trace, confined_caller_is_told_why_an_environment_is_closed)
+{
+	rule.n_envs = 1;
+	rule.envs[0] = jt_env_word("test", 4);
+	cr_expect(strstr(run("WHY @"), "$17\r\nWRONG_ENVIRONMENT\r\n$0\r\n"));
+	cr_expect(strstr(run("WHY @"),
+			 STEP(17, "WRONG_ENVIRONMENT", 0,
+			      "$27\r\nlive, not open to this user")));
+	rule.envs[0] = jt_env_word("live", 4);
+	cr_expect(strstr(run("WHY @"),
+			 STEP(17, "WRONG_ENVIRONMENT", 1, "$4\r\nlive")));
+}
+
+Test(trace, caller_who_may_not_verify_may_not_ask_why)
+{
+	rule.verify = 0;
+	cr_expect_eq(strncmp(run("WHY @"), "-NOPERM ", 8), 0);
+	cr_expect_eq(strncmp(run("WHY nonsense"), "-NOPERM ", 8), 0);
 }
