@@ -1,6 +1,7 @@
 /* jeton status: is the sidecar well, and what does it do? */
 #include "admin/change.h"
 #include "admin/cmd.h"
+#include "admin/describe.h"
 
 #include <string.h>
 
@@ -40,6 +41,32 @@ static void put_workers(struct jt_sheet *s, const json_t *workers)
 			 number(w, "pid"), state ? state : "?",
 			 number(w, "connections"), number(w, "accepted"));
 		jt_sheet_text(s, key, "Worker", text, NULL);
+	}
+}
+
+/* Who asks; of those without a number of their own no uid is known. */
+static void put_callers(struct jt_sheet *s, const json_t *callers)
+{
+	char text[192], key[32], user[JT_UID_TEXT];
+	const json_t *c, *uid;
+	size_t i;
+
+	json_array_foreach(callers, i, c)
+	{
+		uid = json_object_get(c, "uid");
+		strcpy(user, "all others");
+		if (json_is_integer(uid))
+			jt_describe_uid((uint32_t)json_integer_value(uid),
+					user);
+		snprintf(key, sizeof(key), "caller_%zu", i + 1);
+		snprintf(text, sizeof(text),
+			 "%s, connections %" JSON_INTEGER_FORMAT
+			 " now, %" JSON_INTEGER_FORMAT
+			 " admitted, %" JSON_INTEGER_FORMAT
+			 " refused, %" JSON_INTEGER_FORMAT " busy",
+			 user, number(c, "connections"), number(c, "admitted"),
+			 number(c, "refused"), number(c, "busy"));
+		jt_sheet_text(s, key, "Caller", text, NULL);
 	}
 }
 
@@ -103,6 +130,7 @@ static void put(json_t *o)
 		put_field(&s, o, fields[i].key, fields[i].label);
 	put_expiring(&s, json_object_get(o, "expiring"));
 	put_workers(&s, json_object_get(o, "workers"));
+	put_callers(&s, json_object_get(o, "callers"));
 	put_verdicts(&s, json_object_get(o, "verdicts"));
 	jt_sheet_end(&s);
 }

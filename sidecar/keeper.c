@@ -22,6 +22,7 @@
 #include "sidecar/doors.h"
 #include "sidecar/log.h"
 #include "sidecar/news.h"
+#include "sidecar/peers.h"
 #include "sidecar/restore.h"
 #include "sidecar/settings.h"
 #include "sidecar/stats.h"
@@ -235,6 +236,30 @@ static json_t *workers_json(const struct keeper *k)
 	return list;
 }
 
+/* "uid": null: all that have no number of their own. */
+static json_t *callers_json(const struct keeper *k)
+{
+	struct jt_peer_row rows[JT_PEERS_MAX];
+	unsigned n = jt_peers_sum(&k->maps, rows);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct jt_peer_row *r = &rows[i];
+
+		json_array_append_new(
+			list,
+			json_pack(
+				"{so sI sI sI sI}", "uid",
+				r->uid ? json_integer((json_int_t)(r->uid - 1))
+				       : json_null(),
+				"connections", (json_int_t)r->connections,
+				"admitted", (json_int_t)r->admitted, "refused",
+				(json_int_t)r->refused, "busy",
+				(json_int_t)r->busy));
+	}
+	return list;
+}
+
 static json_t *verdicts_json(const struct jt_stats *s)
 {
 	json_t *map = json_object();
@@ -321,6 +346,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 	add_table(k, o, &s);
 	add_expiring(k, o);
 	json_object_set_new(o, "workers", workers_json(k));
+	json_object_set_new(o, "callers", callers_json(k));
 	json_object_set_new(o, "verdicts", verdicts_json(&s));
 	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
 	buf[n < max ? n : 0] = '\0'; /* n >= max: 63 workers never get there */
