@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define PIECE_BYTES 2048u
+
 void jt_conn_open(struct jt_conn *c, int fd, uint64_t id, uint64_t now_ns)
 {
 	uint32_t generation = c->generation;
@@ -135,6 +137,23 @@ bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns)
 	return true;
 }
 
+uint32_t jt_conn_room(const struct jt_conn *c)
+{
+	uint32_t room = JT_CONN_IN_BYTES - c->in_len;
+
+	return c->shut_out && room > PIECE_BYTES ? PIECE_BYTES : room;
+}
+
+void jt_conn_shut_out(struct jt_conn *c, bool is)
+{
+	c->shut_out = c->resting = is;
+}
+
+void jt_conn_wake(struct jt_conn *c)
+{
+	c->resting = false;
+}
+
 static unsigned wants_closing(struct jt_conn *c)
 {
 	if (!c->cancelled) {
@@ -162,7 +181,7 @@ unsigned jt_conn_wants(struct jt_conn *c)
 		c->sending = true;
 		wants |= JT_WANT_SEND;
 	}
-	if (!c->receiving && !c->fed && !c->finish &&
+	if (!c->receiving && !c->fed && !c->finish && !c->resting &&
 	    c->in_len < JT_CONN_IN_BYTES) {
 		c->receiving = true;
 		wants |= JT_WANT_RECV;

@@ -28,7 +28,7 @@
 #define JT_CONN_DRAIN_NS 10000000000ull	 /* for taking replies */
 
 enum jt_conn_want {
-	JT_WANT_RECV = 1,   /* receive at jt_conn_room() */
+	JT_WANT_RECV = 1,   /* receive jt_conn_room() behind what is there */
 	JT_WANT_SEND = 2,   /* send jt_conn_pending() */
 	JT_WANT_CANCEL = 4, /* shut the socket down, cancel all on it */
 	JT_WANT_CLOSE = 8,  /* nothing is under way: close, free the slot */
@@ -54,6 +54,8 @@ struct jt_conn {
 	bool eof;		 /* the client will send nothing more */
 	bool greeted;		 /* a first byte came */
 	bool bulky;		 /* the worker's mark: much of `in` was used */
+	bool shut_out;		 /* it asked, and got no verdict */
+	bool resting;		 /* not read from until jt_conn_wake() */
 	enum jt_conn_end finish; /* != NONE: close so once replies are out */
 	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
 	uint64_t since_ns;	 /* when the present waiting began */
@@ -84,6 +86,17 @@ void jt_conn_finish(struct jt_conn *c, enum jt_conn_end why);
 void jt_conn_abort(struct jt_conn *c, enum jt_conn_end why);
 /* Has a deadline passed? Then it is aborted as SLOW. */
 bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns);
+
+/* Bytes to receive at once. */
+uint32_t jt_conn_room(const struct jt_conn *c);
+
+/*
+ * It asked and got no verdict (or did not, this time): until that changes it is
+ * read from in small pieces only, with a rest before each that the worker ends,
+ * so that its flood waits at its own end and not in the rounds of others.
+ */
+void jt_conn_shut_out(struct jt_conn *c, bool is);
+void jt_conn_wake(struct jt_conn *c);
 
 /* What should be started now; marks it as started. */
 unsigned jt_conn_wants(struct jt_conn *c);

@@ -289,6 +289,7 @@ bool jt_round_take(struct jt_round *round, struct jt_conn *conn)
 	*t = (struct taken){.conn = conn, .first_op = round->n_ops};
 	t->rule = jt_peers_rule(round->peers, &conn->caller);
 	t->shut_out = shut_out(round, t);
+	conn->shut_out = t->shut_out != NULL;
 	while (!take_one(round, t, &s))
 		;
 	t->n_ops = round->n_ops - t->first_op;
@@ -336,8 +337,7 @@ static void put(struct jt_round *r, const struct taken *t, const struct op *op,
 		break;
 	case OP_SHUT_OUT:
 		jt_out_error(out, t->shut_out);
-		had->busy +=
-			t->rule->verify != 0; /* NOPERM is not for now only */
+		had->busy++;
 		break;
 	case OP_BAD_ASK:
 		jt_out_error(out, jt_command_ask_error(op->error));
@@ -372,6 +372,9 @@ static void answer(struct jt_round *r, const struct taken *t)
 	assert(!out.overflow); /* queue() made sure of the room */
 	jt_conn_consumed(c, t->consumed, t->more, r->now.boot_ns);
 	jt_conn_replied(c, (uint32_t)out.len, r->now.boot_ns);
+	jt_conn_shut_out(c, had.busy);
+	if (!t->rule->verify)
+		had.busy = 0; /* NOPERM is not for now only */
 	had.refused -= had.admitted;
 	jt_peers_tell(r->peers, &c->caller, &had, r->now);
 	if (broken)

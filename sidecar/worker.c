@@ -46,6 +46,7 @@
 
 #define EVENTS 256u
 #define TICK_MS JT_CHILD_TICK_MS
+#define REST_MS 10u /* of who is shut out */
 #define STALE_NS 1000000000ull
 #define STOP_NS 2000000000ull
 #define TRIM_BYTES (64u * 1024u)
@@ -73,9 +74,10 @@ struct worker {
 	uint64_t next_sweep_ns, rest_until_ns, stop_at_ns;
 	uint64_t wake_count;
 	bool accepting, cancelling_accept;
-	bool owes_accept;   /* a wake-up for a client died with our accept */
-	uint64_t looked_ns; /* for clients whose wake-up died with others */
-	bool woken;	    /* the wake-up read is under way */
+	uint64_t wake_at_ns; /* who rests; 0: nobody does */
+	bool owes_accept;    /* a wake-up for a client died with our accept */
+	uint64_t looked_ns;  /* for clients whose wake-up died with others */
+	bool woken;	     /* the wake-up read is under way */
 };
 
 /* the one word that C lets a signal handler write */
@@ -280,6 +282,8 @@ static void start_wants(struct worker *w, uint32_t slot)
 		c->bulky = false;
 	}
 
+	if (c->resting && !w->wake_at_ns)
+		w->wake_at_ns = w->now.boot_ns + REST_MS * 1000000ull;
 	if (wants & JT_WANT_CANCEL) {
 		shutdown(c->fd, SHUT_RDWR);
 		jt_loop_cancel(&w->loop, c->fd,
@@ -291,8 +295,7 @@ static void start_wants(struct worker *w, uint32_t slot)
 			     jt_user(slot, gen, JT_OP_SEND));
 	if (wants & JT_WANT_RECV)
 		jt_loop_recv(&w->loop, c->fd, c->in + c->in_len,
-			     JT_CONN_IN_BYTES - c->in_len,
-			     jt_user(slot, gen, JT_OP_RECV));
+			     jt_conn_room(c), jt_user(slot, gen, JT_OP_RECV));
 	if (wants & JT_WANT_CLOSE)
 		close_conn(w, slot);
 }
@@ -407,6 +410,20 @@ static void sweep(struct worker *w)
 			touch(w, i);
 }
 
+/* All at once: a rest is at most REST_MS, and shorter for who came later. */
+static void wake_resting(struct worker *w)
+{
+	if (!w->wake_at_ns || w->now.boot_ns < w->wake_at_ns)
+		return;
+	w->wake_at_ns = 0;
+	for (uint32_t i = 0; i < w->connections_max; i++) {
+		if (w->conns[i].fd < 0 || !w->conns[i].resting)
+			continue;
+		jt_conn_wake(&w->conns[i]);
+		touch(w, i);
+	}
+}
+
 static void begin_stop(struct worker *w)
 {
 	w->stop_at_ns = w->now.boot_ns + STOP_NS;
@@ -441,7 +458,7 @@ static int serve(struct worker *w)
 
 	while (!stopped(w)) {
 		start_accept(w);
-		rc = jt_loop_wait(&w->loop, TICK_MS);
+		rc = jt_loop_wait(&w->loop, w->wake_at_ns ? REST_MS : TICK_MS);
 		if (rc)
 			return rc;
 		w->now = jt_child_now();
@@ -450,6 +467,7 @@ static int serve(struct worker *w)
 			for (unsigned i = 0; i < n; i++)
 				on_event(w, &events[i]);
 		sweep(w);
+		wake_resting(w);
 		look_for_forgotten(w);
 		if (stop_asked && !w->stop_at_ns)
 			begin_stop(w);

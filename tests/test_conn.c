@@ -129,6 +129,37 @@ Test(conn, nothing_is_parsed_while_replies_are_pending)
 	expect_wants(0);
 }
 
+Test(conn, who_is_shut_out_rests_and_is_read_in_small_pieces)
+{
+	cr_expect_eq(jt_conn_room(&c), JT_CONN_IN_BYTES);
+	expect_wants(JT_WANT_RECV);
+	receive(10);
+	answer(50, false);
+	jt_conn_shut_out(&c, true);
+	expect_wants(JT_WANT_SEND);
+	jt_conn_sent(&c, 50, now);
+	expect_wants(0);
+	jt_conn_wake(&c);
+	cr_expect_leq(jt_conn_room(&c), 4096);
+	expect_wants(JT_WANT_RECV);
+	receive(10);
+	answer(50, false);
+	jt_conn_shut_out(&c, false);
+	expect_wants(JT_WANT_SEND | JT_WANT_RECV);
+	cr_expect_eq(jt_conn_room(&c), JT_CONN_IN_BYTES);
+}
+
+Test(conn, who_rests_can_be_closed)
+{
+	expect_wants(JT_WANT_RECV);
+	receive(10);
+	answer(50, false);
+	jt_conn_shut_out(&c, true);
+	expect_wants(JT_WANT_SEND);
+	jt_conn_abort(&c, JT_END_STOP);
+	expect_closing(JT_END_STOP);
+}
+
 Test(conn, commands_left_over_are_answered_before_more_is_read)
 {
 	expect_wants(JT_WANT_RECV);

@@ -142,7 +142,7 @@ static void receive(struct rig *r, unsigned i, size_t (*chunk)(size_t))
 {
 	struct jt_conn *c = &r->conns[i];
 	struct talk *t = &r->talks[i];
-	size_t n = t->n_typed - t->n_taken, room = JT_CONN_IN_BYTES - c->in_len;
+	size_t n = t->n_typed - t->n_taken, room = jt_conn_room(c);
 
 	n = n ? chunk(n) : 0;
 	n = n < room ? n : room;
@@ -186,6 +186,7 @@ static bool drain(struct rig *r, size_t (*chunk)(size_t))
 
 		if (r->talks[i].closed)
 			continue;
+		jt_conn_wake(c);
 		wants = jt_conn_wants(c);
 		if (wants & JT_WANT_SEND)
 			hear(r, i);
@@ -893,6 +894,8 @@ Test(round, who_spent_its_refusals_is_busy_until_they_refill)
 		cr_expect_eq(count(i, "\r\nVALID"), 2, "%s", heard(i));
 	cr_expect_eq(calls(1)->busy, 4);
 	cr_expect_eq(calls(1)->refused, 10);
+	cr_expect_leq(jt_conn_room(&one.conns[0]), 4096, "in small pieces");
+	cr_expect_eq(jt_conn_room(&one.conns[2]), JT_CONN_IN_BYTES);
 	now.boot_ns += S / 10 - 1;
 	type(&one, 0, "VERIFY %s\r\n", token.text);
 	run(&one, whole);
@@ -902,6 +905,7 @@ Test(round, who_spent_its_refusals_is_busy_until_they_refill)
 	run(&one, whole);
 	cr_expect_eq(calls(1)->busy, 5);
 	cr_expect_eq(count(0, "\r\nVALID"), 1);
+	cr_expect_eq(jt_conn_room(&one.conns[0]), JT_CONN_IN_BYTES);
 }
 
 Test(round, refusals_beyond_the_limit_are_a_debt_of_a_second_at_most)
