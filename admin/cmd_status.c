@@ -103,25 +103,16 @@ static void put(json_t *o)
 	static const struct {
 		const char *key, *label;
 	} fields[] = {
-		{"health", "Health"},
-		{"why", "Why"},
-		{"state", "State"},
-		{"version", "Version"},
-		{"pid", "Keeper pid"},
-		{"uptime_s", "Uptime, s"},
-		{"data", "Data"},
-		{"run", "Sockets"},
-		{"backend", "Backend"},
-		{"journal_id", "Journal id"},
-		{"committed", "Committed"},
-		{"applied", "Applied"},
-		{"tokens", "Tokens"},
-		{"capacity", "Capacity"},
-		{"slots_used", "Slots used"},
-		{"slots", "Slots"},
-		{"plans", "Limits"},
-		{"expired", "Expired"},
-		{"shared_bytes", "Shared bytes"},
+		{"health", "Health"},	      {"why", "Why"},
+		{"settings", "Settings"},     {"state", "State"},
+		{"version", "Version"},	      {"pid", "Keeper pid"},
+		{"uptime_s", "Uptime, s"},    {"data", "Data"},
+		{"run", "Sockets"},	      {"backend", "Backend"},
+		{"journal_id", "Journal id"}, {"committed", "Committed"},
+		{"applied", "Applied"},	      {"tokens", "Tokens"},
+		{"capacity", "Capacity"},     {"slots_used", "Slots used"},
+		{"slots", "Slots"},	      {"plans", "Limits"},
+		{"expired", "Expired"},	      {"shared_bytes", "Shared bytes"},
 	};
 	struct jt_sheet s;
 

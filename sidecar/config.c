@@ -1,6 +1,13 @@
-/* config: see config.h. */
+/*
+ * config: see config.h.
+ *
+ * Flags are read first, since one of them names the file; then the environment,
+ * then the file. Whatever is given is checked, also what does not hold because
+ * something before it said otherwise.
+ */
 #include "sidecar/config.h"
 
+#include "admin/label.h"
 #include "shm/token.h"
 #include "sidecar/doors.h"
 
@@ -12,177 +19,370 @@
 #include <unistd.h>
 
 struct setting {
-	const char *flag, *env, *help;
-	uint64_t fallback, least, most;
+	const char *name, *env, *help;
+	uint64_t fallback, least, most; /* of a number */
 	size_t offset;
 };
 
-static const struct setting settings[] = {
+/* By enum jt_setting. */
+static const struct setting settings[JT_SETTINGS_N] = {
 #define X(field, flag, env, def, least, most, help)                            \
 	{flag, env, help, def, least, most, offsetof(struct jt_config, field)},
 	JT_SETTINGS(X)
 #undef X
+		{"data", "JETON_DATA", "an absolute path", 0, 0, 0, 0},
+	{"run", "JETON_RUN", "an absolute path", 0, 0, 0, 0},
+	{"env", "JETON_ENV", "1 to 6 of a-z and 0-9", 0, 0, 0, 0},
+	{"http-listen", "JETON_HTTP_LISTEN",
+	 "a loopback address and a port, as 127.0.0.1:9180 or [::1]:9180", 0, 0,
+	 0, 0},
+	{"log-format", "JETON_LOG_FORMAT", "plain or json", 0, 0, 0, 0},
 };
-#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+#define N_NUMBERS ((unsigned)JT_SETTING_data)
+#define LISTEN_MAX sizeof(((struct jt_config *)0)->http_listen)
 
 enum {
-	FLAG_DATA = 1000,
-	FLAG_RUN,
-	FLAG_ENV,
-	FLAG_HTTP_LISTEN,
+	FLAG_CONFIG = 1000,
+	FLAG_CHECK,
+	FLAG_PRINT,
 	FLAG_HELP,
 	FLAG_VERSION
+};
+
+/* While settings are gathered. */
+struct reading {
+	struct jt_config *config;
+	const char *file; /* --config or JETON_CONFIG; NULL */
+	/* data and run, as they were written; one byte too long is kept so */
+	char paths[2][PATH_MAX + 1];
+	char *why;
 };
 
 static void help(void)
 {
 	printf("jetond " JT_VERSION ": verifies API tokens for the services on "
 	       "this host\n\n"
-	       "usage: jetond [--data DIR] [--run DIR] [settings]\n\n"
+	       "usage: jetond [--config FILE] [--data DIR] [--run DIR] "
+	       "[settings]\n"
+	       "       jetond --check-config | --print-config [settings]\n\n"
+	       "  --config FILE      settings, policies and peers "
+	       "(JETON_CONFIG)\n"
 	       "  --data DIR         journal, anchor and locks\n"
 	       "  --run DIR          sockets: %s, %s\n"
 	       "  --env E            only tokens of this environment pass "
 	       "(JETON_ENV)\n"
 	       "  --http-listen A:P  HTTP on a loopback address, too "
-	       "(JETON_HTTP_LISTEN)\n",
+	       "(JETON_HTTP_LISTEN)\n"
+	       "  --log-format F     plain or json (JETON_LOG_FORMAT)\n",
 	       JT_RESP_NAME, JT_CONTROL_NAME);
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].flag,
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].name,
 		       settings[i].help,
 		       (unsigned long long)settings[i].fallback,
 		       settings[i].env);
-	printf("  --help, --version\n");
+	printf("  --check-config     say what is wrong with the settings, and "
+	       "end\n"
+	       "  --print-config     print them as a file, each with its "
+	       "origin\n"
+	       "  --help, --version\n");
 }
 
-static int set(struct jt_config *config, const struct setting *s,
-	       const char *text, const char *where)
+static uint64_t *number_of(struct jt_config *config, unsigned i)
 {
-	uint64_t *field = (uint64_t *)(void *)((char *)config + s->offset);
-	unsigned long long value;
-	char *end;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno || *end || text[0] < '0' || text[0] > '9' ||
-	    value < s->least || value > s->most) {
-		fprintf(stderr, "jetond: %s takes a number from %llu to %llu\n",
-			where, (unsigned long long)s->least,
-			(unsigned long long)s->most);
-		return JT_CONFIG_E_BAD;
-	}
-	*field = value;
-	return 0;
+	return (uint64_t *)(void *)((char *)config + settings[i].offset);
 }
 
-static int from_environment(struct jt_config *config)
+/* ---- one setting ---- */
+
+static bool env_ok(const char *text, enum jt_origin from)
 {
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		const char *text = getenv(settings[i].env);
-		uint64_t *field = (uint64_t *)(void *)((char *)config +
-						       settings[i].offset);
-		int rc;
-
-		*field = settings[i].fallback;
-		rc = text ? set(config, &settings[i], text, settings[i].env)
-			  : 0;
-		if (rc)
-			return rc;
-	}
-	return 0;
+	/* a file says `any` by saying nothing */
+	return (!*text && from == JT_ORIGIN_FILE) ||
+	       jt_env_ok(text, strlen(text));
 }
 
-static void list_options(struct option options[N_SETTINGS + 7])
+static bool listen_ok(const char *text)
+{
+	return !*text ||
+	       (strlen(text) < LISTEN_MAX && jt_doors_loopback_ok(text));
+}
+
+static bool log_format_ok(const char *text)
+{
+	return strcmp(text, "plain") == 0 || strcmp(text, "json") == 0;
+}
+
+/* The rest of a path is checked where paths are made: admin/paths.h. */
+static bool path_ok(const char *text, enum jt_origin from)
+{
+	return from != JT_ORIGIN_FILE || text[0] == '/';
+}
+
+static bool is_good(unsigned i, const char *text, enum jt_origin from)
+{
+	uint64_t value;
+
+	switch (i) {
+	case JT_SETTING_data:
+	case JT_SETTING_run:
+		return path_ok(text, from);
+	case JT_SETTING_env:
+		return env_ok(text, from);
+	case JT_SETTING_http_listen:
+		return listen_ok(text);
+	case JT_SETTING_log_format:
+		return log_format_ok(text);
+	default:
+		return jt_settings_number(text, settings[i].least,
+					  settings[i].most, &value);
+	}
+}
+
+static void put(struct reading *r, unsigned i, const char *text)
+{
+	struct jt_config *c = r->config;
+
+	switch (i) {
+	case JT_SETTING_data:
+	case JT_SETTING_run:
+		snprintf(r->paths[i - JT_SETTING_data], PATH_MAX + 1, "%s",
+			 text);
+		break;
+	case JT_SETTING_env:
+		snprintf(c->env, sizeof(c->env), "%s", text);
+		break;
+	case JT_SETTING_http_listen:
+		snprintf(c->http_listen, sizeof(c->http_listen), "%s", text);
+		break;
+	case JT_SETTING_log_format:
+		c->log_format =
+			strcmp(text, "json") ? JT_LOG_PLAIN : JT_LOG_JSON;
+		break;
+	default:
+		jt_settings_number(text, 0, UINT64_MAX, number_of(c, i));
+	}
+}
+
+static void describe(unsigned i, char *out, size_t bytes)
+{
+	if (i < N_NUMBERS)
+		snprintf(out, bytes, "a number from %llu to %llu",
+			 (unsigned long long)settings[i].least,
+			 (unsigned long long)settings[i].most);
+	else
+		snprintf(out, bytes, "%s", settings[i].help);
+}
+
+/* False: TEXT is no value of setting I. */
+static bool take(struct reading *r, unsigned i, const char *text,
+		 enum jt_origin from, uint32_t line)
+{
+	struct jt_config *c = r->config;
+
+	if (!is_good(i, text, from))
+		return false;
+	if (from < c->origins[i])
+		return true;
+	c->origins[i] = (uint8_t)from;
+	c->lines[i] = line;
+	put(r, i, text);
+	return true;
+}
+
+static int refuse(struct reading *r, unsigned i, const char *before,
+		  const char *name, int rc)
+{
+	char takes[128];
+
+	describe(i, takes, sizeof(takes));
+	snprintf(r->why, JT_CONFIG_LINE,
+		 "the value of %s%s is not understood; it takes %s", before,
+		 name, takes);
+	return rc;
+}
+
+/* ---- flags ---- */
+
+static void list_options(struct option options[JT_SETTINGS_N + 6])
 {
 	static const struct option fixed[] = {
-		{"data", required_argument, NULL, FLAG_DATA},
-		{"run", required_argument, NULL, FLAG_RUN},
-		{"env", required_argument, NULL, FLAG_ENV},
-		{"http-listen", required_argument, NULL, FLAG_HTTP_LISTEN},
+		{"config", required_argument, NULL, FLAG_CONFIG},
+		{"check-config", no_argument, NULL, FLAG_CHECK},
+		{"print-config", no_argument, NULL, FLAG_PRINT},
 		{"help", no_argument, NULL, FLAG_HELP},
 		{"version", no_argument, NULL, FLAG_VERSION},
 		{0},
 	};
 
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		options[i] = (struct option){settings[i].flag,
+	for (size_t i = 0; i < JT_SETTINGS_N; i++)
+		options[i] = (struct option){settings[i].name,
 					     required_argument, NULL, (int)i};
-	memcpy(options + N_SETTINGS, fixed, sizeof(fixed));
+	memcpy(options + JT_SETTINGS_N, fixed, sizeof(fixed));
 }
 
-/* What is no number: from its variable first, then from its flag. */
-struct words {
-	const char *data, *run, *env, *http_listen;
-};
-
-static int from_flags(struct jt_config *config, int argc, char **argv,
-		      struct words *w)
+static int take_flag(struct reading *r, int flag)
 {
-	struct option options[N_SETTINGS + 7];
-	char where[64];
+	switch (flag) {
+	case FLAG_CONFIG:
+		r->file = optarg;
+		return 0;
+	case FLAG_CHECK:
+		r->config->mode = JT_CONFIG_CHECK;
+		return 0;
+	case FLAG_PRINT:
+		r->config->mode = JT_CONFIG_PRINT;
+		return 0;
+	case FLAG_HELP:
+		help();
+		return JT_CONFIG_E_DONE;
+	case FLAG_VERSION:
+		printf("jetond " JT_VERSION "\n");
+		return JT_CONFIG_E_DONE;
+	case '?':
+		/* never what was given: it may be a token */
+		snprintf(r->why, JT_CONFIG_LINE,
+			 "a flag is unknown or lacks its value; see jetond "
+			 "--help");
+		return JT_CONFIG_E_USAGE;
+	}
+	if (take(r, (unsigned)flag, optarg, JT_ORIGIN_FLAG, 0))
+		return 0;
+	return refuse(r, (unsigned)flag, "--", settings[flag].name,
+		      JT_CONFIG_E_USAGE);
+}
+
+static int from_flags(struct reading *r)
+{
+	struct option options[JT_SETTINGS_N + 6];
 	int flag, rc;
 
 	list_options(options);
 	opterr = 0;
-	while ((flag = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (flag) {
-		case FLAG_DATA:
-			w->data = optarg;
-			continue;
-		case FLAG_RUN:
-			w->run = optarg;
-			continue;
-		case FLAG_ENV:
-			w->env = optarg;
-			continue;
-		case FLAG_HTTP_LISTEN:
-			w->http_listen = optarg;
-			continue;
-		case FLAG_HELP:
-			help();
-			return JT_CONFIG_E_DONE;
-		case FLAG_VERSION:
-			printf("jetond " JT_VERSION "\n");
-			return JT_CONFIG_E_DONE;
-		case '?':
-			/* never what was given: it may be a token */
-			fprintf(stderr, "jetond: a flag is unknown or lacks "
-					"its value; see jetond --help\n");
-			return JT_CONFIG_E_USAGE;
-		}
-		snprintf(where, sizeof(where), "--%s", settings[flag].flag);
-		rc = set(config, &settings[flag], optarg, where);
+	optind = 0; /* from the first, also the second time */
+	while ((flag = getopt_long(r->config->argc, r->config->argv, "",
+				   options, NULL)) != -1) {
+		rc = take_flag(r, flag);
 		if (rc)
-			return JT_CONFIG_E_USAGE;
+			return rc;
 	}
-	if (optind == argc)
+	if (optind == r->config->argc)
 		return 0;
-	fprintf(stderr, "jetond: takes no arguments, only flags; see "
-			"jetond --help\n");
+	snprintf(r->why, JT_CONFIG_LINE,
+		 "takes no arguments, only flags; see jetond --help");
 	return JT_CONFIG_E_USAGE;
 }
 
-static int set_env(struct jt_config *config, const char *env)
+/* ---- environment ---- */
+
+/* As paths.h does, nothing is no path. */
+static bool is_given(unsigned i, const char *text)
 {
-	if (!jt_env_ok(env, strlen(env))) {
-		fprintf(stderr, "jetond: --env takes 1 to 6 of a-z and 0-9\n");
-		return JT_CONFIG_E_USAGE;
+	bool is_path = i == JT_SETTING_data || i == JT_SETTING_run;
+
+	return text && (*text || !is_path);
+}
+
+static int from_environment(struct reading *r)
+{
+	for (unsigned i = 0; i < JT_SETTINGS_N; i++) {
+		const char *text = getenv(settings[i].env);
+
+		if (is_given(i, text) &&
+		    !take(r, i, text, JT_ORIGIN_ENVIRONMENT, 0))
+			return refuse(r, i, "", settings[i].env,
+				      JT_CONFIG_E_BAD);
 	}
-	strcpy(config->env, env);
 	return 0;
 }
 
-static int set_http_listen(struct jt_config *config, const char *text)
+/* ---- the file ---- */
+
+static int take_key(void *ctx, const char *key, const char *value,
+		    unsigned line, struct jt_fault *faultp)
 {
-	if (text[0] && (strlen(text) >= sizeof(config->http_listen) ||
-			!jt_doors_loopback_ok(text))) {
-		fprintf(stderr,
-			"jetond: --http-listen takes a loopback address and a "
-			"port, as 127.0.0.1:9180 or [::1]:9180\n");
-		return JT_CONFIG_E_USAGE;
+	struct reading *r = ctx;
+	char takes[128];
+
+	for (unsigned i = 0; i < JT_SETTINGS_N; i++) {
+		if (strcmp(settings[i].name, key) != 0)
+			continue;
+		if (take(r, i, value, JT_ORIGIN_FILE, line))
+			return 0;
+		describe(i, takes, sizeof(takes));
+		return jt_fault_set(faultp, JT_CONFIG_E_BAD, line, 0,
+				    "the value is not understood; %s takes %s",
+				    key, takes);
 	}
-	strcpy(config->http_listen, text);
+	return jt_fault_set(faultp, JT_CONFIG_E_BAD, line, 0,
+			    "[jetond] has no such key; it has data, run, and "
+			    "what jetond --help lists behind `--config`");
+}
+
+/* Which file? NULL: none. */
+static const char *choose_file(struct reading *r, bool *askedp)
+{
+	const char *env = getenv("JETON_CONFIG");
+
+	*askedp = true;
+	if (r->file)
+		return r->file;
+	if (env && *env)
+		return env;
+	*askedp = false;
+	return geteuid() == 0 ? JT_CONFIG_PATH : NULL;
+}
+
+/* One that a shell's user could make a second line of. */
+static bool is_printable(const char *path)
+{
+	for (; *path; path++)
+		if ((uint8_t)*path < ' ' || *path == 0x7f)
+			return false;
+	return true;
+}
+
+static int bad_file(struct reading *r, const char *path,
+		    const struct jt_fault *fault)
+{
+	if (fault->number)
+		snprintf(r->why, JT_CONFIG_LINE, "%s:%llu: %s", path,
+			 (unsigned long long)fault->number, fault->line);
+	else
+		snprintf(r->why, JT_CONFIG_LINE, "%s: %s", path, fault->line);
+	return JT_CONFIG_E_BAD;
+}
+
+static int from_file(struct reading *r)
+{
+	struct jt_fault fault = {0};
+	bool asked;
+	const char *path = choose_file(r, &asked);
+	int rc;
+
+	jt_settings_file_none(&r->config->content);
+	if (!path)
+		return 0;
+	if (!is_printable(path) || strlen(path) >= sizeof(r->config->file)) {
+		snprintf(r->why, JT_CONFIG_LINE,
+			 "the configuration file's name is too long or holds "
+			 "a control character; choose another");
+		return JT_CONFIG_E_BAD;
+	}
+	rc = jt_settings_file_read(&r->config->content, path, take_key, r,
+				   &fault);
+	if (rc == -ENOENT && !asked)
+		return 0;
+	if (rc == -ENOENT)
+		jt_fault_set(&fault, rc, 0, 0,
+			     "there is no such file; make it, or name another "
+			     "with --config");
+	if (rc)
+		return bad_file(r, path, &fault);
+	strcpy(r->config->file, path);
 	return 0;
 }
+
+/* ---- all together ---- */
 
 static void choose_workers(struct jt_config *config)
 {
@@ -194,28 +394,175 @@ static void choose_workers(struct jt_config *config)
 		config->workers = JT_RESP_WORKERS_MAX;
 }
 
-int jt_config_read(struct jt_config *config, int argc, char **argv)
+/* What a path's place is given to paths.h as; the environment it knows. */
+static const char *path_of(const struct reading *r, unsigned i)
 {
-	struct words w = {.env = getenv("JETON_ENV"),
-			  .http_listen = getenv("JETON_HTTP_LISTEN")};
-	struct jt_fault fault = {0};
-	int rc;
+	uint8_t from = r->config->origins[i];
 
-	memset(config, 0, sizeof(*config));
-	rc = from_environment(config);
-	if (!rc)
-		rc = from_flags(config, argc, argv, &w);
-	if (!rc && w.env)
-		rc = set_env(config, w.env);
-	if (!rc && w.http_listen)
-		rc = set_http_listen(config, w.http_listen);
-	if (rc)
-		return rc;
-	choose_workers(config);
-	rc = jt_paths_resolve(&config->paths, w.data, w.run, &fault);
+	return from == JT_ORIGIN_FLAG || from == JT_ORIGIN_FILE
+		       ? r->paths[i - JT_SETTING_data]
+		       : NULL;
+}
+
+static int resolve(struct reading *r)
+{
+	struct jt_fault fault = {0};
+	int rc =
+		jt_paths_resolve(&r->config->paths, path_of(r, JT_SETTING_data),
+				 path_of(r, JT_SETTING_run), &fault);
+
 	if (!rc)
 		return 0;
-	fprintf(stderr, "jetond: %s\n",
-		fault.line[0] ? fault.line : strerror(rc < 0 ? -rc : EINVAL));
+	snprintf(r->why, JT_CONFIG_LINE, "%s",
+		 fault.line[0] ? fault.line : strerror(rc < 0 ? -rc : EINVAL));
 	return JT_CONFIG_E_BAD;
+}
+
+static int gather(struct jt_config *config, int argc, char **argv, char *why)
+{
+	static struct reading r;
+	int rc;
+
+	memset(&r, 0, sizeof(r));
+	memset(config, 0, sizeof(*config));
+	r.config = config;
+	r.why = why;
+	config->argc = argc;
+	config->argv = argv;
+	for (unsigned i = 0; i < N_NUMBERS; i++)
+		*number_of(config, i) = settings[i].fallback;
+	rc = from_flags(&r);
+	if (!rc)
+		rc = from_environment(&r);
+	if (!rc)
+		rc = from_file(&r);
+	if (!rc)
+		rc = resolve(&r);
+	if (!rc)
+		choose_workers(config);
+	return rc;
+}
+
+int jt_config_read(struct jt_config *config, int argc, char **argv)
+{
+	char why[JT_CONFIG_LINE];
+	int rc = gather(config, argc, argv, why);
+
+	jt_log_format(config->log_format);
+	if (rc && rc != JT_CONFIG_E_DONE)
+		jt_log(JT_LOG_ERROR, "%s", why);
+	return rc;
+}
+
+int jt_config_again(const struct jt_config *old, struct jt_config *nextp,
+		    char why[JT_CONFIG_LINE])
+{
+	int rc = gather(nextp, old->argc, old->argv, why);
+
+	if (!rc && old->file[0] && !nextp->file[0]) {
+		snprintf(why, JT_CONFIG_LINE,
+			 "%s is gone; put it back, an empty one if nothing is "
+			 "to be set",
+			 old->file);
+		return JT_CONFIG_E_BAD;
+	}
+	return rc ? JT_CONFIG_E_BAD : 0;
+}
+
+/* ---- printing and comparing ---- */
+
+/* The text that, taken, gives what is so. */
+static const char *text_of(const struct jt_config *config, unsigned i,
+			   char number[24])
+{
+	uint64_t value;
+
+	switch (i) {
+	case JT_SETTING_data:
+		return config->paths.data;
+	case JT_SETTING_run:
+		return config->paths.run;
+	case JT_SETTING_env:
+		return config->env;
+	case JT_SETTING_http_listen:
+		return config->http_listen;
+	case JT_SETTING_log_format:
+		return config->log_format == JT_LOG_JSON ? "json" : "plain";
+	default:
+		memcpy(&value, (const char *)config + settings[i].offset,
+		       sizeof(value));
+		snprintf(number, 24, "%llu", (unsigned long long)value);
+		return number;
+	}
+}
+
+void jt_config_differ(const struct jt_config *a, const struct jt_config *b,
+		      char *names, size_t bytes)
+{
+	char one[24], other[24];
+
+	names[0] = '\0';
+	for (unsigned i = 0; i < JT_SETTINGS_N; i++) {
+		size_t n = strlen(names);
+
+		if (strcmp(text_of(a, i, one), text_of(b, i, other)) != 0)
+			snprintf(names + n, bytes - n, "%s%s", n ? ", " : "",
+				 settings[i].name);
+	}
+}
+
+static void print_origin(const struct jt_config *config, unsigned i,
+			 const char *path, FILE *out)
+{
+	switch (config->origins[i]) {
+	case JT_ORIGIN_FLAG:
+		fprintf(out, "# flag --%s\n", settings[i].name);
+		break;
+	case JT_ORIGIN_ENVIRONMENT:
+		fprintf(out, "# environment %s\n", settings[i].env);
+		break;
+	case JT_ORIGIN_FILE:
+		fprintf(out, "# %s:%u\n", path, config->lines[i]);
+		break;
+	default:
+		fprintf(out, "# default\n");
+	}
+}
+
+/* On a line with a few more words, read back as it is? */
+static bool fits(const char *text)
+{
+	size_t n = strlen(text);
+
+	return jt_label_check(text, n, JT_SETTINGS_LINE_MAX - 30) == 0 &&
+	       text[n - 1] != ' ';
+}
+
+int jt_config_print(const struct jt_config *config, FILE *out,
+		    char why[JT_CONFIG_LINE])
+{
+	const char *path = config->file;
+	char number[24];
+
+	if (!fits(config->paths.data) || !fits(config->paths.run)) {
+		snprintf(why, JT_CONFIG_LINE,
+			 "a directory's name is longer than a line of a file, "
+			 "ends in a blank or is no UTF-8; give it with --data "
+			 "or --run, and another one here");
+		return JT_CONFIG_E_BAD;
+	}
+	if (*path && !fits(path))
+		path = "the file"; /* in comments */
+	fprintf(out, "# jetond " JT_VERSION "\n# %s%s\n",
+		*path ? "read from " : "no file was read", path);
+	fprintf(out, "\n[jetond]\n");
+	for (unsigned i = 0; i < JT_SETTINGS_N; i++) {
+		const char *text = text_of(config, i, number);
+
+		print_origin(config, i, path, out);
+		fprintf(out, "%s =%s%s\n", settings[i].name, *text ? " " : "",
+			text);
+	}
+	jt_settings_file_print(&config->content, path, out);
+	return 0;
 }

@@ -54,8 +54,8 @@ struct keeper {
 	struct jt_maps maps;
 	struct jt_crew crew;
 	struct jt_controls controls;
-	struct jt_settings settings;
 	struct jt_teller teller;
+	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
 	uint64_t now_ns, started_ns;
@@ -65,6 +65,7 @@ struct keeper {
 	bool restored;	     /* use counts, as far as there were any */
 	char usage_why[256]; /* why they are not saved; "": they are */
 	bool stopping;
+	bool hung_up; /* SIGHUP: settings are to be read again */
 };
 
 static uint64_t boot_ns(void)
@@ -345,12 +346,42 @@ static void status_json(void *ctx, char *buf, size_t max)
 		      k->usage_why);
 	add_table(k, o, &s);
 	add_expiring(k, o);
+	json_object_set_new(
+		o, "settings",
+		json_string(printable(k->settings_why, line, sizeof(line))));
 	json_object_set_new(o, "workers", workers_json(k));
 	json_object_set_new(o, "callers", callers_json(k));
 	json_object_set_new(o, "verdicts", verdicts_json(&s));
 	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
 	buf[n < max ? n : 0] = '\0'; /* n >= max: 63 workers never get there */
 	json_decref(o);
+}
+
+/* ---- settings, read again ---- */
+
+/* All of the new ones, or all of the old. */
+static void read_settings(struct keeper *k)
+{
+	static struct jt_config next;
+	char names[128];
+
+	k->hung_up = false;
+	if (jt_config_again(k->config, &next, k->settings_why)) {
+		jt_log(JT_LOG_ERROR, "settings stay as they were: %s",
+		       k->settings_why);
+		return;
+	}
+	k->settings_why[0] = '\0';
+	jt_settings_publish(&k->maps, &next.content.settings);
+	jt_log(JT_LOG_NOTICE, "settings read from %s: %u policies, %u peers",
+	       next.file[0] ? next.file : "no file",
+	       next.content.settings.n_policies, next.content.settings.n_rules);
+	jt_config_differ(k->config, &next, names, sizeof(names));
+	if (names[0])
+		jt_log(JT_LOG_WARNING,
+		       "these settings differ now and hold only from the next "
+		       "start on: %s",
+		       names);
 }
 
 /* ---- start ---- */
@@ -547,8 +578,7 @@ static int begin(struct keeper *k)
 	rc = make_segments(k, &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
-	jt_settings_default(&k->settings);
-	jt_settings_publish(&k->maps, &k->settings);
+	jt_settings_publish(&k->maps, &k->config->content.settings);
 	rc = block_signals(k);
 	if (!rc)
 		rc = hire(k, &fds);
@@ -577,9 +607,12 @@ static void read_signals(struct keeper *k)
 {
 	struct signalfd_siginfo info;
 
-	while (read(k->signals, &info, sizeof(info)) == sizeof(info))
+	while (read(k->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			k->stopping = true;
+		if (info.ssi_signo == SIGHUP)
+			k->hung_up = true;
+	}
 }
 
 static void read_changes(struct keeper *k)
@@ -670,6 +703,8 @@ static int turn(struct keeper *k)
 	sleep_until_needed(k, more ? 0 : due_ms);
 	k->now_ns = boot_ns();
 	read_signals(k);
+	if (k->hung_up)
+		read_settings(k);
 	read_changes(k);
 	return 0;
 }
