@@ -44,7 +44,7 @@ program = $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/$(1)_*.c))
 DEST = $(DESTDIR)$(PREFIX)
 MAN = $(DEST)/share/man
 PAGES := admin/jeton-journal.5 sidecar/jeton-http.7 sidecar/jeton-protocol.7 \
-	sidecar/jetond.8
+	sidecar/jetond.8 sidecar/jetond.conf.5
 COMPLETIONS = $(DEST)/share/bash-completion/completions/jeton \
 	$(DEST)/share/zsh/site-functions/_jeton \
 	$(DEST)/share/fish/vendor_completions.d/jeton.fish
