@@ -9,6 +9,10 @@
  * lock, so a stale file of a crash is no obstacle and a living daemon's is
  * never taken. Its mode is right before anybody can connect: bound under a
  * umask, then listening.
+ *
+ * A socket that a service manager passes has its path, its mode and its queue
+ * from there, and outlives us: so it is neither bound nor removed here. It must
+ * listen, and be of the family that the door's callers are told by.
  */
 #include "sidecar/doors.h"
 
@@ -220,22 +224,133 @@ static int make_run(const char *run, struct jt_fault *faultp)
 	return 0;
 }
 
+/* ---- sockets that were passed ---- */
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t bytes = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) ? -1 : value;
+}
+
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+
+	if (address->ss_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return address->ss_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static int refuse(struct jt_fault *faultp, const char *name, const char *why)
+{
+	snprintf(faultp->line, sizeof(faultp->line),
+		 "the socket passed as `%s` %s; mend the .socket unit", name,
+		 why);
+	return 1;
+}
+
+/* PATH: where it must be, as others look for it there; NULL: anywhere. */
+static int check_passed(int fd, const char *name, bool tcp, const char *path,
+			struct jt_fault *faultp)
+{
+	struct sockaddr_storage address = {0};
+	const struct sockaddr_un *un = (const void *)&address;
+	socklen_t bytes = sizeof(address);
+
+	if (option(fd, SO_TYPE) != SOCK_STREAM ||
+	    option(fd, SO_ACCEPTCONN) != 1 ||
+	    getsockname(fd, (struct sockaddr *)&address, &bytes))
+		return refuse(faultp, name, "is no stream socket that listens");
+	if (tcp)
+		return is_loopback(&address)
+			       ? 0
+			       : refuse(faultp, name,
+					"is not at a loopback address");
+	if (address.ss_family != AF_UNIX || un->sun_path[0] != '/')
+		return refuse(faultp, name, "has no path in the file system");
+	if (path && strncmp(un->sun_path, path, sizeof(un->sun_path)) != 0)
+		return refuse(faultp, name,
+			      "is not where the admin tool looks for it, "
+			      "jeton-control.sock in the run directory");
+	return 0;
+}
+
+static int take_passed(int fd, const char *name, bool tcp, const char *path,
+		       int type, int *fdp, struct jt_fault *faultp)
+{
+	const int off = 0;
+	int rc = check_passed(fd, name, tcp, path, faultp);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (rc)
+		return rc;
+	/* as listen_at() has it; the open file is ours alone while we run */
+	flags = type ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	if (fcntl(fd, F_SETFL, flags))
+		return refuse(faultp, name, strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	*fdp = fd;
+	return 0;
+}
+
+static int take_all_passed(struct jt_doors *d, struct jt_fault *faultp)
+{
+	const struct jt_passed *p = &d->passed;
+	struct sockaddr_un control;
+	int rc = 0;
+
+	if (p->control >= 0)
+		rc = jt_paths_socket(d->paths.run, JT_CONTROL_NAME, &control);
+	if (rc)
+		return fault(faultp, -rc, "socket path too long:", d->paths.run,
+			     JT_CONTROL_NAME);
+	if (p->resp >= 0)
+		rc = take_passed(p->resp, "resp", false, NULL, 0, &d->resp,
+				 faultp);
+	if (!rc && p->control >= 0)
+		rc = take_passed(p->control, "control", false, control.sun_path,
+				 SOCK_NONBLOCK, &d->control, faultp);
+	if (!rc && p->attach >= 0)
+		rc = take_passed(p->attach, "attach", false, NULL,
+				 SOCK_NONBLOCK, &d->attach, faultp);
+	if (!rc && p->http >= 0)
+		rc = take_passed(p->http, "http", false, NULL, SOCK_NONBLOCK,
+				 &d->http, faultp);
+	if (!rc && p->tcp >= 0)
+		rc = take_passed(p->tcp, "http-tcp", true, NULL, SOCK_NONBLOCK,
+				 &d->http_tcp, faultp);
+	return rc;
+}
+
+/* ---- all of them ---- */
+
 static int open_sockets(struct jt_doors *d, const struct jt_doors_want *want,
 			struct jt_fault *faultp)
 {
 	const char *run = d->paths.run;
-	int rc = listen_at(run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
+	int rc = 0;
 
-	if (!rc)
+	if (!want->http && (d->passed.http >= 0 || d->passed.tcp >= 0))
+		return refuse(faultp, d->passed.http >= 0 ? "http" : "http-tcp",
+			      "would have nobody behind it, as http-workers "
+			      "is 0");
+	rc = take_all_passed(d, faultp);
+	if (!rc && d->resp < 0)
+		rc = listen_at(run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
+	if (!rc && d->control < 0)
 		rc = listen_at(run, JT_CONTROL_NAME, 0600, SOCK_NONBLOCK,
 			       &d->control, faultp);
-	if (!rc)
+	if (!rc && d->attach < 0)
 		rc = listen_at(run, JT_ATTACH_NAME, 0660, SOCK_NONBLOCK,
 			       &d->attach, faultp);
-	if (!rc && want->http)
+	if (!rc && want->http && d->http < 0)
 		rc = listen_at(run, JT_HTTP_NAME, 0660, SOCK_NONBLOCK, &d->http,
 			       faultp);
-	if (!rc && want->http && want->http_listen[0])
+	if (!rc && want->http && want->http_listen[0] && d->http_tcp < 0)
 		rc = listen_tcp(want->http_listen, &d->http_tcp, faultp);
 	return rc;
 }
@@ -267,6 +382,7 @@ static void shut(struct jt_doors *d)
 {
 	d->serving_lock = d->run_lock = -1;
 	d->resp = d->control = d->http = d->http_tcp = d->attach = -1;
+	d->passed = JT_PASSED_NONE;
 }
 
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
@@ -277,17 +393,23 @@ int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 	memset(doors, 0, sizeof(*doors));
 	doors->paths = *paths;
 	shut(doors);
+	if (want->passed)
+		doors->passed = *want->passed;
 	rc = open_all(doors, want, faultp);
 	if (rc)
 		jt_doors_close(doors);
 	return rc;
 }
 
-static void close_socket(const struct jt_doors *d, int fd, const char *name)
+/* PASSED: the same, if it was; or one that did not become a door. */
+static void close_socket(const struct jt_doors *d, int fd, int passed,
+			 const char *name)
 {
 	char path[PATH_MAX + 32];
 
-	if (fd < 0)
+	if (passed >= 0)
+		close(passed);
+	if (fd < 0 || passed >= 0)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", d->paths.run, name);
 	unlink(path);
@@ -296,12 +418,16 @@ static void close_socket(const struct jt_doors *d, int fd, const char *name)
 
 void jt_doors_close(struct jt_doors *doors)
 {
-	if (doors->http_tcp >= 0)
+	const struct jt_passed *p = &doors->passed;
+
+	if (doors->http_tcp >= 0 && p->tcp < 0)
 		close(doors->http_tcp);
-	close_socket(doors, doors->http, JT_HTTP_NAME);
-	close_socket(doors, doors->attach, JT_ATTACH_NAME);
-	close_socket(doors, doors->control, JT_CONTROL_NAME);
-	close_socket(doors, doors->resp, JT_RESP_NAME);
+	if (p->tcp >= 0)
+		close(p->tcp);
+	close_socket(doors, doors->http, p->http, JT_HTTP_NAME);
+	close_socket(doors, doors->attach, p->attach, JT_ATTACH_NAME);
+	close_socket(doors, doors->control, p->control, JT_CONTROL_NAME);
+	close_socket(doors, doors->resp, p->resp, JT_RESP_NAME);
 	if (doors->run_lock >= 0)
 		close(doors->run_lock);
 	if (doors->serving_lock >= 0)

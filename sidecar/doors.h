@@ -13,8 +13,15 @@
 #define JT_HTTP_NAME "jeton-http.sock"
 #define JT_ATTACH_NAME "jeton-attach.sock"
 
+/* Listening sockets that somebody opened for us; -1: we open our own. */
+struct jt_passed {
+	int resp, http, tcp, attach, control;
+};
+#define JT_PASSED_NONE ((struct jt_passed){-1, -1, -1, -1, -1})
+
 /* Which doors there are beside RESP and control. */
 struct jt_doors_want {
+	const struct jt_passed *passed; /* NULL: none */
 	bool http;
 	/* loopback address and port, "127.0.0.1:9180" or "[::1]:9180"; "" */
 	const char *http_listen;
@@ -29,6 +36,8 @@ struct jt_doors {
 	int http;     /* -1: not asked for */
 	int http_tcp; /* likewise */
 	int attach;
+	struct jt_passed passed; /* those that we did not open: their paths
+				  * stay when we end */
 };
 
 /* Is that a loopback address and a port? */
@@ -36,7 +45,9 @@ bool jt_doors_loopback_ok(const char *text);
 
 /*
  * Take both locks, waiting a little for a predecessor's workers to be gone,
- * and open the sockets. faultp: one line. Negative errno, or 1: taken.
+ * and open the sockets, but for those that are passed: these are checked, and
+ * are ours from now on. faultp: one line. Negative errno, or 1: taken, or
+ * passed and not what the door needs.
  */
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 		  const struct jt_doors_want *want, struct jt_fault *faultp);

@@ -24,7 +24,7 @@
 #include "sidecar/news.h"
 #include "sidecar/peers.h"
 #include "sidecar/restore.h"
-#include "sidecar/settings.h"
+#include "sidecar/service.h"
 #include "sidecar/stats.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +45,7 @@
 #define SAVE_MS 10000u
 #define ANCHOR_NS (NS_PER_S / 2) /* well within the promised second */
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
+#define BEAT_NS (5 * NS_PER_S)
 #define HEADROOM(n) ((n) + (n) / 4)
 
 struct keeper {
@@ -55,6 +56,7 @@ struct keeper {
 	struct jt_crew crew;
 	struct jt_controls controls;
 	struct jt_teller teller;
+	struct jt_service_link service;
 	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
@@ -195,6 +197,19 @@ static bool any_worker_serves(const struct keeper *k)
 	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
 		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
 			return true;
+	return false;
+}
+
+/* Also one that hangs at its desk is none: it beats once a tick. */
+static bool any_worker_beats(const struct keeper *k)
+{
+	for (unsigned i = 0; i < k->crew.args.n_workers; i++) {
+		const struct jt_desk *d = &k->maps.board[i];
+
+		if (jt_load_seq(&d->state) == JT_DESK_SERVING &&
+		    jt_load_seq(&d->beat_ns) + BEAT_NS > k->now_ns)
+			return true;
+	}
 	return false;
 }
 
@@ -365,7 +380,6 @@ static void read_settings(struct keeper *k)
 	static struct jt_config next;
 	char names[128];
 
-	k->hung_up = false;
 	if (jt_config_again(k->config, &next, k->settings_why)) {
 		jt_log(JT_LOG_ERROR, "settings stay as they were: %s",
 		       k->settings_why);
@@ -382,6 +396,20 @@ static void read_settings(struct keeper *k)
 		       "these settings differ now and hold only from the next "
 		       "start on: %s",
 		       names);
+}
+
+/*
+ * RELOADING would make a manager that still waits for READY believe that
+ * we were, so before serving it is read without a word.
+ */
+static void hang_up(struct keeper *k)
+{
+	k->hung_up = false;
+	if (is_serving(k))
+		jt_service_reloading(&k->service);
+	read_settings(k);
+	if (is_serving(k))
+		jt_service_ready(&k->service);
 }
 
 /* ---- start ---- */
@@ -552,12 +580,19 @@ static int begin(struct keeper *k)
 	struct jt_fault fault = {0};
 	struct jt_segment_fds fds;
 	struct jt_journal journal;
+	struct jt_passed passed;
 	const struct jt_doors_want want = {
+		.passed = &passed,
 		.http = k->config->http_workers > 0,
 		.http_listen = k->config->http_listen,
 	};
-	int rc = jt_doors_open(&k->doors, &k->config->paths, &want, &fault);
+	int rc = jt_service_init(&k->service, &fault);
 
+	if (!rc)
+		rc = jt_service_sockets(&passed, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_CONFIG);
+	rc = jt_doors_open(&k->doors, &k->config->paths, &want, &fault);
 	if (rc)
 		return say(&fault, rc, rc < 0 ? JT_EXIT_OS : JT_EXIT_CONFIG);
 	rc = open_journal(k->doors.paths.data, &journal, &fault);
@@ -666,6 +701,40 @@ static void tell_news(struct keeper *k)
 			      jt_io_os.wall_ns() / NS_PER_S);
 }
 
+static void tell_serving(struct keeper *k)
+{
+	jt_log(JT_LOG_NOTICE,
+	       "serving %llu tokens at journal number %llu with %u worker(s) "
+	       "on %s/%s",
+	       (unsigned long long)jt_load_relaxed(&k->maps.identity->tokens),
+	       (unsigned long long)k->feed.applied, k->crew.args.n_workers,
+	       k->doors.paths.run, JT_RESP_NAME);
+	jt_service_ready(&k->service);
+}
+
+/* Relaxed: for people. */
+static void tell_status(struct keeper *k)
+{
+	unsigned long long connections = 0;
+	char text[128];
+
+	if (k->service.fd < 0)
+		return;
+	for (unsigned i = 0; i < k->crew.n_hands; i++)
+		connections += jt_load_relaxed(&k->maps.board[i].connections);
+	snprintf(text, sizeof(text),
+		 "%s; %llu tokens, journal number %llu of %llu, %llu "
+		 "connections",
+		 !is_serving(k) ? "replaying the journal"
+		 : trouble(k)	? "in trouble, see jeton status"
+				: "serving",
+		 (unsigned long long)jt_load_relaxed(&k->maps.identity->tokens),
+		 (unsigned long long)k->feed.applied,
+		 (unsigned long long)k->feed.journal.committed.number,
+		 connections);
+	jt_service_status(&k->service, k->now_ns, text);
+}
+
 static int turn(struct keeper *k)
 {
 	bool more = jt_feed_step(&k->feed);
@@ -684,27 +753,23 @@ static int turn(struct keeper *k)
 		return JT_EXIT_OS;
 	}
 	if (!more && replayed(k))
-		jt_log(JT_LOG_NOTICE,
-		       "serving %llu tokens at journal number %llu with %u "
-		       "worker(s) on %s/%s",
-		       (unsigned long long)jt_load_relaxed(
-			       &k->maps.identity->tokens),
-		       (unsigned long long)k->feed.applied,
-		       k->crew.args.n_workers, k->doors.paths.run,
-		       JT_RESP_NAME);
+		tell_serving(k);
+	tell_status(k);
 	watch_changes(k);
 	jt_controls_run(&k->controls, k->now_ns);
 	keep_anchor(k, false);
 	tell_news(k);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
+	due_ms = jt_service_tend(&k->service, k->now_ns, any_worker_beats(k),
+				 due_ms);
 	if (jt_controls_waiting(&k->controls) || !is_serving(k))
 		due_ms = 1;
 	sleep_until_needed(k, more ? 0 : due_ms);
 	k->now_ns = boot_ns();
 	read_signals(k);
 	if (k->hung_up)
-		read_settings(k);
+		hang_up(k);
 	read_changes(k);
 	return 0;
 }
@@ -725,6 +790,7 @@ static void save_last(struct keeper *k)
 
 static void end(struct keeper *k)
 {
+	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
 	save_last(k);
 	keep_anchor(k, true);
@@ -751,6 +817,7 @@ int jt_keeper_run(const struct jt_config *config)
 		end(&k);
 	}
 	jt_doors_close(&k.doors);
+	jt_service_deinit(&k.service);
 	if (!status)
 		jt_log(JT_LOG_NOTICE, "stopped");
 	return status;
