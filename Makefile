@@ -45,6 +45,10 @@ DEST = $(DESTDIR)$(PREFIX)
 MAN = $(DEST)/share/man
 PAGES := admin/jeton-journal.5 sidecar/jeton-http.7 sidecar/jeton-protocol.7 \
 	sidecar/jetond.8 sidecar/jetond.conf.5
+UNITS := $(wildcard sidecar/systemd/*.service sidecar/systemd/*.socket \
+	sidecar/systemd/*.timer)
+UNIT_FILES = $(patsubst sidecar/systemd/%,$(DEST)/lib/systemd/system/%,$(UNITS))
+SNIPPETS = $(DEST)/lib/sysusers.d/jeton.conf $(DEST)/lib/tmpfiles.d/jeton.conf
 COMPLETIONS = $(DEST)/share/bash-completion/completions/jeton \
 	$(DEST)/share/zsh/site-functions/_jeton \
 	$(DEST)/share/fish/vendor_completions.d/jeton.fish
@@ -105,7 +109,7 @@ check-layers: ## rooms include only to the left: shm < admin < sidecar < bench <
 	$(Q)tests/layers.sh
 lint: ## formatting, and what static analysis sees
 	$(Q)tests/lint.sh
-install: all ## binaries, manual pages and completions to PREFIX
+install: all ## binaries, manual pages, units and completions to PREFIX
 	install -D -t $(DEST)/bin $(BINS)
 	$(foreach p,$(PAGES),install -D -m 644 -t $(MAN)/man$(lastword $(subst ., ,$(p))) $(p);)
 	install -d $(MAN)/man1 $(dir $(COMPLETIONS))
@@ -113,10 +117,14 @@ install: all ## binaries, manual pages and completions to PREFIX
 	$(O)/jeton completion bash >$(word 1,$(COMPLETIONS))
 	$(O)/jeton completion zsh >$(word 2,$(COMPLETIONS))
 	$(O)/jeton completion fish >$(word 3,$(COMPLETIONS))
+	install -d $(sort $(dir $(UNIT_FILES) $(SNIPPETS)))
+	$(foreach u,$(UNITS),sed 's,/usr/local/bin/,$(PREFIX)/bin/,' $(u) | install -m 644 /dev/stdin $(DEST)/lib/systemd/system/$(notdir $(u));)
+	install -m 644 sidecar/systemd/jeton.sysusers $(word 1,$(SNIPPETS))
+	install -m 644 sidecar/systemd/jeton.tmpfiles $(word 2,$(SNIPPETS))
 uninstall: ## remove them
 	rm -f $(patsubst $(O)/%,$(DEST)/bin/%,$(BINS)) $(MAN)/man1/jeton.1 \
 		$(foreach p,$(PAGES),$(MAN)/man$(lastword $(subst ., ,$(p)))/$(notdir $(p))) \
-		$(COMPLETIONS)
+		$(COMPLETIONS) $(UNIT_FILES) $(SNIPPETS)
 clean: ## remove build/
 	rm -rf build
 help: ## this list
