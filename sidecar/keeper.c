@@ -57,6 +57,7 @@ struct keeper {
 	struct jt_controls controls;
 	struct jt_teller teller;
 	struct jt_service_link service;
+	unsigned n_policies, n_peers;	   /* published */
 	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
@@ -318,6 +319,8 @@ static void add_table(const struct keeper *k, json_t *o,
 		{"slots_used", s->slots_used},
 		{"plans", k->feed.ledger.plans.n},
 		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
+		{"policies", k->n_policies},
+		{"peers", k->n_peers},
 		{"uptime_s", s->uptime_s},
 	};
 
@@ -374,6 +377,13 @@ static void status_json(void *ctx, char *buf, size_t max)
 
 /* ---- settings, read again ---- */
 
+static void publish(struct keeper *k, const struct jt_settings *settings)
+{
+	jt_settings_publish(&k->maps, settings);
+	k->n_policies = settings->n_policies;
+	k->n_peers = settings->n_rules;
+}
+
 /* All of the new ones, or all of the old. */
 static void read_settings(struct keeper *k)
 {
@@ -386,10 +396,9 @@ static void read_settings(struct keeper *k)
 		return;
 	}
 	k->settings_why[0] = '\0';
-	jt_settings_publish(&k->maps, &next.content.settings);
+	publish(k, &next.content.settings);
 	jt_log(JT_LOG_NOTICE, "settings read from %s: %u policies, %u peers",
-	       next.file[0] ? next.file : "no file",
-	       next.content.settings.n_policies, next.content.settings.n_rules);
+	       next.file[0] ? next.file : "no file", k->n_policies, k->n_peers);
 	jt_config_differ(k->config, &next, names, sizeof(names));
 	if (names[0])
 		jt_log(JT_LOG_WARNING,
@@ -613,7 +622,7 @@ static int begin(struct keeper *k)
 	rc = make_segments(k, &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
-	jt_settings_publish(&k->maps, &k->config->content.settings);
+	publish(k, &k->config->content.settings);
 	rc = block_signals(k);
 	if (!rc)
 		rc = hire(k, &fds);

@@ -138,10 +138,13 @@ def test_a_changed_file_is_read_at_sighup(site):
     path = conf(site)
     daemon = site.start("--config", path)
     token = site.create("x")
+    assert site.status()["policies"] == 2
     conf(site, FILE + "[policy more]\n")
     daemon.process.send_signal(signal.SIGHUP)
     until(said(daemon, "3 policies, 2 peers"), 5, "read again")
-    assert site.status()["settings"] == ""
+    status = site.status()
+    assert (status["policies"], status["peers"]) == (3, 2)
+    assert status["settings"] == ""
     assert site.word(token) == "VALID"
     assert "differ" not in daemon.log()
 
@@ -155,7 +158,7 @@ def test_a_bad_file_changes_nothing_and_status_says_so(site):
     until(said(daemon, f"{path}:{n}: "), 5, "the line")
     status = site.status()
     assert f"{path}:{n}: " in status["settings"]
-    assert status["health"] == "ok"
+    assert status["health"] == "ok" and status["policies"] == 2
     assert f"{path}:{n}: " in site.cli("status").out
     assert "policies" not in daemon.log()
     path.unlink()  # gone: not a reason to forget who may do what
