@@ -195,6 +195,17 @@ Test(config_file, second_reading_tells_what_is_wrong)
 	cr_expect(strstr(why, path), "%s", why);
 }
 
+/* Nobody named it, so its being away would pass for there never having been
+ * one, and everybody could do again what it had forbidden. */
+Test(config_file, default_file_that_is_gone_is_no_empty_one)
+{
+	unsetenv("JETON_CONFIG");
+	cr_assert_eq(read_flags(""), 0);
+	strcpy(config.file, JT_CONFIG_PATH);
+	cr_expect_eq(jt_config_again(&config, &next, why), JT_CONFIG_E_BAD);
+	cr_expect(strstr(why, JT_CONFIG_PATH " is gone"), "%s", why);
+}
+
 Test(config_file, differences_are_named)
 {
 	char names[128];

@@ -374,18 +374,22 @@ static bool is_there(const char *name)
 
 Test(service, passed_socket_is_the_door_and_its_path_stays)
 {
+	char run[96];
+
+	snprintf(run, sizeof(run), "%s/run", dir);
+	cr_assert_eq(mkdir(run, 0755), 0);
 	passed = JT_PASSED_NONE;
-	passed.resp = bound("mine", SOCK_STREAM, true);
+	passed.resp = bound("run/jeton.sock", SOCK_STREAM, true);
 	passed.http = bound("web", SOCK_STREAM, true);
 	cr_assert_eq(open_doors(true), 0, "%s", fault.line);
 	cr_expect_eq(doors.resp, passed.resp);
 	cr_expect_eq(doors.http, passed.http);
 	cr_expect(fcntl(doors.http, F_GETFL) & O_NONBLOCK);
 	cr_expect_not(fcntl(doors.resp, F_GETFL) & O_NONBLOCK);
-	cr_expect_not(is_there("run/jeton.sock"), "not a second one");
+	cr_expect_not(is_there("run/jeton-http.sock"), "not a second one");
 	cr_expect(is_there("run/jeton-control.sock"));
 	jt_doors_close(&doors);
-	cr_expect(is_there("mine"));
+	cr_expect(is_there("run/jeton.sock"));
 	cr_expect(is_there("web"));
 	cr_expect_not(is_there("run/jeton-control.sock"));
 	cr_expect_eq(fcntl(passed.resp, F_GETFD), -1, "closed");

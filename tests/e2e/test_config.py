@@ -88,6 +88,19 @@ def test_a_file_that_cannot_be_read_is_78(site, flags):
     assert p.returncode == 78 and len(lines(p.stderr)) == 1
 
 
+@pytest.mark.parametrize("text,rc", [("[policy a]\n", 0), ("[x]\n", 78),
+                                     (None, 0)])
+def test_roots_file_is_read_when_it_is_there(site, text, rc):
+    path = "/etc/jeton/jetond.conf"
+    make = "" if text is None else f"printf %s '{text}' >{path};"
+    p = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /etc && "
+         f"mkdir /etc/jeton && {make} exec {rig.JETOND} --check-config"],
+        env=site.env, capture_output=True, text=True, timeout=20)
+    assert p.returncode == rc, p.stderr
+    assert (f"{path}:1: " in p.stderr) == (rc == 78)
+
+
 def test_a_token_pasted_into_the_file_is_not_repeated(site):
     site.cli("init")
     token = site.create("x")
@@ -199,6 +212,17 @@ def test_sighup_before_serving_is_no_end(site):
         daemon.wait()
         until(said(daemon, "settings read"), 5, "read again")
         assert daemon.stop() == 0
+
+
+def test_sighup_while_waiting_for_a_predecessor_is_kept(site):
+    path = conf(site)
+    first = site.start("--config", path)
+    second = site.start("--config", path, wait=False)
+    until(said(second, "waiting for"), 5, "it waits")
+    second.process.send_signal(signal.SIGHUP)
+    assert first.stop() == 0
+    second.wait()
+    until(said(second, "settings read"), 5, "read again")
 
 
 def test_workers_are_not_replaced_by_sighup(site):
