@@ -378,7 +378,7 @@ static int open_all(struct jt_doors *d, const struct jt_doors_want *want,
 	return open_sockets(d, want, faultp);
 }
 
-static void shut(struct jt_doors *d)
+void jt_doors_init(struct jt_doors *d)
 {
 	d->serving_lock = d->run_lock = -1;
 	d->resp = d->control = d->http = d->http_tcp = d->attach = -1;
@@ -392,7 +392,7 @@ int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 
 	memset(doors, 0, sizeof(*doors));
 	doors->paths = *paths;
-	shut(doors);
+	jt_doors_init(doors);
 	if (want->passed)
 		doors->passed = *want->passed;
 	rc = open_all(doors, want, faultp);
@@ -432,5 +432,5 @@ void jt_doors_close(struct jt_doors *doors)
 		close(doors->run_lock);
 	if (doors->serving_lock >= 0)
 		close(doors->serving_lock);
-	shut(doors);
+	jt_doors_init(doors);
 }

@@ -43,6 +43,9 @@ struct jt_doors {
 /* Is that a loopback address and a port? */
 bool jt_doors_loopback_ok(const char *text);
 
+/* All shut, so that closing does nothing. */
+void jt_doors_init(struct jt_doors *doors);
+
 /*
  * Take both locks, waiting a little for a predecessor's workers to be gone,
  * and open the sockets, but for those that are passed: these are checked, and

@@ -584,11 +584,10 @@ static int hire_scribe(struct keeper *k, const struct jt_journal *j)
 	return 0;
 }
 
-static int begin(struct keeper *k)
+/* 0, or the exit status. */
+static int open_doors(struct keeper *k)
 {
 	struct jt_fault fault = {0};
-	struct jt_segment_fds fds;
-	struct jt_journal journal;
 	struct jt_passed passed;
 	const struct jt_doors_want want = {
 		.passed = &passed,
@@ -604,6 +603,18 @@ static int begin(struct keeper *k)
 	rc = jt_doors_open(&k->doors, &k->config->paths, &want, &fault);
 	if (rc)
 		return say(&fault, rc, rc < 0 ? JT_EXIT_OS : JT_EXIT_CONFIG);
+	return 0;
+}
+
+static int begin(struct keeper *k)
+{
+	struct jt_fault fault = {0};
+	struct jt_segment_fds fds;
+	struct jt_journal journal;
+	int rc = open_doors(k);
+
+	if (rc)
+		return rc;
 	rc = open_journal(k->doors.paths.data, &journal, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_IO);
@@ -818,6 +829,7 @@ int jt_keeper_run(const struct jt_config *config)
 	prctl(PR_SET_DUMPABLE, 0);
 	k.config = config;
 	k.changes = k.watch = -1;
+	jt_doors_init(&k.doors);
 	k.started_ns = boot_ns();
 	status = begin(&k);
 	if (!status) {

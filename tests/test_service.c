@@ -395,6 +395,15 @@ Test(service, passed_socket_is_the_door_and_its_path_stays)
 	cr_expect_eq(fcntl(passed.resp, F_GETFD), -1, "closed");
 }
 
+/* As after a variable that was refused, before any door was opened. */
+Test(service, doors_that_were_never_open_close_nothing)
+{
+	jt_doors_init(&doors);
+	jt_doors_close(&doors);
+	cr_expect_neq(fcntl(STDERR_FILENO, F_GETFD), -1);
+	cr_expect_neq(fcntl(STDIN_FILENO, F_GETFD), -1);
+}
+
 static void expect_no_door(const char *why, bool http)
 {
 	cr_expect_eq(open_doors(http), 1);
