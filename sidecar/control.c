@@ -2,8 +2,9 @@
  * control: see sidecar/control.h; words and meaning in admin/control.h.
  *
  * "SYNC n" is the promise of the whole program: it is answered OK only when
- * everything up to n is durable and in the table. While health is red nothing
- * new is promised.
+ * everything up to n is durable and in the table, and nobody can believe what a
+ * predecessor's table said (attach.c). While health is red nothing new is
+ * promised.
  */
 #include "sidecar/control.h"
 
@@ -131,6 +132,8 @@ static enum done sync_to(struct jt_controls *c, struct jt_control_client *cl,
 
 	if (!go)
 		return done;
+	if (now_ns < c->hold_until_ns)
+		return WAIT;
 	snprintf(line, sizeof(line), "OK %" PRIu64 "\n", c->feed->applied);
 	return say(cl, line);
 }

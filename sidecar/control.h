@@ -29,6 +29,7 @@ struct jt_controls {
 	int listener;
 	struct jt_control_client clients[JT_CONTROLS_MAX];
 	struct jt_feed *feed;
+	uint64_t hold_until_ns; /* no SYNC is answered OK before (attach.h) */
 	struct jt_ranks ranks;
 	/* Fill BUF with one line of JSON. */
 	void (*status)(void *ctx, char *buf, size_t max);

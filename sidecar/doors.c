@@ -3,7 +3,15 @@
  *
  * The serving lock is an flock whose open file the workers inherit: it is free
  * only when the keeper and every worker of a daemon are gone. Its text names
- * the process and the control socket, for the admin tool.
+ * the process and the control socket, for the admin tool, and says whether
+ * other processes have the segments, for the successor (attach.c):
+ *
+ *     pid 4711
+ *     control /run/jeton/jeton-control.sock
+ *     attached 5f1c...                         boot id; may be missing
+ *
+ * A new text is written over the old one before what is left of that is cut
+ * off: killed in between, the mark is still there.
  *
  * A socket's path is removed and bound again only under the run directory's
  * lock, so a stale file of a crash is no obstacle and a living daemon's is
@@ -94,15 +102,58 @@ static int take_lock(const char *dir, const char *name, int *fdp,
 	return 1;
 }
 
-static int write_lock(int fd, const struct jt_paths *paths)
+static int read_boot_id(char out[JT_BOOT_ID_BYTES + 1])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, JT_BOOT_ID_BYTES);
+	int rc = n < 0 ? -errno : n < (ssize_t)JT_BOOT_ID_BYTES ? -EIO : 0;
+
+	if (fd >= 0)
+		close(fd);
+	out[rc ? 0 : JT_BOOT_ID_BYTES] = '\0';
+	return rc;
+}
+
+/* What a predecessor left there. */
+static int read_mark(struct jt_doors *d)
+{
+	char text[PATH_MAX + 128], want[64];
+	ssize_t n = pread(d->serving_lock, text, sizeof(text) - 1, 0);
+	int rc = read_boot_id(d->boot_id);
+
+	if (n < 0 || rc)
+		return n < 0 ? -errno : rc;
+	text[n] = '\0';
+	snprintf(want, sizeof(want), "\nattached %s\n", d->boot_id);
+	d->attached = strstr(text, want) != NULL;
+	return 0;
+}
+
+static int write_lock(const struct jt_doors *d)
 {
 	char text[PATH_MAX + 128];
-	int len = snprintf(text, sizeof(text), "pid %ld\ncontrol %s/%s\n",
-			   (long)getpid(), paths->run, JT_CONTROL_NAME);
+	int len = snprintf(text, sizeof(text), "pid %ld\ncontrol %s/%s\n%s%s%s",
+			   (long)getpid(), d->paths.run, JT_CONTROL_NAME,
+			   d->attached ? "attached " : "",
+			   d->attached ? d->boot_id : "",
+			   d->attached ? "\n" : "");
+	ssize_t n = pwrite(d->serving_lock, text, (size_t)len, 0);
 
-	if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)len, 0) != len)
-		return -errno;
-	return 0;
+	if (n != len)
+		return n < 0 ? -errno : -EIO;
+	return ftruncate(d->serving_lock, len) ? -errno : 0;
+}
+
+int jt_doors_mark(struct jt_doors *doors, bool attached)
+{
+	bool was = doors->attached;
+	int rc;
+
+	doors->attached = attached;
+	rc = write_lock(doors);
+	if (rc)
+		doors->attached = was || attached;
+	return rc;
 }
 
 static int listen_at(const char *dir, const char *name, mode_t mode, int type,
@@ -371,7 +422,9 @@ static int open_all(struct jt_doors *d, const struct jt_doors_want *want,
 			       faultp);
 	if (rc)
 		return rc;
-	rc = write_lock(d->serving_lock, &d->paths);
+	rc = read_mark(d);
+	if (!rc)
+		rc = write_lock(d);
 	if (rc)
 		return fault(faultp, -rc, "cannot write", d->paths.data,
 			     JT_SERVING_NAME);

@@ -8,10 +8,11 @@
 
 #include "admin/control.h"
 #include "admin/paths.h"
+#include "shm/attach.h"
 
 #define JT_RUN_LOCK_NAME "jetond.lock"
+#define JT_BOOT_ID_BYTES 36u
 #define JT_HTTP_NAME "jeton-http.sock"
-#define JT_ATTACH_NAME "jeton-attach.sock"
 
 /* Listening sockets that somebody opened for us; -1: we open our own. */
 struct jt_passed {
@@ -38,6 +39,10 @@ struct jt_doors {
 	int attach;
 	struct jt_passed passed; /* those that we did not open: their paths
 				  * stay when we end */
+	/* the lock's text says that processes verify by themselves: ours or a
+	 * predecessor's that was killed since the machine was started */
+	bool attached;
+	char boot_id[JT_BOOT_ID_BYTES + 1];
 };
 
 /* Is that a loopback address and a port? */
@@ -54,6 +59,9 @@ void jt_doors_init(struct jt_doors *doors);
  */
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 		  const struct jt_doors_want *want, struct jt_fault *faultp);
+
+/* Let the lock's text say that, or no longer. Negative errno. */
+int jt_doors_mark(struct jt_doors *doors, bool attached);
 
 /* Does the serving lock's path still name the file that we hold? */
 bool jt_doors_ours(const struct jt_doors *doors);

@@ -375,6 +375,7 @@ bool jt_feed_step(struct jt_feed *feed)
 	size_t n = 0;
 	int rc;
 
+	feed->stuck = true;
 	/* what was found is applied to the end before looking again */
 	if (feed->reader.next > feed->journal.committed.number && !look(feed))
 		return false;
@@ -386,5 +387,6 @@ bool jt_feed_step(struct jt_feed *feed)
 		return false;
 	}
 	apply_chunk(feed, n);
+	feed->stuck = false;
 	return feed->reader.next <= feed->journal.committed.number;
 }

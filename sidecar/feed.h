@@ -30,6 +30,7 @@ struct jt_feed {
 	struct jt_ledger ledger;
 	struct jt_record *chunk;
 	bool denies_only; /* a flush failed: apply revokes alone */
+	bool stuck;	  /* nothing is applied now, not even a revoke */
 	bool alarmed;	  /* that a commit slot is damaged was told */
 	uint64_t flushed; /* commits up to here are durable */
 	uint64_t files;	  /* changed over to, so far */

@@ -9,7 +9,8 @@
  * Loop: the commit slots are looked at every TICK_MS and whenever an admin
  * waits; a change notification from the file system only shortens that.
  *
- * Stop: the workers first, then what they have counted is saved.
+ * Stop: the workers first, then who verifies by itself, then what all of them
+ * have counted is saved.
  *
  * Death of the keeper anywhere: workers and scribe die with it, both segments
  * vanish, and the next one rebuilds them from the journal. It writes two things
@@ -17,6 +18,7 @@
  */
 #include "sidecar/keeper.h"
 
+#include "sidecar/attach.h"
 #include "sidecar/control.h"
 #include "sidecar/crew.h"
 #include "sidecar/doors.h"
@@ -55,9 +57,10 @@ struct keeper {
 	struct jt_maps maps;
 	struct jt_crew crew;
 	struct jt_controls controls;
+	struct jt_attaches attaches;
 	struct jt_teller teller;
 	struct jt_service_link service;
-	unsigned n_policies, n_peers;	   /* published */
+	struct jt_settings settings;	   /* published */
 	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
 	int signals, changes, watch;
 	uint64_t watched; /* feed.files when the watch was set */
@@ -319,8 +322,8 @@ static void add_table(const struct keeper *k, json_t *o,
 		{"slots_used", s->slots_used},
 		{"plans", k->feed.ledger.plans.n},
 		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
-		{"policies", k->n_policies},
-		{"peers", k->n_peers},
+		{"policies", k->settings.n_policies},
+		{"peers", k->settings.n_rules},
 		{"uptime_s", s->uptime_s},
 	};
 
@@ -379,9 +382,8 @@ static void status_json(void *ctx, char *buf, size_t max)
 
 static void publish(struct keeper *k, const struct jt_settings *settings)
 {
-	jt_settings_publish(&k->maps, settings);
-	k->n_policies = settings->n_policies;
-	k->n_peers = settings->n_rules;
+	k->settings = *settings;
+	jt_settings_publish(&k->maps, &k->settings);
 }
 
 /* All of the new ones, or all of the old. */
@@ -398,7 +400,8 @@ static void read_settings(struct keeper *k)
 	k->settings_why[0] = '\0';
 	publish(k, &next.content.settings);
 	jt_log(JT_LOG_NOTICE, "settings read from %s: %u policies, %u peers",
-	       next.file[0] ? next.file : "no file", k->n_policies, k->n_peers);
+	       next.file[0] ? next.file : "no file", k->settings.n_policies,
+	       k->settings.n_rules);
 	jt_config_differ(k->config, &next, names, sizeof(names));
 	if (names[0])
 		jt_log(JT_LOG_WARNING,
@@ -634,7 +637,10 @@ static int begin(struct keeper *k)
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
 	publish(k, &k->config->content.settings);
-	rc = block_signals(k);
+	rc = jt_attaches_init(&k->attaches, &k->doors, &k->maps, &fds,
+			      &k->settings, boot_ns());
+	if (!rc)
+		rc = block_signals(k);
 	if (!rc)
 		rc = hire(k, &fds);
 	if (!rc)
@@ -653,6 +659,7 @@ static int begin(struct keeper *k)
 	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
 			 k);
 	jt_controls_saving(&k->controls, save, saved);
+	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
 	return 0;
 }
 
@@ -680,10 +687,11 @@ static void read_changes(struct keeper *k)
 
 static void sleep_until_needed(struct keeper *k, unsigned ms)
 {
-	struct pollfd fds[JT_CONTROLS_MAX + 4];
+	struct pollfd fds[JT_CONTROLS_MAX + 5];
 	unsigned n = jt_controls_poll(&k->controls, fds);
 
 	fds[n++] = (struct pollfd){.fd = k->signals, .events = POLLIN};
+	fds[n++] = (struct pollfd){.fd = k->doors.attach, .events = POLLIN};
 	if (k->changes >= 0)
 		fds[n++] = (struct pollfd){.fd = k->changes, .events = POLLIN};
 	if (k->crew.link >= 0)
@@ -776,6 +784,8 @@ static int turn(struct keeper *k)
 		tell_serving(k);
 	tell_status(k);
 	watch_changes(k);
+	jt_attaches_run(&k->attaches, k->now_ns,
+			is_serving(k) && !k->feed.stuck);
 	jt_controls_run(&k->controls, k->now_ns);
 	keep_anchor(k, false);
 	tell_news(k);
@@ -795,9 +805,9 @@ static int turn(struct keeper *k)
 }
 
 /* Whoever replaced our lock may write that file by now. */
-static void save_last(struct keeper *k)
+static void save_last(struct keeper *k, bool was_serving)
 {
-	bool want = is_serving(k) && jt_doors_ours(&k->doors);
+	bool want = was_serving && jt_doors_ours(&k->doors);
 	int rc = jt_crew_stop_scribe(&k->crew, want, SAVE_MS);
 
 	if (rc)
@@ -810,10 +820,13 @@ static void save_last(struct keeper *k)
 
 static void end(struct keeper *k)
 {
+	bool was_serving = is_serving(k);
+
 	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
-	save_last(k);
 	keep_anchor(k, true);
+	jt_attaches_retire(&k->attaches, boot_ns());
+	save_last(k, was_serving);
 	jt_controls_deinit(&k->controls);
 	jt_feed_deinit(&k->feed);
 	jt_segment_unmap(&k->maps);

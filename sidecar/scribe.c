@@ -62,10 +62,11 @@ static void listen_for(struct scribe *s, unsigned ms)
 		s->over = true;
 }
 
+/* Also when the keeper has ended it for others: there is the last round yet. */
 static bool is_serving(const struct scribe *s)
 {
 	/* pairs with the keeper's store once the meters are restored */
-	return jt_load_acquire(&s->maps.identity->state) == JT_IDENTITY_SERVING;
+	return jt_load_acquire(&s->maps.identity->state) != JT_IDENTITY_LOADING;
 }
 
 static unsigned rest_ms(const struct scribe *s)

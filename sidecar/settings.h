@@ -13,7 +13,7 @@
 #ifndef JT_SIDECAR_SETTINGS_H
 #define JT_SIDECAR_SETTINGS_H
 
-#include "shm/segment.h"
+#include "shm/attach.h"
 
 #define JT_POLICIES_MAX 64u
 #define JT_POLICY_NAME 32u
@@ -52,12 +52,6 @@ enum jt_rule_match {
 	JT_RULE_ANYBODY = 0,
 	JT_RULE_UID,
 	JT_RULE_GID, /* first or supplementary group */
-};
-
-enum jt_attach_right {
-	JT_ATTACH_NO = 0,
-	JT_ATTACH_LOOK,	 /* meters read-only: nothing is spent or counted */
-	JT_ATTACH_SPEND, /* meters writable */
 };
 
 /* What a caller may do. The first rule that matches it holds. */

@@ -12,9 +12,10 @@ check shm 'admin|sidecar|bench|tests'
 check admin 'sidecar|bench|tests'
 check sidecar 'bench|tests'
 check bench 'tests'
-# shm knows no clock, no socket, no journal and no allocation.
-if grep -nE '\b(clock_gettime|gettimeofday|time|malloc|calloc|socket)\(' \
-	shm/*.[ch]; then
+# shm knows no clock, no socket, no journal and no allocation, but for the
+# library's edge towards its caller.
+if ls shm/*.[ch] | grep -vE '^shm/(attach|detour|jeton)\.c$' | xargs grep -nE \
+	'\b(clock_gettime|gettimeofday|time|malloc|calloc|socket)\('; then
 	echo "layers: shm takes time and memory as parameters" >&2
 	bad=1
 fi
