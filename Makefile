@@ -27,8 +27,8 @@ LDFLAGS += $(filter -fsanitize%,$(FLAGS_$(FLAVOUR))) \
 	$(if $(filter release,$(FLAVOUR)),-pie -Wl$(,)-z$(,)relro$(,)-z$(,)now)
 , := ,
 
-LIBS_shm := -lsodium -lxxhash
-LIBS_admin := $(LIBS_shm) -ljansson -lhiredis -lcsv
+LIBS_shm := -lsodium -lxxhash -lhiredis
+LIBS_admin := $(LIBS_shm) -ljansson -lcsv
 LIBS_all := $(LIBS_admin) -luring -lmicrohttpd -linih -lm -lpthread
 
 # A room's library is all of it but its entry points.
@@ -39,12 +39,13 @@ SHM := $(call lib,shm)
 ADMIN := $(call lib,admin) $(SHM)
 SIDECAR := $(call lib,sidecar) $(ADMIN)
 BINS := $(O)/jetond $(O)/jeton $(O)/jeton-bench
+LIBRARY := $(O)/libjeton.so.1 $(O)/libjeton.a
 program = $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/$(1)_*.c))
 
 DEST = $(DESTDIR)$(PREFIX)
 MAN = $(DEST)/share/man
-PAGES := admin/jeton-journal.5 sidecar/jeton-http.7 sidecar/jeton-protocol.7 \
-	sidecar/jetond.8 sidecar/jetond.conf.5
+PAGES := shm/libjeton.3 admin/jeton-journal.5 sidecar/jeton-http.7 \
+	sidecar/jeton-protocol.7 sidecar/jetond.8 sidecar/jetond.conf.5
 UNITS := $(wildcard sidecar/systemd/*.service sidecar/systemd/*.socket \
 	sidecar/systemd/*.timer)
 UNIT_FILES = $(patsubst sidecar/systemd/%,$(DEST)/lib/systemd/system/%,$(UNITS))
@@ -55,9 +56,10 @@ COMPLETIONS = $(DEST)/share/bash-completion/completions/jeton \
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
-link = $(call say,LINK)$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(1)
+link = $(call say,LINK)$(CC) $(if $(filter %.so.1,$@),$(filter-out -pie,$(LDFLAGS)),$(LDFLAGS)) \
+	$(filter %.o,$^) -o $@ $(1)
 
-all: $(BINS) ## build jetond, jeton and jeton-bench
+all: $(BINS) $(LIBRARY) ## build jetond, jeton, jeton-bench and libjeton
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -68,6 +70,15 @@ $(O)/jeton: $(call obj,admin/main.c $(wildcard admin/cmd_*.c)) $(ADMIN)
 	$(call link,$(LIBS_admin))
 $(O)/jeton-bench: $(O)/bench/main.o $(call lib,bench) $(SIDECAR)
 	$(call link,$(LIBS_all))
+# Of the library only what shm/jeton.h exports is seen, whichever is linked.
+$(SHM): CFLAGS += -fPIC -fvisibility=hidden
+$(O)/libjeton.so.1: $(SHM)
+	$(call link,-shared -Wl$(,)-soname$(,)$(@F) $(LIBS_shm))
+	$(Q)ln -sf $(@F) $(O)/libjeton.so
+$(O)/libjeton.a: $(SHM)
+	$(call say,AR)$(LD) -r $^ -o $(@D)/jeton.all.o && \
+		objcopy --localize-hidden $(@D)/jeton.all.o && \
+		rm -f $@ && $(AR) rcs $@ $(@D)/jeton.all.o
 $(O)/tests/unit: $(call obj,$(wildcard tests/test_*.c tests/help_*.c)) \
 		$(call lib,bench) $(SIDECAR)
 	$(call link,$(LIBS_all) -lcriterion)
@@ -109,8 +120,14 @@ check-layers: ## rooms include only to the left: shm < admin < sidecar < bench <
 	$(Q)tests/layers.sh
 lint: ## formatting, and what static analysis sees
 	$(Q)tests/lint.sh
-install: all ## binaries, manual pages, units and completions to PREFIX
+install: all ## binaries, library, manual pages, units, completions to PREFIX
 	install -D -t $(DEST)/bin $(BINS)
+	install -D -m 644 -t $(DEST)/lib $(LIBRARY)
+	ln -sf libjeton.so.1 $(DEST)/lib/libjeton.so
+	install -D -m 644 -t $(DEST)/include shm/jeton.h
+	install -d $(DEST)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' shm/jeton.pc.in \
+		>$(DEST)/lib/pkgconfig/jeton.pc
 	$(foreach p,$(PAGES),install -D -m 644 -t $(MAN)/man$(lastword $(subst ., ,$(p))) $(p);)
 	install -d $(MAN)/man1 $(dir $(COMPLETIONS))
 	$(O)/jeton help --man >$(MAN)/man1/jeton.1
@@ -122,7 +139,10 @@ install: all ## binaries, manual pages, units and completions to PREFIX
 	install -m 644 sidecar/systemd/jeton.sysusers $(word 1,$(SNIPPETS))
 	install -m 644 sidecar/systemd/jeton.tmpfiles $(word 2,$(SNIPPETS))
 uninstall: ## remove them
-	rm -f $(patsubst $(O)/%,$(DEST)/bin/%,$(BINS)) $(MAN)/man1/jeton.1 \
+	rm -f $(patsubst $(O)/%,$(DEST)/bin/%,$(BINS)) \
+		$(patsubst $(O)/%,$(DEST)/lib/%,$(LIBRARY)) \
+		$(DEST)/lib/libjeton.so $(DEST)/include/jeton.h \
+		$(DEST)/lib/pkgconfig/jeton.pc $(MAN)/man1/jeton.1 \
 		$(foreach p,$(PAGES),$(MAN)/man$(lastword $(subst ., ,$(p)))/$(notdir $(p))) \
 		$(COMPLETIONS) $(UNIT_FILES) $(SNIPPETS)
 clean: ## remove build/

@@ -175,7 +175,7 @@ def test_manual_has_every_verb_and_every_option():
 def test_manual_pages_are_clean_under_mandoc_lint(installed):
     pages = sorted((installed / "share/man").rglob("*.[1-8]"))
     assert [p.name for p in pages] == [
-        "jeton.1", "jeton-journal.5", "jetond.conf.5", "jeton-http.7",
+        "jeton.1", "libjeton.3", "jeton-journal.5", "jetond.conf.5", "jeton-http.7",
         "jeton-protocol.7", "jetond.8"]
     ours = re.compile(r"referenced manual not found: Xr (jeton|systemd)")
     for page in pages:
