@@ -309,9 +309,10 @@ __attribute__((noinline, cold)) static int by_detour(struct jeton *h, size_t n,
 {
 	/* whatever came of it shows in what is believed then */
 	(void)call(h, now.boot_ns);
-	if (believes(h, now.boot_ns) && by_memory(h, n, q, now, out))
-		return 0;
-	return by_socket(h, n, q, out);
+	if (!believes(h, now.boot_ns) || !by_memory(h, n, q, now, out))
+		return by_socket(h, n, q, out);
+	tidy(h);
+	return 0;
 }
 
 /* Up to GROUP requests. */
