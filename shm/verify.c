@@ -99,6 +99,17 @@ static bool is_value(const struct jt_memo *memo, struct aim *t,
 	return true;
 }
 
+/* What decide() will read; on its way while the value is compared. */
+static void expect(const struct jt_maps *maps, const struct jt_view *view)
+{
+	struct jt_meter *meter = jt_table_meter(maps, view->b);
+
+	if (meter)
+		__builtin_prefetch(meter, 1);
+	/* hostile or not, a prefetch of any address is harmless */
+	__builtin_prefetch(maps->pool + view->owner);
+}
+
 static bool find_native(const struct jt_maps *maps, const struct jt_memo *memo,
 			const struct jt_ask *ask, struct aim *t,
 			struct jt_tally *tally)
@@ -110,6 +121,7 @@ static bool find_native(const struct jt_maps *maps, const struct jt_memo *memo,
 			tally->torn++;
 			continue;
 		}
+		expect(maps, &t->view);
 		if (t->view.scheme == JT_VALUE_NATIVE &&
 		    is_value(memo, t, ask->token.at, tally))
 			return true;
@@ -166,19 +178,13 @@ static void find(const struct jt_maps *maps, const struct jt_memo *memo,
 		 const struct jt_ask *ask, struct aim *t,
 		 struct jt_tally *tally)
 {
-	struct jt_meter *meter;
-
 	t->found = ask->token.bytes == JT_TOKEN_BYTES &&
 		   find_native(maps, memo, ask, t, tally);
-	if (!t->found)
-		t->found = find_others(maps, ask, t, tally);
-	if (!t->found)
+	if (t->found)
 		return;
-	meter = jt_table_meter(maps, t->view.b);
-	if (meter)
-		__builtin_prefetch(meter, 1);
-	/* hostile or not, a prefetch of any address is harmless */
-	__builtin_prefetch(maps->pool + t->view.owner);
+	t->found = find_others(maps, ask, t, tally);
+	if (t->found)
+		expect(maps, &t->view);
 }
 
 static enum jt_word not_found(const struct jt_ask *ask)
