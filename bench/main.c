@@ -13,6 +13,8 @@ static const struct verb {
 	 jt_verb_run},
 	{"load", "put one server under load and count its verdicts",
 	 jt_verb_load},
+	{"inprocess", "compare libjeton with the socket, one request at a time",
+	 jt_verb_inprocess},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -20,7 +22,7 @@ static void print_usage(FILE *to)
 {
 	fprintf(to, "usage: jeton-bench VERB [FLAGS]\n\n");
 	for (unsigned i = 0; i < VERBS; i++)
-		fprintf(to, "  %-6s %s\n", verbs[i].name, verbs[i].what);
+		fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].what);
 	fprintf(to, "\nFlags of a verb: jeton-bench VERB --help\n");
 }
 

@@ -1,5 +1,5 @@
 /*
- * options: the little that both verbs share in reading their flags. What is
+ * options: the little that the verbs share in reading their flags. What is
  * wrong is said on stderr.
  */
 #ifndef JT_BENCH_OPTIONS_H
@@ -23,5 +23,6 @@ bool jt_options_list(const char *name, const char *text, unsigned max,
 /* The verbs. */
 int jt_verb_run(int argc, char **argv);
 int jt_verb_load(int argc, char **argv);
+int jt_verb_inprocess(int argc, char **argv);
 
 #endif

@@ -2,16 +2,14 @@
 #include "bench/options.h"
 
 #include "bench/report.h"
+#include "bench/scratch.h"
 #include "bench/summary.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct flags {
 	uint64_t rounds, slice_ms, warm_ms, tokens, connections, seed;
@@ -97,32 +95,6 @@ static bool take_flag(struct flags *f, int c)
 	}
 }
 
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void remove_tree(const char *dir)
-{
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* The directory of this program, where its siblings are. */
-static int find_bin_dir(char out[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-	char *slash;
-
-	if (n < 0)
-		return -errno;
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	if (slash)
-		*slash = '\0';
-	return 0;
-}
-
 static int measure(struct jt_subjects *s, const struct flags *f)
 {
 	struct jt_rounds rounds = {
@@ -160,17 +132,12 @@ static int run(const struct flags *f)
 	char dir[64], bin_dir[PATH_MAX];
 	struct jt_machine machine;
 	struct jt_subjects *s;
-	int r = find_bin_dir(bin_dir);
+	int r = jt_scratch_bin_dir(bin_dir);
 
-	if (snprintf(dir, sizeof(dir), "%s/jeton-bench.XXXXXX", f->tmp) >=
-	    (int)sizeof(dir))
-		r = -ENAMETOOLONG;
-	if (!r && !mkdtemp(dir))
-		r = -errno;
-	if (r) {
-		fprintf(stderr, "jeton-bench: %s: %s\n", f->tmp, strerror(-r));
+	if (!r)
+		r = jt_scratch_make(f->tmp, dir);
+	if (r)
 		return r;
-	}
 	jt_process_catch_signals();
 	jt_machine_read(&machine);
 	jt_machine_pin(machine.client_cpu);
@@ -188,7 +155,7 @@ static int run(const struct flags *f)
 		r = measure(s, f);
 	}
 	free(s);
-	remove_tree(dir);
+	jt_scratch_remove(dir);
 	return r;
 }
 
