@@ -17,6 +17,8 @@ export JETON_BIN="$bin"
 "$bin/tests/stress_history"
 "$bin/tests/stress_history" --revokes 200 --kill-worker
 "$bin/tests/stress_history" --revokes 200 --kill-keeper
+"$bin/tests/stress_history" --inprocess
+"$bin/tests/stress_history" --inprocess --revokes 200 --kill-keeper
 "$bin/tests/stress_verbs" --sequences 1000
 "$bin/tests/stress_changes"
 "$bin/tests/stress_rate"

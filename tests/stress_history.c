@@ -21,8 +21,16 @@
  * random moments; clients connect again, an unanswered batch counts for
  * nothing, a revoke that was not acknowledged (exit 3) is run again. LOADING
  * is then an answer, too: it lets nobody in.
+ *
+ * With --inprocess every other client verifies by libjeton. Together with
+ * --kill-keeper the second contradiction is none: until the lease of the killed
+ * keeper is over, such a client may still find VALID what the workers of the
+ * next already refuse; but nobody has been told then that it is done.
  */
 #include "tests/stress_live.h"
+
+#include "shm/attach.h"
+#include "shm/jeton.h"
 
 #define CLIENTS 4u
 #define BATCH 64u
@@ -64,6 +72,7 @@ struct test {
 	struct stress *s;
 	struct live live;
 	uint64_t n_tokens, n_revokes, pause_us;
+	bool inprocess;
 	char (*ids)[JT_PUBLIC_BYTES + 1];
 	char (*requests)[LIVE_REQUEST];
 	struct revoke *revokes; /* of every token */
@@ -108,6 +117,43 @@ static bool exchange(const struct test *t, redisContext *c, struct batch *b)
 	return true;
 }
 
+static enum word word_here(const struct jeton_verdict *v)
+{
+	switch (v->word) {
+	case JETON_VALID:
+		return VALID;
+	case JETON_REVOKED:
+		return REVOKED;
+	case JETON_LOADING:
+		return LOADING;
+	default:
+		fprintf(stderr, "stress_history: %s\n", jeton_word(v->word));
+		return OTHER;
+	}
+}
+
+/* The same in this process. */
+static void exchange_here(const struct test *t, struct jeton *j,
+			  struct batch *b)
+{
+	struct jeton_token tokens[BATCH];
+	struct jeton_verdict v[BATCH];
+	int rc;
+
+	for (uint64_t i = 0; i < BATCH; i++)
+		tokens[i] = (struct jeton_token){
+			t->requests[(b->first + i) % t->n_tokens] +
+				sizeof(LIVE_VERIFY) - 1,
+			JT_TOKEN_BYTES};
+	b->sent_ns = stress_now_ns();
+	rc = jeton_verify_batch(j, BATCH, tokens, NULL, v);
+	b->received_ns = stress_now_ns();
+	if (rc && t->live.kill != LIVE_KILL_KEEPER)
+		stress_fail(t->s, "in process: %s", jeton_strerror(rc));
+	for (unsigned i = 0; i < BATCH; i++)
+		b->words[i] = (uint8_t)word_here(&v[i]);
+}
+
 /* Every other batch is about the tokens that are being revoked. */
 static uint32_t aim(const struct test *t, uint64_t turn, uint64_t *cursor)
 {
@@ -137,37 +183,53 @@ static redisContext *connect_again(struct stress_hand *hand, redisContext *c)
 	return c;
 }
 
+/* Count what was done. */
+static void note_batch(struct stress_hand *hand, uint64_t *afterp, bool done)
+{
+	struct test *t = hand->ctx;
+	struct ring *ring = t->rings[hand->number];
+
+	stress_sleep_ns(t->pause_us * 1000);
+	*afterp += done;
+	jt_store_relaxed(&ring->rounds_after, *afterp * BATCH / t->n_tokens);
+	jt_store_release(&ring->n, jt_load_relaxed(&ring->n) + 1);
+}
+
 static void client(struct stress_hand *hand)
 {
 	struct test *t = hand->ctx;
 	struct ring *ring = t->rings[hand->number];
 	uint64_t random = stress_hand_seed(hand), after = 0, n = 0;
 	uint64_t cursor = stress_below(&random, t->n_tokens);
+	bool here = t->inprocess && hand->number % 2;
 	redisContext *c = NULL;
+	struct jeton *j = NULL;
 
+	if (here && jeton_attach(t->live.run, JETON_ANYHOW, &j))
+		stress_fail(t->s, "client %u cannot attach", hand->number);
 	while (!jt_load_relaxed(&t->s->score->stop) && n < BATCHES_MAX) {
 		struct batch *b = &ring->batches[n];
 		bool done = jt_load_acquire(&t->current) == NEVER;
 
-		if (!c)
+		if (!here && !c)
 			c = connect_again(hand, c);
-		if (!c)
+		if (!here && !c)
 			continue;
 		b->first = aim(t, n, &cursor);
-		if (!exchange(t, c, b)) {
+		if (here) {
+			exchange_here(t, j, b);
+		} else if (!exchange(t, c, b)) {
 			c = connect_again(hand, c);
 			continue;
 		}
-		stress_sleep_ns(t->pause_us * 1000);
-		after += done;
-		jt_store_relaxed(&ring->rounds_after,
-				 after * BATCH / t->n_tokens);
-		jt_store_release(&ring->n, ++n);
+		note_batch(hand, &after, done);
+		n++;
 	}
 	if (n == BATCHES_MAX)
 		stress_fail(t->s, "client %u: the ring is full", hand->number);
 	if (c)
 		redisFree(c);
+	jeton_detach(j);
 }
 
 /* ---- the revoker ---- */
@@ -268,7 +330,8 @@ static void check_one(struct test *t, uint64_t token, const struct batch *b,
 		t->n_valid++;
 		if (b->sent_ns > r->exit_ns)
 			contradiction(t, token, b, "VALID after the revoke");
-		else if (b->sent_ns > r->refused_ns)
+		else if (b->sent_ns > r->refused_ns &&
+			 !(t->inprocess && t->live.kill == LIVE_KILL_KEEPER))
 			contradiction(t, token, b, "VALID after a refusal");
 		break;
 	case REVOKED:
@@ -455,6 +518,7 @@ int main(int argc, char **argv)
 		{"--tokens", &t->n_tokens, NULL},
 		{"--revokes", &t->n_revokes, NULL},
 		{"--pause-us", &t->pause_us, NULL},
+		{"--inprocess", NULL, &t->inprocess},
 		{"--kill-worker", NULL, &kill_worker},
 		{"--kill-keeper", NULL, &kill_keeper},
 		{0},
@@ -474,6 +538,9 @@ int main(int argc, char **argv)
 		   kill_keeper	 ? LIVE_KILL_KEEPER
 		   : kill_worker ? LIVE_KILL_WORKER
 				 : LIVE_KILL_NONE);
+	/* or the next would be killed before it promises anything */
+	if (t->inprocess)
+		jt_store_seq(&t->live.shared->grace_ns, 2 * JT_LEASE_NS);
 	set_up(t);
 	run(t);
 	live_end(&t->live);

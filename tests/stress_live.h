@@ -45,6 +45,7 @@ enum live_kill {
 
 struct live_shared {
 	_Atomic uint64_t stop, calm, kills, daemon, failed;
+	_Atomic uint64_t grace_ns; /* more between two kills */
 };
 
 struct live {
@@ -226,6 +227,7 @@ static inline void live_mind(const struct live *l)
 		if (l->kill == LIVE_KILL_KEEPER)
 			pid = live_kill_keeper(l, pid);
 		next_ns = stress_now_ns() + LIVE_PAUSE_NS +
+			  jt_load_seq(&l->shared->grace_ns) +
 			  stress_below(&random, 5 * LIVE_PAUSE_NS);
 	}
 	live_stop_daemon(l, pid);
