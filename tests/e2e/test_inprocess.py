@@ -196,6 +196,27 @@ def test_examples_say_what_the_socket_says(stocked, tmp_path):
         assert b"no sidecar" in p.stderr
 
 
+@pytest.mark.parametrize("nm", [["-D", "libjeton.so.1"], ["-g", "libjeton.a"]],
+                         ids=["shared", "static"])
+def test_library_shows_what_its_header_exports_and_no_more(nm):
+    header = (rig.ROOT / "shm/jeton.h").read_text()
+    wanted = set(re.findall(r"^JETON_EXPORT [^;(]*?(\w+)\(", header, re.M))
+    shown = subprocess.run(["nm", nm[0], "--defined-only", rig.BIN / nm[1]],
+                           stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert len(wanted) == 8
+    assert set(re.findall(r"^[0-9a-f]+ \w (\w+)$", shown, re.M)) == wanted
+
+
+def test_header_is_plain_c_and_cplusplus(tmp_path):
+    source = tmp_path / "h.c"
+    source.write_text('#include "jeton.h"\nint unused(void);\n')
+    for compiler in (["gcc", "-std=c99"], ["gcc", "-std=c17"],
+                     ["clang", "-xc++", "-std=c++11"]):
+        subprocess.run([*compiler, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                        f"-I{rig.ROOT}/shm", "-fsyntax-only", source],
+                       check=True)
+
+
 # ---- limits are one and the same ----
 
 def spend_here(run, token, n, out):
