@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import namedtuple
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("JETON_BIN", ROOT / "build/release")).resolve()
 INTEROP = Path(os.environ.get("JETON_INTEROP", ROOT / "build/interop"))
+EXAMPLES = ROOT / "tests/examples"
 JETON, JETOND = str(BIN / "jeton"), str(BIN / "jetond")
 ASAN = "asan" in BIN.name
 PATIENCE = 4 if ASAN else 1  # for deadlines that a sanitizer stretches
@@ -308,6 +310,7 @@ class Site:
         self.root = Path(root)
         self.data, self.run = self.root / "d", self.root / "r"
         self.sock = self.run / "jeton.sock"
+        self.http = self.run / "jeton-http.sock"
         self.journal = self.data / "journal"
         self.daemons, self.n_daemons = [], 0
         self.said = []  # everything that the admin tool ever said
@@ -437,6 +440,40 @@ def values(path):
 
 def lines(text):
     return [x for x in text.splitlines() if x]
+
+
+# ---- clients in other languages ----
+
+def node():
+    """Node of at least 20: the machine's, else the one that npm brought."""
+    for path in (shutil.which("node"), INTEROP / "node_modules/node/bin/node"):
+        if path and os.path.exists(path):
+            said = subprocess.run([path, "--version"], capture_output=True,
+                                  text=True).stdout
+            if int(re.match(r"v(\d+)", said)[1]) >= 20:
+                return str(path)
+    raise AssertionError("no Node of at least 20: run `make deps-test`")
+
+
+def example(name):
+    """The command that runs it. Node finds packages from where a file lies."""
+    if name.endswith(".mjs"):
+        for path in EXAMPLES.glob("*.mjs"):
+            shutil.copy(path, INTEROP / path.name)
+        return [node(), str(INTEROP / name)]
+    interpreter = "sh" if name.endswith(".sh") else sys.executable
+    return [interpreter, str(EXAMPLES / name)]
+
+
+def run_example(site, command, token, *args, by_env=False):
+    """Let an example verify that token; Done."""
+    env = {**site.env, "JETON_SOCK": str(site.sock),
+           "JETON_HTTP": str(site.http)}
+    if by_env:
+        env["JETON_TOKEN"] = token
+    p = subprocess.run([*command, *args], input="" if by_env else token + "\n",
+                       env=env, capture_output=True, text=True, timeout=60)
+    return Done(p.returncode, p.stdout, p.stderr)
 
 
 # ---- strace: which calls there are, and harm at one of them ----

@@ -179,18 +179,6 @@ def test_python_redis_as_a_named_user_and_with_a_password(shared, token):
 
 # ---- Node ----
 
-def node():
-    """Node of at least 20: the machine's, else the one that npm brought."""
-    for path in (shutil.which("node"),
-                 rig.INTEROP / "node_modules/node/bin/node"):
-        if path and os.path.exists(path):
-            said = subprocess.run([path, "--version"], capture_output=True,
-                                  text=True).stdout
-            if int(re.match(r"v(\d+)", said)[1]) >= 20:
-                return str(path)
-    pytest.fail("no Node of at least 20: run `make deps-test`")
-
-
 @pytest.mark.parametrize("script,package,major", [
     ("node_redis.mjs", "redis", "6"), ("ioredis.mjs", "ioredis", "6")])
 def test_node_client(site, script, package, major):
@@ -201,7 +189,7 @@ def test_node_client(site, script, package, major):
         shutil.copy(rig.ROOT / "tests/interop" / name, rig.INTEROP / name)
     daemon = site.start("--workers", "2")
     token = site.create()
-    p = subprocess.Popen([node(), rig.INTEROP / script], text=True,
+    p = subprocess.Popen([rig.node(), rig.INTEROP / script], text=True,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT,
                          env={**os.environ, "JETON_SOCK": str(site.sock)})
