@@ -165,6 +165,47 @@ def test_go_verifier_where_go_is_installed(shared, site, tokens, tmp_path):
     refuses_without_a_sidecar(site, [tmp_path / "verify"])
 
 
+# ---- the README's ----
+
+README_PYTHON = """
+import os
+{}
+print(is_valid(os.environ["JETON_TOKEN"], "orders:read"))
+"""
+README_NODE = """{}
+console.log(await status(`Bearer ${{process.env.JETON_TOKEN}}`))
+"""
+
+
+def readme_examples(site):
+    """[cURL, Python, JavaScript], for this site's sockets."""
+    text = rig.ROOT.joinpath("README.md").read_text()
+    part = text.split("## Clients\n")[1].split("\n## ")[0]
+    found = re.findall(r"(?:^    .*\n)+", part, re.M)
+    assert len(found) == 3 and all(x.count("\n") <= 6 for x in found)
+    return [re.sub(r"^    ", "", x, flags=re.M)
+            .replace("/run/jeton/", f"{site.run}/") for x in found]
+
+
+def test_readme_examples(site, tmp_path):
+    curl, python, node = readme_examples(site)
+    tmp_path.joinpath("a.sh").write_text('TOKEN=$JETON_TOKEN\n' + curl)
+    tmp_path.joinpath("a.py").write_text(README_PYTHON.format(python))
+    tmp_path.joinpath("a.mjs").write_text(README_NODE.format(node))
+    commands = [["sh", tmp_path / "a.sh"], [sys.executable, tmp_path / "a.py"],
+                [rig.node(), tmp_path / "a.mjs"]]
+
+    def said(token):
+        return [rig.run_example(site, c, token, by_env=True).out.split("\n")[0]
+                .strip() for c in commands]
+    site.start("--workers", "1")
+    token = site.create("x", "--scope", SCOPE)
+    assert said(token) == ["HTTP/1.1 200 OK", "True", "200"]
+    assert said(token[:-1]) == ["HTTP/1.1 401 Unauthorized", "False", "401"]
+    site.daemons[-1].stop()
+    assert said(token) == ["", "False", "503"]
+
+
 # ---- applications behind a middleware ----
 
 FLASK = f"""
