@@ -85,6 +85,11 @@ def says_each_word(site, command, tokens):
         assert done.rc == 1 and word in done.out + done.err, (word, done)
         assert "401" in done.out + done.err
         no_secret(done, tokens[word])
+    if command[-1].endswith("curl.sh"):
+        return  # blanks at the ends of a header are not part of it
+    done = rig.run_example(site, command, tokens["VALID"] + " ")
+    assert done.rc == 1 and "WHITESPACE" in done.out + done.err, done
+    no_secret(done, tokens["VALID"])
 
 
 def says_403_and_429(site, command):
@@ -159,10 +164,11 @@ def test_go_verifier_where_go_is_installed(shared, site, tokens, tmp_path):
            "GOCACHE": str(tmp_path / "cache"), "GOPATH": str(tmp_path)}
     subprocess.run(["go", "build", "-o", tmp_path / "verify",
                     rig.EXAMPLES / "verify.go"], env=env, check=True)
-    says_each_word(shared, [tmp_path / "verify"], tokens)
-    says_403_and_429(shared, [tmp_path / "verify"])
-    sees_a_revocation(shared, [tmp_path / "verify"])
-    refuses_without_a_sidecar(site, [tmp_path / "verify"])
+    command = [str(tmp_path / "verify")]
+    says_each_word(shared, command, tokens)
+    says_403_and_429(shared, command)
+    sees_a_revocation(shared, command)
+    refuses_without_a_sidecar(site, command)
 
 
 # ---- the README's ----
