@@ -86,6 +86,11 @@ int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 	return r ? say(at.out, r, NULL) : 0;
 }
 
+void jt_jeton_http(const char *dir, char socket[108])
+{
+	snprintf(socket, 108, "%.80s/run/jeton-http.sock", dir);
+}
+
 int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 		   const char *dir, const struct jt_tokens *tokens,
 		   char socket[108])

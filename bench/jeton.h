@@ -18,6 +18,9 @@
 int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens);
 
+/* The HTTP door's socket beside that one. */
+void jt_jeton_http(const char *dir, char socket[108]);
+
 /* Start jetond with one worker; ready once TOKEN is VALID. */
 int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 		   const char *dir, const struct jt_tokens *tokens,

@@ -169,8 +169,8 @@ static int run_slice(struct jt_rounds *r, unsigned round, unsigned p,
 		return -EINTR;
 	say_progress(r, round, p, r->series[i].name);
 	memset(got, 0, 2 * sizeof(*got));
-	jt_scan_init(&got[0].scan, '$', s->want);
-	jt_scan_init(&got[1].scan, '$', s->want);
+	jt_scan_init(&got[0].scan, s->want_type, s->want);
+	jt_scan_init(&got[1].scan, s->want_type, s->want);
 	jt_loadgen_start(s->loadgen, &s->requests, r->pipelines[p],
 			 JT_ORDER_RANDOM, jt_random_next(&r->seed));
 	e = measure(r, s, got, out);
@@ -189,7 +189,7 @@ static int touch(struct jt_subject *s, struct jt_loadgen_result *got)
 		return -EINTR;
 	fprintf(stderr, "asking %s for every token once ...\n", s->name);
 	memset(got, 0, sizeof(*got));
-	jt_scan_init(&got->scan, '$', s->want);
+	jt_scan_init(&got->scan, s->want_type, s->want);
 	jt_loadgen_start(s->loadgen, &s->requests, TOUCH_PIPELINE,
 			 JT_ORDER_ONCE, 0);
 	e = jt_loadgen_spin(s->loadgen, UINT64_MAX, got);

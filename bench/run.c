@@ -23,7 +23,8 @@ struct flags {
 static const char usage[] =
 	"usage: jeton-bench run [FLAGS]\n"
 	"Compare jetond with Redis and with the bare socket, in one run.\n\n"
-	"  --subjects LIST   of floor,get,eval,jeton (all)\n"
+	"  --subjects LIST   of floor,get,eval,jeton,http,bare\n"
+	"                    (floor,get,eval,jeton)\n"
 	"  --rounds N        slices of each subject (24)\n"
 	"  --slice-ms N      length of a slice (500)\n"
 	"  --warm-ms N       before each slice, unmeasured (60)\n"

@@ -12,6 +12,8 @@
  */
 #include "bench/scan.h"
 
+#include "bench/scan_http.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -110,6 +112,25 @@ static inline int take_reply(const uint8_t **atp, const uint8_t *end,
 	return 0;
 }
 
+/* The same of HTTP, where a reply's status is its answer. */
+static int take_http(const uint8_t **atp, const uint8_t *end,
+		     struct element *first)
+{
+	int r = jt_scan_http(*atp, end, atp, &first->text);
+
+	first->type = 'H';
+	first->nil = false;
+	first->bytes = 3;
+	return r;
+}
+
+static inline int take_any(const struct jt_scan *scan, const uint8_t **atp,
+			   const uint8_t *end, struct element *first)
+{
+	return scan->want_type == 'H' ? take_http(atp, end, first)
+				      : take_reply(atp, end, first);
+}
+
 static void note_other(struct jt_scan *scan, const struct element *e)
 {
 	char text[JT_SCAN_TEXT];
@@ -161,7 +182,7 @@ int jt_scan_feed(struct jt_scan *scan, const uint8_t *at, size_t bytes,
 	struct element e;
 	int r;
 
-	while ((r = take_reply(&next, end, &e)) == 0) {
+	while ((r = take_any(scan, &next, end, &e)) == 0) {
 		done = next;
 		scan->replies++;
 		if (is_wanted(scan, want_bytes, &e))

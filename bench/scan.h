@@ -21,7 +21,8 @@ struct jt_scan_other {
 };
 
 struct jt_scan {
-	/* set by the caller: '$' '+' ':' and the bytes; NULL: any but nil */
+	/* set by the caller: '$' '+' ':' and the bytes; NULL: any but nil;
+	 * 'H': HTTP, and a status (scan_http.h) */
 	char want_type;
 	const char *want;
 	/* results */

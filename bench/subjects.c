@@ -8,6 +8,7 @@
 #include "bench/subjects.h"
 
 #include "bench/floor.h"
+#include "bench/http_floor.h"
 #include "bench/jeton.h"
 #include "bench/redis.h"
 
@@ -22,9 +23,14 @@
 #define SET_AFTER "\r\n$32\r\n" VALUE "\r\n"
 #define HSET_BEFORE "*14\r\n$4\r\nHSET\r\n$64\r\n"
 
+#define HTTP_BEFORE                                                            \
+	"GET /auth/default HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "
+#define HTTP_AFTER "\r\n\r\n"
+
 struct kind {
 	const char *name;
 	const char *what;
+	char want_type;
 	const char *want;
 	int (*start)(struct jt_subjects *s, struct jt_subject *one);
 };
@@ -103,11 +109,47 @@ static int start_jeton(struct jt_subjects *s, struct jt_subject *one)
 			      s->dir, &s->tokens, one->socket);
 }
 
+static int start_http(struct jt_subjects *s, struct jt_subject *one)
+{
+	int jeton = jt_subjects_find(s, "jeton"), r = 0;
+	char resp[108];
+
+	if (jeton >= 0) {
+		one->process = s->list[jeton].process;
+		one->borrowed = true;
+	} else {
+		r = jt_jeton_start(&one->process, s->machine->server_cpu,
+				   s->bin_dir, s->dir, &s->tokens, resp);
+	}
+	jt_jeton_http(s->dir, one->socket);
+	return r;
+}
+
+static int start_bare(struct jt_subjects *s, struct jt_subject *one)
+{
+	char log[160];
+	int listener, r;
+
+	snprintf(one->socket, sizeof(one->socket), "%.90s/bare.sock", s->dir);
+	snprintf(log, sizeof(log), "%.90s/bare.log", s->dir);
+	listener = jt_floor_listen(one->socket);
+	if (listener < 0)
+		return listener;
+	r = jt_process_fork(&one->process, s->machine->server_cpu, log,
+			    jt_http_floor_serve, &listener);
+	close(listener);
+	return r;
+}
+
+/* In the order in which they start. */
 static const struct kind kinds[JT_SUBJECTS_MAX] = {
-	{"floor", "bare io_uring loop, same lengths", "VALID", start_floor},
-	{"get", "Redis GET, 64-byte keys", VALUE, start_get},
-	{"eval", "Redis EVALSHA of the same checks", "VALID", start_eval},
-	{"jeton", "jetond VERIFY, rate limit spent", "VALID", start_jeton},
+	{"floor", "bare io_uring loop, same lengths", '$', "VALID",
+	 start_floor},
+	{"get", "Redis GET, 64-byte keys", '$', VALUE, start_get},
+	{"eval", "Redis EVALSHA of the same checks", '$', "VALID", start_eval},
+	{"jeton", "jetond VERIFY, rate limit spent", '$', "VALID", start_jeton},
+	{"http", "jetond HTTP, GET /auth/default", 'H', "200", start_http},
+	{"bare", "bare libmicrohttpd, same lengths", 'H', "200", start_bare},
 };
 
 static bool is_wished(const char *wishes, const char *name)
@@ -135,13 +177,14 @@ static int choose(struct jt_subjects *s, const char *wishes)
 			continue;
 		s->list[s->n].name = kinds[k].name;
 		s->list[s->n].what = kinds[k].what;
+		s->list[s->n].want_type = kinds[k].want_type;
 		s->list[s->n++].want = kinds[k].want;
 	}
 	if (s->n == wished)
 		return 0;
 	fprintf(stderr,
-		"jeton-bench: subjects are floor, get, eval, jeton; "
-		"not '%s'\n",
+		"jeton-bench: subjects are floor, get, eval, jeton, http, "
+		"bare; not '%s'\n",
 		wishes);
 	return JT_SUBJECTS_E_NAME;
 }
@@ -151,7 +194,7 @@ static int make_tokens(struct jt_subjects *s)
 	uint64_t start_ns = jt_machine_now_ns();
 	int r;
 
-	if (jt_subjects_find(s, "jeton") < 0)
+	if (jt_subjects_find(s, "jeton") < 0 && jt_subjects_find(s, "http") < 0)
 		return jt_tokens_make(&s->tokens, s->n_tokens);
 	fprintf(stderr, "jeton create: %zu tokens ...\n", s->n_tokens);
 	r = jt_jeton_create(s->bin_dir, s->dir, s->n_tokens, &s->tokens);
@@ -180,6 +223,9 @@ static int render(struct jt_subjects *s, struct jt_subject *one)
 
 	if (strcmp(one->name, "get") == 0)
 		return jt_tokens_render(&s->tokens, GET_BEFORE, "\r\n",
+					&one->requests);
+	if (one->want_type == 'H')
+		return jt_tokens_render(&s->tokens, HTTP_BEFORE, HTTP_AFTER,
 					&one->requests);
 	if (strcmp(one->name, "eval") != 0)
 		return jt_tokens_render(&s->tokens, JT_VERIFY_BEFORE,
@@ -220,7 +266,8 @@ void jt_subjects_stop(struct jt_subjects *s)
 {
 	for (unsigned i = 0; i < s->n; i++) {
 		jt_loadgen_close(s->list[i].loadgen);
-		jt_process_stop(&s->list[i].process);
+		if (!s->list[i].borrowed)
+			jt_process_stop(&s->list[i].process);
 		jt_tokens_free_requests(&s->list[i].requests);
 	}
 	jt_tokens_free(&s->tokens);

@@ -5,6 +5,8 @@
  *   get    Redis GET of a 64-character key (the token), value of 32 bytes
  *   eval   Redis EVALSHA of bench/verify.lua: jeton's checks on a hash a token
  *   jeton  jetond, one worker, VERIFY of tokens with a rate limit
+ *   http   the same daemon's HTTP door, GET /auth/default
+ *   bare   bare libmicrohttpd, replies as long as those of http
  *
  * Each has a server process of its own on the server's core and connections of
  * its own; idle ones cost nothing. All are asked for the same tokens, in an
@@ -18,8 +20,9 @@
 #include "bench/machine.h"
 #include "bench/process.h"
 #include "bench/tokens.h"
+#include <stdbool.h>
 
-#define JT_SUBJECTS_MAX 4u
+#define JT_SUBJECTS_MAX 6u
 
 enum {
 	JT_SUBJECTS_E_NAME = 1, /* a subject that there is not */
@@ -29,6 +32,8 @@ struct jt_subject {
 	const char *name;
 	const char *what; /* in plain words */
 	const char *want; /* the answer that a request must get; NULL: any */
+	char want_type;	  /* see jt_scan */
+	bool borrowed;	  /* `process` is another subject's */
 	struct jt_process process;
 	char socket[108];
 	char script[41]; /* eval: the script's digest */
