@@ -155,9 +155,6 @@ int jt_command_ask(enum jt_command_class class, const struct jt_bytes *args,
 		   struct jt_ask *ask, const struct jt_bytes **tokensp,
 		   size_t *n_tokensp);
 
-/* Confine ASK to what a caller under that rule may ask about. */
-void jt_command_confine(struct jt_ask *ask, const struct jt_rule *rule);
-
 /* The whole error for jt_out_error(). */
 const char *jt_command_ask_error(int error);
 

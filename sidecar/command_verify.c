@@ -140,16 +140,6 @@ void jt_command_verdict(struct jt_out *out, const struct jt_verdict *v,
 	jt_out_bytes(out, apart, (size_t)(end - apart));
 }
 
-void jt_command_confine(struct jt_ask *ask, const struct jt_rule *rule)
-{
-	if (!rule->n_envs)
-		return;
-	ask->envs = rule->envs;
-	ask->n_envs =
-		(uint8_t)(rule->n_envs < JT_RULE_ENVS_MAX ? rule->n_envs
-							  : JT_RULE_ENVS_MAX);
-}
-
 const char *jt_command_ask_error(int error)
 {
 	static const char *const texts[] = {"ERR syntax error",

@@ -195,7 +195,7 @@ const char *jt_run_why(const struct jt_call *call)
 			   &ask, &ids, &n);
 	if (e)
 		return jt_command_ask_error(e);
-	jt_command_confine(&ask, rule);
+	jt_peers_confine(&ask, rule);
 	if (ids[0].bytes != JT_PUBLIC_BYTES ||
 	    !jt_public_ok((const char *)ids[0].at, NULL, NULL))
 		return "ERR WHY takes the id of a token, the first 24 "

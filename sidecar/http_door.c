@@ -210,6 +210,8 @@ static void on_connection(void *ctx, struct MHD_Connection *connection,
 	struct jt_http_conn *c = *contextp;
 
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (c->known)
+			jt_peers_leave(&d->peers, &c->caller);
 		c->fd = -1;
 		d->free_slots[d->n_free++] = (uint32_t)(c - d->conns);
 		d->n_open--;
@@ -226,6 +228,8 @@ static void on_connection(void *ctx, struct MHD_Connection *connection,
 			.busy = ++d->n_open > d->connections_max,
 			.deadline_ns = d->now.boot_ns + HEAD_NS,
 		};
+		c->known = !jt_peers_join(&d->peers, c->fd, &c->caller);
+		c->busy |= !c->known;
 		*contextp = c;
 		jt_count(&d->desk->accepted, 1);
 	}
@@ -241,13 +245,31 @@ static size_t leave_as_is(void *ctx, struct MHD_Connection *connection,
 
 /* ---- the door ---- */
 
+static void read_wants(struct jt_http_wants *w, const struct jt_policy *p)
+{
+	w->n = p->n_scopes < JT_POLICY_SCOPES_MAX ? p->n_scopes
+						  : JT_POLICY_SCOPES_MAX;
+	for (uint32_t i = 0; i < w->n; i++)
+		w->scopes[i] = (struct jt_bytes){
+			(const uint8_t *)p->scopes[i],
+			(uint32_t)strnlen(p->scopes[i], JT_POLICY_SCOPE)};
+}
+
+static void take_settings(struct jt_http_door *d)
+{
+	for (uint32_t i = 0; i < d->peers.settings.n_policies; i++)
+		read_wants(&d->wants[i], &d->peers.settings.policies[i]);
+}
+
 int jt_http_door_init(struct jt_http_door *d, const struct jt_maps *maps,
-		      struct jt_memo *memo, struct jt_desk *desk,
+		      struct jt_memo *memo, unsigned desk,
 		      unsigned connections_max)
 {
 	d->maps = maps;
 	d->memo = memo;
-	d->desk = desk;
+	d->desk = &maps->board[desk];
+	jt_peers_init(&d->peers, maps, desk);
+	take_settings(d);
 	d->connections_max = connections_max;
 	d->query = jt_child_reserve(sizeof(*d->query));
 	d->n_slots = d->n_free = JT_HTTP_LISTENERS * (connections_max + SPARE);
@@ -276,23 +298,14 @@ struct MHD_Daemon *jt_http_door_open(struct jt_http_door *d, int listener)
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, d, MHD_OPTION_END);
 }
 
-static void read_wants(struct jt_http_wants *w, const struct jt_policy *p)
-{
-	w->n = p->n_scopes < JT_POLICY_SCOPES_MAX ? p->n_scopes
-						  : JT_POLICY_SCOPES_MAX;
-	for (uint32_t i = 0; i < w->n; i++)
-		w->scopes[i] = (struct jt_bytes){
-			(const uint8_t *)p->scopes[i],
-			(uint32_t)strnlen(p->scopes[i], JT_POLICY_SCOPE)};
-}
-
 void jt_http_door_settle(struct jt_http_door *d)
 {
+	uint64_t before = d->peers.generation;
+
 	d->now_is_old = true;
-	if (!jt_settings_follow(d->maps, &d->settings_generation, &d->settings))
-		return;
-	for (uint32_t i = 0; i < d->settings.n_policies; i++)
-		read_wants(&d->wants[i], &d->settings.policies[i]);
+	jt_peers_follow(&d->peers);
+	if (d->peers.generation != before)
+		take_settings(d);
 }
 
 void jt_http_door_read_clock(struct jt_http_door *d)

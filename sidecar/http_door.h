@@ -12,6 +12,8 @@
 #include "sidecar/http_answer.h"
 #include "sidecar/http_json.h"
 #include "sidecar/http_request.h"
+#include "sidecar/peers.h"
+#include "sidecar/refusals.h"
 
 struct MHD_Connection;
 struct MHD_Daemon;
@@ -26,7 +28,9 @@ enum jt_http_phase {
 struct jt_http_conn {
 	int fd; /* -1: free */
 	enum jt_http_phase phase;
-	bool busy; /* over the limit: 503 is all that it gets */
+	bool busy;  /* over the limit: 503 is all that it gets */
+	bool known; /* `caller` counts among its user's connections */
+	struct jt_caller caller;
 	uint64_t deadline_ns;
 	struct jt_http_request request;
 	bool too_large; /* its body, or all that wait for theirs */
@@ -49,8 +53,8 @@ struct jt_http_door {
 	uint32_t *free_slots, n_free, n_slots;
 	struct jt_now now;
 	bool now_is_old;
-	uint64_t settings_generation;
-	struct jt_settings settings;
+	struct jt_peers peers;	      /* and the settings that hold */
+	struct jt_refusals *refusals; /* for the log; NULL: not wanted */
 	struct jt_http_wants wants[JT_POLICIES_MAX];
 	struct jt_http_query *query;
 	size_t bodies_bytes; /* reserved for bodies */
@@ -58,9 +62,9 @@ struct jt_http_door {
 	uint8_t scratch[JT_HTTP_HEAD_MAX];
 };
 
-/* 0, or -ENOMEM. MAPS, MEMO and DESK outlive it. */
+/* 0, or -ENOMEM. MAPS and MEMO outlive it; DESK is the worker's number. */
 int jt_http_door_init(struct jt_http_door *door, const struct jt_maps *maps,
-		      struct jt_memo *memo, struct jt_desk *desk,
+		      struct jt_memo *memo, unsigned desk,
 		      unsigned connections_max);
 
 /* Serve on that listener; at most JT_HTTP_LISTENERS. NULL: it cannot be. */

@@ -116,52 +116,86 @@ static bool is_loading(const struct jt_http_door *d)
 	       JT_IDENTITY_SERVING;
 }
 
-static void tell(struct jt_http_door *d, const struct jt_tally *tally,
-		 uint32_t n)
+static void tell(struct jt_http_door *d, const struct jt_http_conn *c,
+		 const struct jt_tally *tally, const struct jt_ask *asks,
+		 const struct jt_verdict *verdicts, uint32_t n)
 {
+	uint64_t admitted = tally->words[JT_VALID];
+	struct jt_peer_share had = {
+		.admitted = admitted,
+		.refused = n - admitted - tally->words[JT_LOADING],
+	};
+
 	jt_stats_tell(d->desk, tally, n);
 	jt_child_took(d->desk, n, jt_child_boot_ns() - d->now.boot_ns);
+	jt_peers_tell(&d->peers, &c->caller, &had, d->now);
+	if (d->refusals && had.refused)
+		jt_refusals_take(d->refusals, tally, asks, verdicts,
+				 d->now.boot_ns);
+}
+
+/* Nothing of a token that its caller may not see. */
+static void hide(const struct jt_rule *rule, struct jt_verdict *verdicts,
+		 uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!rule->see_owner)
+			verdicts[i].owner.bytes = 0;
+		if (!rule->see_scopes)
+			verdicts[i].scopes = NULL;
+	}
 }
 
 /*
  * The number in force is read before the verdicts: they may know more than it
  * says, never less; pairs with the store in apply_chunk().
  */
-static uint64_t verify(struct jt_http_door *d, const struct jt_ask *asks,
-		       struct jt_verdict *verdicts, uint32_t n)
+static uint64_t verify(struct jt_http_door *d, struct jt_http_conn *c,
+		       struct jt_ask *asks, struct jt_verdict *verdicts,
+		       uint32_t n)
 {
 	uint64_t applied = jt_load_acquire(&d->maps->identity->applied);
+	const struct jt_rule *rule = jt_peers_rule(&d->peers, &c->caller);
 	struct jt_tally tally = {0};
 
+	for (uint32_t i = 0; i < n; i++) {
+		asks[i].by = jt_caller_by(&c->caller);
+		jt_peers_confine(&asks[i], rule);
+	}
 	jt_verify(d->maps, d->memo, asks, verdicts, n, d->now, &tally);
-	tell(d, &tally, n);
+	tell(d, c, &tally, asks, verdicts, n);
+	hide(rule, verdicts, n);
 	return applied;
 }
 
 /* The verifier's answer, or the one that stands without asking it. */
-static void decide(struct jt_http_door *d, const struct jt_http_request *q,
+static void decide(struct jt_http_door *d, struct jt_http_conn *c,
 		   const struct jt_policy *policy, struct jt_ask *ask,
 		   struct jt_verdict *v)
 {
+	const struct jt_http_request *q = &c->request;
 	enum jt_http_credential got =
 		jt_http_token(q, policy->credentials, d->scratch, &ask->token);
 	struct jt_tally tally = {.words[JT_MALFORMED] = 1};
 
 	if ((got == JT_HTTP_ONE && !q->chunked) || is_loading(d)) {
-		verify(d, ask, v, 1);
+		verify(d, c, ask, v, 1);
 		return;
 	}
 	*v = (struct jt_verdict){
 		.word = JT_MALFORMED, .limit = -1, .remaining = -1};
-	tell(d, &tally, 1);
+	ask->by = jt_caller_by(&c->caller);
+	tell(d, c, &tally, ask, v, 1);
 }
 
 static enum MHD_Result answer_auth(struct jt_http_door *d,
-				   struct MHD_Connection *to,
-				   const struct jt_http_request *q)
+				   struct jt_http_conn *c,
+				   struct MHD_Connection *to)
 {
-	const struct jt_policy *policy = jt_settings_policy(
-		&d->settings, (const char *)q->policy.at, q->policy.bytes);
+	const struct jt_http_request *q = &c->request;
+	const struct jt_policy *policy =
+		jt_settings_policy(&d->peers.settings,
+				   (const char *)q->policy.at, q->policy.bytes);
 	const struct jt_http_wants *wants;
 	struct jt_told told = {0};
 	struct jt_verdict verdict;
@@ -169,7 +203,7 @@ static enum MHD_Result answer_auth(struct jt_http_door *d,
 
 	if (!policy)
 		return send_problem(d, q, to, MHD_HTTP_NOT_FOUND, NULL, NULL);
-	wants = &d->wants[policy - d->settings.policies];
+	wants = &d->wants[policy - d->peers.settings.policies];
 	ask = (struct jt_ask){
 		.env = policy->env,
 		.n_scopes = wants->n,
@@ -177,7 +211,7 @@ static enum MHD_Result answer_auth(struct jt_http_door *d,
 		.cost = policy->cost,
 		.told = &told,
 	};
-	decide(d, q, policy, &ask, &verdict);
+	decide(d, c, policy, &ask, &verdict);
 	jt_http_answer(&d->answer, &(struct jt_http_case){.maps = d->maps,
 							  .policy = policy,
 							  .ask = &ask,
@@ -205,7 +239,7 @@ static enum MHD_Result refuse_body(struct jt_http_door *d,
 }
 
 static enum MHD_Result answer_query(struct jt_http_door *d,
-				    const struct jt_http_conn *c,
+				    struct jt_http_conn *c,
 				    struct MHD_Connection *to)
 {
 	bool batch = c->request.route == JT_HTTP_BATCH;
@@ -217,7 +251,7 @@ static enum MHD_Result answer_query(struct jt_http_door *d,
 
 	if (e)
 		return refuse_body(d, &c->request, to, e);
-	applied = verify(d, q->asks, v, q->n);
+	applied = verify(d, c, q->asks, v, q->n);
 	if (batch) {
 		jt_http_start(&d->answer, MHD_HTTP_OK);
 		return send_json(
@@ -242,7 +276,7 @@ static enum MHD_Result answer_introspection(struct jt_http_door *d,
 
 	if (e)
 		return refuse_body(d, &c->request, to, e);
-	verify(d, &ask, &verdict, 1);
+	verify(d, c, &ask, &verdict, 1);
 	jt_http_start(&d->answer, MHD_HTTP_OK);
 	jt_http_add(&d->answer, "Cache-Control", "no-store", 8);
 	return send_json(
@@ -290,16 +324,47 @@ size_t jt_http_body_max(enum jt_http_route route)
 	}
 }
 
+/* Whoever may ask nothing, or not now. */
+static enum MHD_Result shut_out(struct jt_http_door *d, struct jt_http_conn *c,
+				struct MHD_Connection *to, bool for_good)
+{
+	struct jt_peer_share had = {.busy = !for_good};
+
+	jt_peers_tell(&d->peers, &c->caller, &had, d->now);
+	return for_good ? send_problem(d, &c->request, to, MHD_HTTP_FORBIDDEN,
+				       "NOPERM",
+				       "this user may not ask about tokens; "
+				       "see [peer] in the settings")
+			: send_problem(d, &c->request, to,
+				       MHD_HTTP_SERVICE_UNAVAILABLE, "BUSY",
+				       "too many refused tokens from this "
+				       "user; try again");
+}
+
+static enum MHD_Result answer_token(struct jt_http_door *d,
+				    struct jt_http_conn *c,
+				    struct MHD_Connection *to)
+{
+	const struct jt_rule *rule = jt_peers_rule(&d->peers, &c->caller);
+
+	if (!rule->verify)
+		return shut_out(d, c, to, true);
+	if (rule->refusals_per_s &&
+	    jt_peers_spent(&d->peers, &c->caller, d->now))
+		return shut_out(d, c, to, false);
+	return c->request.route == JT_HTTP_AUTH ? answer_auth(d, c, to)
+						: answer_body(d, c, to);
+}
+
 static enum MHD_Result answer(struct jt_http_door *d, struct jt_http_conn *c,
 			      struct MHD_Connection *to)
 {
 	switch (c->request.route) {
 	case JT_HTTP_AUTH:
-		return answer_auth(d, to, &c->request);
 	case JT_HTTP_VERIFY:
 	case JT_HTTP_BATCH:
 	case JT_HTTP_INTROSPECT:
-		return answer_body(d, c, to);
+		return answer_token(d, c, to);
 	case JT_HTTP_METRICS:
 		return send_metrics(d, to);
 	case JT_HTTP_LIVEZ:

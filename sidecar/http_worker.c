@@ -26,6 +26,7 @@ struct worker {
 	struct jt_memo memo;
 	struct jt_http_door door;
 	struct jt_child_figures figures;
+	struct jt_refusals refusals;
 	struct MHD_Daemon *daemons[JT_HTTP_LISTENERS];
 	struct pollfd fds[JT_HTTP_LISTENERS];
 	unsigned n;
@@ -101,6 +102,8 @@ static int serve(struct worker *w)
 		rc = drain(w);
 		jt_http_door_read_clock(&w->door);
 		tick(w);
+		if (w->refusals.n)
+			jt_refusals_tell(&w->refusals, w->door.now.boot_ns);
 		jt_child_figures_tell(&w->figures, desk, w->door.now.boot_ns);
 		jt_child_end_round(desk, w->door.now);
 	}
@@ -132,10 +135,11 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	if (!memory)
 		return -ENOMEM;
 	jt_memo_init(&w->memo, memory, memo_bytes);
-	rc = jt_http_door_init(&w->door, &w->maps, &w->memo,
-			       &w->maps.board[args->number],
+	rc = jt_http_door_init(&w->door, &w->maps, &w->memo, args->number,
 			       jt_child_cap_connections(args->connections_max,
 							args->n_workers));
+	if (args->log_refusals)
+		w->door.refusals = &w->refusals;
 	if (!rc)
 		rc = listen_on(w, args->http);
 	if (!rc)

@@ -88,6 +88,16 @@ const struct jt_rule *jt_peers_look_up(struct jt_peers *p, struct jt_caller *c)
 	return c->rule;
 }
 
+void jt_peers_confine(struct jt_ask *ask, const struct jt_rule *rule)
+{
+	if (!rule->n_envs)
+		return;
+	ask->envs = rule->envs;
+	ask->n_envs =
+		(uint8_t)(rule->n_envs < JT_RULE_ENVS_MAX ? rule->n_envs
+							  : JT_RULE_ENVS_MAX);
+}
+
 /* ---- connections ---- */
 
 static bool has_too_many(const struct jt_maps *maps, uint32_t number,

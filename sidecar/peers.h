@@ -15,7 +15,7 @@
 #ifndef JT_SIDECAR_PEERS_H
 #define JT_SIDECAR_PEERS_H
 
-#include "shm/meter.h"
+#include "shm/verify.h"
 #include "sidecar/settings.h"
 #include <limits.h>
 
@@ -72,6 +72,9 @@ static inline const struct jt_rule *jt_peers_rule(struct jt_peers *peers,
 		return caller->rule;
 	return jt_peers_look_up(peers, caller);
 }
+
+/* Only about tokens that the rule lets it ask about; RULE outlives ASK. */
+void jt_peers_confine(struct jt_ask *ask, const struct jt_rule *rule);
 
 /*
  * Has it had all the refusals that it may have, at all workers together? For

@@ -51,6 +51,22 @@ static void tell_word(enum jt_word word, const struct jt_refusal *w)
 	       w->id[0] ? w->id : "a value without an id", by, more);
 }
 
+void jt_refusals_take(struct jt_refusals *r, const struct jt_tally *tally,
+		      const struct jt_ask *asks,
+		      const struct jt_verdict *verdicts, uint64_t now_ns)
+{
+	for (unsigned w = 0; w < JT_WORDS_N; w++) {
+		uint32_t i = 0;
+
+		if (!jt_refusals_note(r, w, tally->words[w], now_ns))
+			continue;
+		/* there is one: the tally counts these verdicts */
+		while (verdicts[i].word != w)
+			i++;
+		jt_refusals_name(r, &asks[i], &verdicts[i], asks[i].by);
+	}
+}
+
 void jt_refusals_tell(struct jt_refusals *r, uint64_t now_ns)
 {
 	for (unsigned i = 0; r->n && i < JT_WORDS_N; i++) {

@@ -40,6 +40,15 @@ bool jt_refusals_note(struct jt_refusals *r, enum jt_word word, uint64_t n,
 void jt_refusals_name(struct jt_refusals *r, const struct jt_ask *ask,
 		      const struct jt_verdict *verdict, uint64_t by);
 
+/*
+ * Both for what one jt_verify() came to, if not all was VALID. Apart: it is not
+ * for the round in which all is well.
+ */
+__attribute__((noinline, cold)) void
+jt_refusals_take(struct jt_refusals *r, const struct jt_tally *tally,
+		 const struct jt_ask *asks, const struct jt_verdict *verdicts,
+		 uint64_t now_ns);
+
 /* Write the lines that are due; at the end of each round. */
 void jt_refusals_tell(struct jt_refusals *r, uint64_t now_ns);
 

@@ -178,7 +178,7 @@ static void queue_asks(struct jt_round *r, const struct taken *t,
 	    n);
 	r->n_scopes += ask.n_scopes;
 	if (t->rule->n_envs)
-		jt_command_confine(&ask, t->rule);
+		jt_peers_confine(&ask, t->rule);
 	ask.by = jt_caller_by(&t->conn->caller);
 	for (size_t i = 0; i < n; i++) {
 		ask.token = tokens[i];
@@ -383,26 +383,6 @@ static void answer(struct jt_round *r, const struct taken *t)
 		jt_conn_finish(c, JT_END_QUIT);
 }
 
-static void name_one(struct jt_round *r, enum jt_word word)
-{
-	uint32_t i = 0;
-
-	while (r->verdicts[i].word != word)
-		i++;
-	jt_refusals_name(r->refusals, &r->asks[i], &r->verdicts[i],
-			 r->asks[i].by);
-}
-
-/* For the log. Apart: it is not for the round in which all is well. */
-static __attribute__((noinline, cold)) void
-note_refusals(struct jt_round *r, const struct jt_tally *tally)
-{
-	for (unsigned w = 0; w < JT_WORDS_N; w++)
-		if (jt_refusals_note(r->refusals, w, tally->words[w],
-				     r->now.boot_ns))
-			name_one(r, w);
-}
-
 void jt_round_flush(struct jt_round *round)
 {
 	struct jt_tally tally = {0};
@@ -413,7 +393,8 @@ void jt_round_flush(struct jt_round *round)
 	jt_verify(round->maps, round->memo, round->asks, round->verdicts,
 		  round->n_asks, round->now, &tally);
 	if (round->refusals && tally.words[JT_VALID] != round->n_asks)
-		note_refusals(round, &tally);
+		jt_refusals_take(round->refusals, &tally, round->asks,
+				 round->verdicts, round->now.boot_ns);
 	for (uint32_t i = 0; i < round->n_taken; i++)
 		answer(round, &round->taken[i]);
 	jt_stats_tell(round->desk, &tally, round->n_ops);

@@ -268,6 +268,8 @@ def test_scribe_dies_with_its_keeper(served):
 
 
 def test_scribe_holds_what_it_needs_and_no_more(served):
+    # it may not have had a processor yet, to let go what it inherited
+    assert rig.until(lambda: control(served, "SAVE") == "OK\n", 5, "a round")
     pid = served.status()["scribe"]
     names = [os.readlink(f"/proc/{pid}/fd/{fd}")
              for fd in os.listdir(f"/proc/{pid}/fd")]
