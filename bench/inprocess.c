@@ -260,8 +260,8 @@ static void print_result(struct bench *b)
 	struct jt_summary ratio;
 
 	jt_summary_make(b->ratios, b->flags->rounds, b->flags->seed, &ratio);
-	printf("%s, Linux %s; %zu tokens at random, %" PRIu64
-	       " rounds of %" PRIu64 " ms\n",
+	printf("%s, %s; %zu tokens at random, %" PRIu64 " rounds of %" PRIu64
+	       " ms\n",
 	       b->machine.cpu, b->machine.kernel, b->tokens.n, b->flags->rounds,
 	       b->flags->slice_ms);
 	print_way(b, SOCKET, "VERIFY over the socket, 1 connection");
