@@ -24,13 +24,11 @@
 #include "sidecar/doors.h"
 #include "sidecar/log.h"
 #include "sidecar/news.h"
-#include "sidecar/peers.h"
 #include "sidecar/restore.h"
 #include "sidecar/service.h"
-#include "sidecar/stats.h"
+#include "sidecar/status.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -230,152 +228,24 @@ static const char *trouble(const struct keeper *k)
 	return any_worker_serves(k) ? NULL : "no worker is serving";
 }
 
-static json_t *workers_json(const struct keeper *k)
-{
-	static const char *const states[] = {"free", "starting", "serving"};
-	static const char *const doors[] = {"resp", "http"};
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < k->crew.n_hands; i++) {
-		const struct jt_desk *d = &k->maps.board[i];
-		uint64_t state = jt_load_seq(&d->state);
-
-		json_array_append_new(
-			list,
-			json_pack("{sI ss sI ss sI sI sI}", "n", (json_int_t)i,
-				  "door", doors[i >= k->crew.args.n_workers],
-				  "pid", (json_int_t)k->crew.hands[i].pid,
-				  "state", state < 3 ? states[state] : "?",
-				  "connections",
-				  (json_int_t)jt_load_seq(&d->connections),
-				  "accepted",
-				  (json_int_t)jt_load_relaxed(&d->accepted),
-				  "rounds",
-				  (json_int_t)jt_load_relaxed(&d->rounds)));
-	}
-	return list;
-}
-
-/* "uid": null: all that have no number of their own. */
-static json_t *callers_json(const struct keeper *k)
-{
-	struct jt_peer_row rows[JT_PEERS_MAX];
-	unsigned n = jt_peers_sum(&k->maps, rows);
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct jt_peer_row *r = &rows[i];
-
-		json_array_append_new(
-			list,
-			json_pack(
-				"{so sI sI sI sI}", "uid",
-				r->uid ? json_integer((json_int_t)(r->uid - 1))
-				       : json_null(),
-				"connections", (json_int_t)r->connections,
-				"admitted", (json_int_t)r->admitted, "refused",
-				(json_int_t)r->refused, "busy",
-				(json_int_t)r->busy));
-	}
-	return list;
-}
-
-static json_t *verdicts_json(const struct jt_stats *s)
-{
-	json_t *map = json_object();
-
-	for (unsigned i = 0; i < JT_WORDS_N; i++)
-		json_object_set_new(map, jt_word_name(i),
-				    json_integer((json_int_t)s->verdicts[i]));
-	return map;
-}
-
-/* "expiring": {"1": n, "7": n ...}: within so many days; "expired": n. */
-static void add_expiring(const struct keeper *k, json_t *o)
-{
-	struct jt_expiring e;
-	json_t *map = json_object();
-	char key[16];
-
-	jt_ledger_expiring(&k->feed.ledger, jt_io_os.wall_ns() / NS_PER_S, &e);
-	for (unsigned i = 0; i < JT_EXPIRING_N; i++) {
-		snprintf(key, sizeof(key), "%u", jt_expiring_days[i]);
-		json_object_set_new(map, key,
-				    json_integer((json_int_t)e.within[i]));
-	}
-	json_object_set_new(o, "expiring", map);
-	json_object_set_new(o, "expired", json_integer((json_int_t)e.over));
-}
-
-static void add_table(const struct keeper *k, json_t *o,
-		      const struct jt_stats *s)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} numbers[] = {
-		{"applied", k->feed.applied},
-		{"committed", k->feed.journal.committed.number},
-		{"tokens", s->tokens},
-		{"capacity", s->capacity},
-		{"slots", s->slots},
-		{"slots_used", s->slots_used},
-		{"plans", k->feed.ledger.plans.n},
-		{"shared_bytes", k->maps.identity_bytes + k->maps.meters_bytes},
-		{"policies", k->settings.n_policies},
-		{"peers", k->settings.n_rules},
-		{"uptime_s", s->uptime_s},
-	};
-
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		json_object_set_new(o, numbers[i].name,
-				    json_integer((json_int_t)numbers[i].value));
-}
-
-/* JSON takes only UTF-8; a path may be anything, a line may be cut. */
-static const char *printable(const char *text, char *buf, size_t max)
-{
-	size_t i;
-
-	for (i = 0; i < max - 1 && text[i]; i++)
-		buf[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-	buf[i] = '\0';
-	return buf;
-}
-
 static void status_json(void *ctx, char *buf, size_t max)
 {
 	const struct keeper *k = ctx;
-	const char *why = trouble(k);
-	char id[33], data[PATH_MAX], run[PATH_MAX], line[512];
-	struct jt_stats s;
-	json_t *o;
-	size_t n;
 
-	jt_stats_sum(&k->maps, (boot_ns() - k->started_ns) / NS_PER_S, &s);
-	sodium_bin2hex(id, sizeof(id), k->feed.journal.id,
-		       sizeof(k->feed.journal.id));
-	o = json_pack("{ss sI sI ss ss ss ss ss ss ss ss}", "version",
-		      JT_VERSION, "scribe", (json_int_t)k->crew.scribe.pid,
-		      "pid", (json_int_t)getpid(), "state",
-		      is_serving(k) ? "serving" : "loading", "health",
-		      why ? "red" : "ok", "why",
-		      printable(why ? why : "", line, sizeof(line)), "data",
-		      printable(k->doors.paths.data, data, sizeof(data)), "run",
-		      printable(k->doors.paths.run, run, sizeof(run)),
-		      "backend", "io_uring", "journal_id", id, "usage",
-		      k->usage_why);
-	add_table(k, o, &s);
-	add_expiring(k, o);
-	json_object_set_new(
-		o, "settings",
-		json_string(printable(k->settings_why, line, sizeof(line))));
-	json_object_set_new(o, "workers", workers_json(k));
-	json_object_set_new(o, "callers", callers_json(k));
-	json_object_set_new(o, "verdicts", verdicts_json(&s));
-	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
-	buf[n < max ? n : 0] = '\0'; /* n >= max: 63 workers never get there */
-	json_decref(o);
+	jt_status_write(
+		&(struct jt_status){
+			.maps = &k->maps,
+			.feed = &k->feed,
+			.crew = &k->crew,
+			.paths = &k->doors.paths,
+			.settings = &k->settings,
+			.why = trouble(k),
+			.usage_why = k->usage_why,
+			.settings_why = k->settings_why,
+			.serving = is_serving(k),
+			.uptime_s = (boot_ns() - k->started_ns) / NS_PER_S,
+		},
+		buf, max);
 }
 
 /* ---- settings, read again ---- */

@@ -1,0 +1,159 @@
+/* status: see status.h. */
+#include "sidecar/status.h"
+
+#include "sidecar/peers.h"
+#include "sidecar/stats.h"
+#include <jansson.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000ull
+
+static json_t *workers_json(const struct jt_status *s)
+{
+	static const char *const states[] = {"free", "starting", "serving"};
+	static const char *const doors[] = {"resp", "http"};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < s->crew->n_hands; i++) {
+		const struct jt_desk *d = &s->maps->board[i];
+		uint64_t state = jt_load_seq(&d->state);
+
+		json_array_append_new(
+			list,
+			json_pack("{sI ss sI ss sI sI sI}", "n", (json_int_t)i,
+				  "door", doors[i >= s->crew->args.n_workers],
+				  "pid", (json_int_t)s->crew->hands[i].pid,
+				  "state", state < 3 ? states[state] : "?",
+				  "connections",
+				  (json_int_t)jt_load_seq(&d->connections),
+				  "accepted",
+				  (json_int_t)jt_load_relaxed(&d->accepted),
+				  "rounds",
+				  (json_int_t)jt_load_relaxed(&d->rounds)));
+	}
+	return list;
+}
+
+/* "uid": null: all that have no number of their own. */
+static json_t *callers_json(const struct jt_status *s)
+{
+	struct jt_peer_row rows[JT_PEERS_MAX];
+	unsigned n = jt_peers_sum(s->maps, rows);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct jt_peer_row *r = &rows[i];
+
+		json_array_append_new(
+			list,
+			json_pack(
+				"{so sI sI sI sI}", "uid",
+				r->uid ? json_integer((json_int_t)(r->uid - 1))
+				       : json_null(),
+				"connections", (json_int_t)r->connections,
+				"admitted", (json_int_t)r->admitted, "refused",
+				(json_int_t)r->refused, "busy",
+				(json_int_t)r->busy));
+	}
+	return list;
+}
+
+static json_t *verdicts_json(const struct jt_stats *t)
+{
+	json_t *map = json_object();
+
+	for (unsigned i = 0; i < JT_WORDS_N; i++)
+		json_object_set_new(map, jt_word_name(i),
+				    json_integer((json_int_t)t->verdicts[i]));
+	return map;
+}
+
+/* "expiring": {"1": n, "7": n ...}: within so many days; "expired": n. */
+static void add_expiring(const struct jt_status *s, json_t *o)
+{
+	struct jt_expiring e;
+	json_t *map = json_object();
+	char key[16];
+
+	jt_ledger_expiring(&s->feed->ledger, jt_io_os.wall_ns() / NS_PER_S, &e);
+	for (unsigned i = 0; i < JT_EXPIRING_N; i++) {
+		snprintf(key, sizeof(key), "%u", jt_expiring_days[i]);
+		json_object_set_new(map, key,
+				    json_integer((json_int_t)e.within[i]));
+	}
+	json_object_set_new(o, "expiring", map);
+	json_object_set_new(o, "expired", json_integer((json_int_t)e.over));
+}
+
+static void add_table(const struct jt_status *s, json_t *o,
+		      const struct jt_stats *t)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = {
+		{"applied", s->feed->applied},
+		{"committed", s->feed->journal.committed.number},
+		{"tokens", t->tokens},
+		{"capacity", t->capacity},
+		{"slots", t->slots},
+		{"slots_used", t->slots_used},
+		{"plans", s->feed->ledger.plans.n},
+		{"shared_bytes",
+		 s->maps->identity_bytes + s->maps->meters_bytes},
+		{"policies", s->settings->n_policies},
+		{"peers", s->settings->n_rules},
+		{"uptime_s", t->uptime_s},
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(o, numbers[i].name,
+				    json_integer((json_int_t)numbers[i].value));
+}
+
+/* JSON takes only UTF-8; a path may be anything, a line may be cut. */
+static const char *printable(const char *text, char *buf, size_t max)
+{
+	size_t i;
+
+	for (i = 0; i < max - 1 && text[i]; i++)
+		buf[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+	buf[i] = '\0';
+	return buf;
+}
+
+void jt_status_write(const struct jt_status *s, char *buf, size_t max)
+{
+	char id[33], data[PATH_MAX], run[PATH_MAX], line[512];
+	struct jt_stats t;
+	json_t *o;
+	size_t n;
+
+	jt_stats_sum(s->maps, s->uptime_s, &t);
+	sodium_bin2hex(id, sizeof(id), s->feed->journal.id,
+		       sizeof(s->feed->journal.id));
+	o = json_pack("{ss sI sI ss ss ss ss ss ss ss ss}", "version",
+		      JT_VERSION, "scribe", (json_int_t)s->crew->scribe.pid,
+		      "pid", (json_int_t)getpid(), "state",
+		      s->serving ? "serving" : "loading", "health",
+		      s->why ? "red" : "ok", "why",
+		      printable(s->why ? s->why : "", line, sizeof(line)),
+		      "data", printable(s->paths->data, data, sizeof(data)),
+		      "run", printable(s->paths->run, run, sizeof(run)),
+		      "backend", "io_uring", "journal_id", id, "usage",
+		      s->usage_why);
+	add_table(s, o, &t);
+	add_expiring(s, o);
+	json_object_set_new(
+		o, "settings",
+		json_string(printable(s->settings_why, line, sizeof(line))));
+	json_object_set_new(o, "workers", workers_json(s));
+	json_object_set_new(o, "callers", callers_json(s));
+	json_object_set_new(o, "verdicts", verdicts_json(&t));
+	n = json_dumpb(o, buf, max - 1, JSON_COMPACT);
+	buf[n < max ? n : 0] = '\0'; /* n >= max: 63 workers never get there */
+	json_decref(o);
+}
