@@ -292,20 +292,21 @@ enum jt_resp_result jt_resp_parse(struct jt_resp_parser *p, uint8_t *buf,
 				  size_t *n_argsp, size_t *consumedp)
 {
 	enum jt_resp_result r;
-	bool resumed = p->at > 0;
+	bool resumed = p->at > 0, array;
 
 	*n_argsp = *consumedp = 0;
 	if (p->error)
 		return JT_RESP_BROKEN;
 	if (len == 0 || len < p->want)
 		return JT_RESP_MORE;
-	if (buf[0] != '*')
-		r = read_inline(p, buf, len, args);
-	else
-		r = read_array(p, buf, len, args);
+	/* now: an inline command is unquoted in place, and may begin with `*`
+	 * afterwards */
+	array = buf[0] == '*';
+	r = array ? read_array(p, buf, len, args)
+		  : read_inline(p, buf, len, args);
 	if (r != JT_RESP_COMMAND)
 		return r;
-	if (resumed && buf[0] == '*') {
+	if (resumed && array) {
 		*p = (struct jt_resp_parser){0};
 		r = read_array(p, buf, len, args);
 		assert(r == JT_RESP_COMMAND);

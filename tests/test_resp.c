@@ -395,6 +395,31 @@ Test(resp, inline_quotes_must_close)
 		expect_broken(bad[i], "unbalanced quotes in request");
 }
 
+Test(resp, inline_that_begins_with_a_star_once_unquoted_stays_inline)
+{
+	static const char *const lines[] = {"\"*1\" x\r\n", "'*' x\n",
+					    "\"\\x2a1\" x\r\n"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		for (size_t cut = 1; cut < strlen(lines[i]); cut++) {
+			struct jt_resp_parser p = {0};
+			char text[32];
+			size_t n, used;
+
+			strcpy(text, lines[i]);
+			cr_assert_eq(jt_resp_parse(&p, (uint8_t *)text, cut,
+						   args, &n, &used),
+				     JT_RESP_MORE);
+			cr_assert_eq(jt_resp_parse(&p, (uint8_t *)text,
+						   strlen(lines[i]), args, &n,
+						   &used),
+				     JT_RESP_COMMAND);
+			cr_expect_eq(n, 2);
+			cr_expect_eq(args[0].at[0], '*');
+			cr_expect_eq(used, strlen(lines[i]));
+		}
+}
+
 Test(resp, one_byte_at_a_time_is_linear)
 {
 	size_t len, n = 0, used = 0;

@@ -200,6 +200,18 @@ def test_one_byte_at_a_time_gives_the_same_replies(shared, token):
         assert replies(c) == whole
 
 
+def test_an_inline_star_in_pieces_hurts_nobody(served):
+    [worker] = served.daemons[-1].worker_pids()
+    for line in (b'"*1" x\r\n', b"'*' x\n", b'"\\x2a3" x\r\n'):
+        with served.client() as c:
+            for byte in line:
+                c.raw(bytes([byte]))
+                time.sleep(0.002)
+            assert isinstance(c.read(), Error)
+            assert c("PING") == "PONG"
+    assert served.daemons[-1].worker_pids() == [worker]
+
+
 def test_cut_anywhere_gives_the_same_replies(shared, token):
     data = script(token)
     with shared.client() as c:
