@@ -32,6 +32,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests have to say, also from other processes."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "said" and report.when == "call":
+                terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def binaries():
     for program in (rig.JETON, rig.JETOND):

@@ -20,32 +20,8 @@ import rig
 
 VERIFIERS = ["curl.sh", "verify_redis.py", "verify_http.py",
              "verify_node_redis.mjs", "verify_ioredis.mjs", "verify_http.mjs"]
-PACKAGES = ["express", "fastify", "ioredis", "redis"]
 SCOPE = "orders:read"
 SECRET = slice(24, None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def versions(pytestconfig):
-    """What was run stands in the output, whatever is captured."""
-    def said(*argv):
-        return subprocess.run(argv, capture_output=True, text=True,
-                              check=True).stdout.split("\n")[0]
-    lines = [said("curl", "--version").split(" (")[0],
-             said(sys.executable, "--version"),
-             "Node " + said(rig.node(), "--version")]
-    for package in PACKAGES:
-        manifest = rig.INTEROP / "node_modules" / package / "package.json"
-        assert manifest.exists(), f"no {package}: run `make deps-test`"
-        lines.append(f"{package} {json.loads(manifest.read_text())['version']}")
-    for package in ("redis", "flask", "gunicorn", "uvicorn"):
-        ask = f"import {package}; print({package}.__version__)"
-        lines.append(f"python {package} {said(sys.executable, '-c', ask)}")
-    lines.append(said("go", "version") if shutil.which("go")
-                 else "Go is not installed: verify.go is not run")
-    with pytestconfig.pluginmanager.getplugin("capturemanager") \
-            .global_and_fixture_disabled():
-        print("\n" + "\n".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +135,7 @@ class TestVerifier:
 
 def test_go_verifier_where_go_is_installed(shared, site, tokens, tmp_path):
     if not shutil.which("go"):
-        return  # versions() has said so
+        return  # test_versions.py says so
     env = {**os.environ, "GO111MODULE": "off", "GOPROXY": "off", "GOFLAGS": "",
            "GOCACHE": str(tmp_path / "cache"), "GOPATH": str(tmp_path)}
     subprocess.run(["go", "build", "-o", tmp_path / "verify",
