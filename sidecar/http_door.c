@@ -145,6 +145,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
 	struct jt_http_door *d = ctx;
 	struct jt_http_conn *c = *requestp;
 
+	jt_http_door_wake(d);
 	if (c->phase != JT_HTTP_ASKED) {
 		c->phase = JT_HTTP_ASKED;
 		c->deadline_ns = d->now.boot_ns + BODY_NS;
@@ -182,7 +183,7 @@ static void *on_line(void *ctx, const char *uri,
 	struct jt_http_door *d = ctx;
 	struct jt_http_conn *c = conn_of(connection);
 
-	jt_http_door_read_clock(d);
+	jt_http_door_wake(d);
 	c->phase = JT_HTTP_HEAD;
 	c->deadline_ns = d->now.boot_ns + HEAD_NS;
 	c->request.head_bytes = uri ? drop_query(uri) : 0;
@@ -216,7 +217,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection,
 		d->free_slots[d->n_free++] = (uint32_t)(c - d->conns);
 		d->n_open--;
 	} else {
-		jt_http_door_read_clock(d);
+		jt_http_door_wake(d);
 		/* libmicrohttpd lets no more in than there are slots */
 		assert(d->n_free);
 		c = &d->conns[d->free_slots[--d->n_free]];
@@ -282,7 +283,7 @@ int jt_http_door_init(struct jt_http_door *d, const struct jt_maps *maps,
 		d->free_slots[i] = d->n_slots - 1 - i;
 	}
 	jt_http_door_settle(d);
-	jt_http_door_read_clock(d);
+	jt_http_door_wake(d);
 	return 0;
 }
 
@@ -300,19 +301,20 @@ struct MHD_Daemon *jt_http_door_open(struct jt_http_door *d, int listener)
 
 void jt_http_door_settle(struct jt_http_door *d)
 {
+	d->settled = true;
+}
+
+void jt_http_door_wake(struct jt_http_door *d)
+{
 	uint64_t before = d->peers.generation;
 
-	d->now_is_old = true;
+	if (!d->settled)
+		return;
+	d->settled = false;
+	d->now = jt_child_now();
 	jt_peers_follow(&d->peers);
 	if (d->peers.generation != before)
 		take_settings(d);
-}
-
-void jt_http_door_read_clock(struct jt_http_door *d)
-{
-	if (d->now_is_old)
-		d->now = jt_child_now();
-	d->now_is_old = false;
 }
 
 void jt_http_door_expire(struct jt_http_door *d)

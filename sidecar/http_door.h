@@ -4,7 +4,8 @@
  * Holds what libmicrohttpd calls back: a request's fields are read at the end
  * of its head, decided at once, and answered. One thread.
  *
- *   init  open(listener)*  then for ever: settle, wait on libmicrohttpd, expire
+ *   init  open(listener)*
+ *   then for ever: settle, wait on libmicrohttpd, wake, expire
  */
 #ifndef JT_SIDECAR_HTTP_DOOR_H
 #define JT_SIDECAR_HTTP_DOOR_H
@@ -52,8 +53,8 @@ struct jt_http_door {
 	struct jt_http_conn *conns; /* of all listeners, busy ones too */
 	uint32_t *free_slots, n_free, n_slots;
 	struct jt_now now;
-	bool now_is_old;
-	struct jt_peers peers;	      /* and the settings that hold */
+	bool settled;	       /* `now` and `peers` are of the round before */
+	struct jt_peers peers; /* and the settings that hold */
 	struct jt_refusals *refusals; /* for the log; NULL: not wanted */
 	struct jt_http_wants wants[JT_POLICIES_MAX];
 	struct jt_http_query *query;
@@ -71,11 +72,15 @@ int jt_http_door_init(struct jt_http_door *door, const struct jt_maps *maps,
 #define JT_HTTP_LISTENERS 2u
 struct MHD_Daemon *jt_http_door_open(struct jt_http_door *door, int listener);
 
-/* A round begins: settings are followed, the clock will be read anew. */
+/* A round begins: who is called back first after the wait wakes the door. */
 void jt_http_door_settle(struct jt_http_door *door);
 
-/* Into `now`, unless somebody did so in this round. */
-void jt_http_door_read_clock(struct jt_http_door *door);
+/*
+ * The wait is over: the clock is read and settings are followed, unless
+ * somebody did so in this round. Before the wait would be too early: what was
+ * changed meanwhile holds for the request that ends it.
+ */
+void jt_http_door_wake(struct jt_http_door *door);
 
 /* End connections that have had their time. */
 void jt_http_door_expire(struct jt_http_door *door);

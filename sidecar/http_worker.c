@@ -100,7 +100,7 @@ static int serve(struct worker *w)
 	while (!stop_asked && !rc) {
 		jt_http_door_settle(&w->door);
 		rc = drain(w);
-		jt_http_door_read_clock(&w->door);
+		jt_http_door_wake(&w->door);
 		tick(w);
 		if (w->refusals.n)
 			jt_refusals_tell(&w->refusals, w->door.now.boot_ns);
