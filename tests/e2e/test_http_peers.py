@@ -149,13 +149,14 @@ def test_rules_hold_for_the_next_request_of_a_kept_connection(site):
     token = site.create("x", "--owner", "ann")
     without = RULES.replace("verify = live", "verify = no")
     seeing = RULES.replace("see = scopes", "see = owner")
+    moved = "[peer another]\nuid = 1\nverify = no\n" + RULES
     with http(site, WEB) as c:
         for _ in range(4):
             reload(site, without)
             assert c.ask(bearer(token)).status == 403
             reload(site, seeing)
             assert field(c.ask(bearer(token)), "X-Jeton-Owner") == "ann"
-            reload(site, RULES)
+            reload(site, moved)
             assert field(c.ask(bearer(token)), "X-Jeton-Owner") == ""
 
 
