@@ -182,8 +182,11 @@ void jt_attaches_retire(struct jt_attaches *a, uint64_t now_ns)
 	/* both pair with believes() in shm/jeton.c */
 	jt_store_release(&id->state, JT_IDENTITY_RETIRED);
 	jt_store_release(&id->lease_ns, 0);
-	/* who connects from now on hears at once that nobody is there */
-	shutdown(a->doors->attach, SHUT_RDWR);
+	/* who connects from now on hears at once that nobody is there; at a
+	 * socket that was passed he waits for the next jetond, whose it is
+	 * then, and shutting that down would be for good */
+	if (a->doors->passed.attach < 0)
+		shutdown(a->doors->attach, SHUT_RDWR);
 	answer_some(a, false);
 	if (a->doors->attached && now_ns >= a->hold_until_ns)
 		(void)jt_doors_mark(a->doors, false);

@@ -286,6 +286,21 @@ Test(attach, retiring_ends_it_and_takes_the_mark_away)
 		     -ECONNREFUSED, "nobody waits for an answer");
 }
 
+Test(attach, socket_that_was_passed_serves_the_next_one_too)
+{
+	struct jt_segment_fds fds;
+	enum jt_attach_right right;
+	int waiting;
+
+	doors.passed.attach = doors.attach;
+	jt_attaches_retire(&a, T0);
+	waiting = dial();
+	jt_store_seq(&table.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	begin();
+	jt_attaches_run(&a, T0, true);
+	cr_expect_eq(jt_attach_take(waiting, &fds, &right), 0);
+}
+
 /* ---- the mark ---- */
 
 /* As kill -9 leaves it. */
