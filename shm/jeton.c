@@ -142,7 +142,7 @@ static int keep_from_children(const void *at, size_t bytes)
 
 static int make_memo(struct jeton *h)
 {
-	size_t bytes = jt_memo_bytes(h->maps.identity->capacity);
+	size_t bytes = jt_memo_bytes(h->maps.capacity);
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

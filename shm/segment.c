@@ -153,21 +153,22 @@ uint64_t jt_segment_bytes(const struct jt_segment_size *size)
 	       meters_bytes(size->capacity);
 }
 
+/* From capacity and pool alone, not from what the headers say by now. */
 static void point(struct jt_maps *maps)
 {
 	const char *base = (const char *)maps->identity;
-	const struct jt_identity *id = maps->identity;
-	struct meters_plot p = meters_plot_of(id->capacity);
+	struct plot at = plot_of(maps->capacity, maps->pool_bytes);
+	struct meters_plot p = meters_plot_of(maps->capacity);
 	char *meters = (char *)maps->meters;
 
-	maps->slots = (const void *)(base + id->slots_off);
-	maps->plans = (const void *)(base + id->plans_off);
-	maps->limits = (const void *)(base + id->limits_off);
-	maps->sets = (const void *)(base + id->sets_off);
-	maps->scopes = (const void *)(base + id->scopes_off);
-	maps->settings = (const void *)(base + id->settings_off);
-	maps->pool = (const uint8_t *)base + id->pool_off;
-	/* not from the meters' header: every worker can write that */
+	maps->n_slots = jt_segment_slots(maps->capacity);
+	maps->slots = (const void *)(base + at.slots);
+	maps->plans = (const void *)(base + at.plans);
+	maps->limits = (const void *)(base + at.limits);
+	maps->sets = (const void *)(base + at.sets);
+	maps->scopes = (const void *)(base + at.scopes);
+	maps->settings = (const void *)(base + at.settings);
+	maps->pool = (const uint8_t *)base + at.pool;
 	maps->board = (void *)(meters + p.board);
 	maps->peers = (void *)(meters + p.peers);
 	maps->calls = (void *)(meters + p.calls);
@@ -286,6 +287,8 @@ int jt_segment_create(const struct jt_segment_size *size,
 	mapsp->meters = map;
 	fill_identity(mapsp->identity_rw, size, journal_id);
 	fill_meters(mapsp->meters, size->capacity);
+	mapsp->capacity = size->capacity;
+	mapsp->pool_bytes = mapsp->identity->pool_bytes;
 	point(mapsp);
 	rc = seal(fdsp, mapsp);
 	if (!rc)
@@ -314,18 +317,19 @@ static int sized(int fd, int want_seals, size_t *bytesp)
 	return 0;
 }
 
-static bool is_identity(const struct jt_identity *id, size_t bytes)
+static bool is_identity(const struct jt_identity *id, size_t bytes,
+			uint64_t capacity, uint64_t pool_bytes)
 {
 	struct plot p;
 
 	if (id->magic != JT_IDENTITY_MAGIC ||
 	    id->version != JT_LAYOUT_VERSION ||
-	    id->fingerprint != fingerprint() || !id->capacity ||
-	    id->capacity > UINT32_MAX || id->pool_bytes > JT_POOL_MAX)
+	    id->fingerprint != fingerprint() || !capacity ||
+	    capacity > UINT32_MAX || pool_bytes > JT_POOL_MAX)
 		return false;
-	p = plot_of(id->capacity, id->pool_bytes);
+	p = plot_of(capacity, pool_bytes);
 	return id->size_bytes == bytes && bytes == p.end &&
-	       id->slots == jt_segment_slots(id->capacity) &&
+	       id->slots == jt_segment_slots(capacity) &&
 	       id->slots_off == p.slots && id->plans_off == p.plans &&
 	       id->limits_off == p.limits && id->sets_off == p.sets &&
 	       id->scopes_off == p.scopes && id->settings_off == p.settings &&
@@ -344,12 +348,20 @@ static bool is_meters(const struct jt_meters *m, size_t bytes,
 	       m->calls_off == p.calls && m->lines_off == p.lines;
 }
 
-/* Sizes and offsets follow from capacity and pool: recomputed, not believed. */
-static bool fits(const struct jt_maps *maps)
+/* What is checked is what is used, though others could write it meanwhile. */
+static uint64_t once(const uint64_t *word)
 {
-	return is_identity(maps->identity, maps->identity_bytes) &&
-	       is_meters(maps->meters, maps->meters_bytes,
-			 maps->identity->capacity);
+	return jt_load_relaxed((const _Atomic uint64_t *)word);
+}
+
+/* Sizes and offsets follow from capacity and pool: recomputed, not believed. */
+static bool fits(struct jt_maps *maps)
+{
+	maps->capacity = once(&maps->identity->capacity);
+	maps->pool_bytes = once(&maps->identity->pool_bytes);
+	return is_identity(maps->identity, maps->identity_bytes, maps->capacity,
+			   maps->pool_bytes) &&
+	       is_meters(maps->meters, maps->meters_bytes, maps->capacity);
 }
 
 static int map_with(const struct jt_segment_fds *fds, int meters_prot,

@@ -19,10 +19,15 @@ enum {
 	JT_SEGMENT_E_MEMORY, /* not enough shared memory */
 };
 
-/* What a process has mapped. `identity_rw` is NULL but in the keeper. */
+/*
+ * What a process has mapped. `identity_rw` is NULL but in the keeper. How much
+ * there is stands here once more, as it was checked: who made the memory could
+ * change what its header says, and then nothing may be read beyond the maps.
+ */
 struct jt_maps {
 	const struct jt_identity *identity;
 	const struct jt_slot *slots;
+	uint64_t n_slots, capacity, pool_bytes;
 	const _Atomic uint32_t *plans;
 	const struct jt_limits *limits;
 	const struct jt_scope_set *sets;

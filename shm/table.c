@@ -66,19 +66,18 @@
 
 uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key)
 {
-	return (uint64_t)((unsigned __int128)key * maps->identity->slots >> 64);
+	return (uint64_t)((unsigned __int128)key * maps->n_slots >> 64);
 }
 
 static uint64_t wrap(const struct jt_maps *maps, uint64_t slot)
 {
-	return slot < maps->identity->slots ? slot
-					    : slot - maps->identity->slots;
+	return slot < maps->n_slots ? slot : slot - maps->n_slots;
 }
 
 /* A search never meets a slot twice, however small the table. */
 static uint32_t reach_max(const struct jt_maps *maps)
 {
-	uint64_t slots = maps->identity->slots;
+	uint64_t slots = maps->n_slots;
 
 	return slots > JT_REACH_MAX ? JT_REACH_MAX : (uint32_t)slots - 1;
 }
@@ -147,15 +146,14 @@ bool jt_table_look(const struct jt_maps *maps, uint64_t slot,
 		   struct jt_view *viewp)
 {
 	viewp->slot = slot;
-	return slot < maps->identity->slots &&
-	       view_slot(&maps->slots[slot], viewp);
+	return slot < maps->n_slots && view_slot(&maps->slots[slot], viewp);
 }
 
 struct jt_meter *jt_table_meter(const struct jt_maps *maps, uint64_t b)
 {
 	uint32_t line = jt_b_meter(b);
 
-	return line < maps->identity->capacity ? &maps->lines[line] : NULL;
+	return line < maps->capacity ? &maps->lines[line] : NULL;
 }
 
 const struct jt_limits *jt_table_limits(const struct jt_maps *maps, uint64_t b)
@@ -180,12 +178,17 @@ const struct jt_scope_set *jt_table_scopes(const struct jt_maps *maps,
 const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
 			      uint32_t *bytesp)
 {
-	uint64_t pool = maps->identity->pool_bytes;
+	uint64_t pool = maps->pool_bytes;
+	uint8_t bytes;
 
 	*bytesp = 0;
-	if (!owner || owner >= pool || maps->pool[owner] >= pool - owner)
+	if (!owner || owner >= pool)
 		return NULL;
-	*bytesp = maps->pool[owner];
+	/* once: relaxed, the name was written before any slot's owner word */
+	bytes = jt_load_relaxed((const _Atomic uint8_t *)&maps->pool[owner]);
+	if (bytes >= pool - owner)
+		return NULL;
+	*bytesp = bytes;
 	return maps->pool + owner + 1;
 }
 
@@ -247,7 +250,7 @@ int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 	uint64_t home = jt_table_home(maps, key);
 
 	assert(entry->state > JT_SLOT_BUSY && entry->state < JT_SLOT_STATES);
-	assert(entry->meter < maps->identity->capacity);
+	assert(entry->meter < maps->capacity);
 	for (uint32_t i = 0; i <= reach_max(maps); i++) {
 		struct jt_slot *slot = &slots[wrap(maps, home + i)];
 

@@ -354,7 +354,9 @@ static void make_id(const struct jt_maps *maps, const struct jt_view *view,
 
 	memcpy(env, &word, sizeof(word));
 	memcpy(prefix, maps->identity->prefix, 8);
-	jt_token_other_id(prefix, env[0] ? env : "other",
+	/* checked: it is the keeper's memory, but our process */
+	jt_token_other_id(jt_prefix_ok(prefix) ? prefix : "jt",
+			  jt_env_ok(env, strlen(env)) ? env : "other",
 			  (const uint8_t *)view->digest, (char *)id);
 }
 

@@ -130,7 +130,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 
 	if (rc)
 		return rc;
-	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
+	memo_bytes = jt_memo_bytes(w->maps.capacity);
 	memory = jt_child_reserve(memo_bytes);
 	if (!memory)
 		return -ENOMEM;

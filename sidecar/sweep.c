@@ -57,7 +57,7 @@ struct jt_spot {
 int jt_sweep_init(struct jt_sweep *t, const struct jt_maps *maps,
 		  const struct jt_io *io, int dir_fd)
 {
-	uint64_t capacity = maps->identity->capacity;
+	uint64_t capacity = maps->capacity;
 
 	*t = (struct jt_sweep){.maps = maps, .io = io, .dir_fd = dir_fd};
 	t->file.fd = -1;
@@ -102,8 +102,7 @@ static void map_slot(struct jt_sweep *t, uint32_t slot)
 	const struct jt_slot *s = &t->maps->slots[slot];
 	uint32_t line = jt_b_meter(jt_load_relaxed(&s->b));
 
-	if (!is_newest(jt_load_relaxed(&s->a)) ||
-	    line >= t->maps->identity->capacity)
+	if (!is_newest(jt_load_relaxed(&s->a)) || line >= t->maps->capacity)
 		return;
 	t->spots[line].slot = slot;
 	t->spots[line].mark = mark_of(jt_load_relaxed(&s->digest[0]));
@@ -122,7 +121,7 @@ static void map_lines(struct jt_sweep *t)
 		t->spots[i].slot = NOBODY;
 		t->spots[i].mark = 0;
 	}
-	for (uint64_t i = 0; i < t->maps->identity->slots; i++)
+	for (uint64_t i = 0; i < t->maps->n_slots; i++)
 		map_slot(t, (uint32_t)i);
 	t->applied = applied;
 	t->mapped = true;
@@ -187,7 +186,7 @@ static bool learn(struct jt_sweep *t, uint64_t line,
 		  const struct jt_usage_entry *e)
 {
 	struct jt_spot *spot =
-		line < t->maps->identity->capacity ? &t->spots[line] : NULL;
+		line < t->maps->capacity ? &t->spots[line] : NULL;
 	struct jt_view view;
 	struct jt_usage u;
 
@@ -231,7 +230,7 @@ static int learn_all(struct jt_sweep *t)
 /* Lines that only the file knows of must be zeroed there. */
 static void look_as_far(struct jt_sweep *t)
 {
-	uint64_t capacity = t->maps->identity->capacity;
+	uint64_t capacity = t->maps->capacity;
 	uint64_t lines = t->file.lines < capacity ? t->file.lines : capacity;
 
 	if (t->lines < lines)
@@ -266,7 +265,7 @@ static int stage(struct jt_sweep *t)
 	if (rc)
 		return rc;
 	t->staged = true;
-	for (uint64_t i = 0; i < t->maps->identity->capacity; i++)
+	for (uint64_t i = 0; i < t->maps->capacity; i++)
 		t->spots[i].seen = SEEN_NONE;
 	return 0;
 }

@@ -569,7 +569,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		return rc;
 	w->desk = &w->maps.board[args->number];
 	jt_child_figures_open(&w->figures, w->desk);
-	memo_bytes = jt_memo_bytes(w->maps.identity->capacity);
+	memo_bytes = jt_memo_bytes(w->maps.capacity);
 	memory = jt_child_reserve(memo_bytes);
 	if (!memory || init_conns(w))
 		return -ENOMEM;
