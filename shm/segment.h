@@ -41,6 +41,9 @@ struct jt_maps {
 	struct jt_calls *calls; /* [JT_WORKERS_MAX][JT_PEERS_MAX] */
 	struct jt_meter *lines;
 	size_t identity_bytes, meters_bytes;
+	/* keeper: grows once a second while other processes may verify with
+	 * this memory; 0: none ever could (sidecar/rest.h) */
+	uint64_t guests;
 };
 
 struct jt_segment_fds {

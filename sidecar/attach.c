@@ -30,6 +30,7 @@
 
 #define TURN_MAX 16u	/* clients in one turn */
 #define GROUPS_MAX 256u /* of one client; who has more may not attach */
+#define STEP_NS 1000000000ull
 
 /* The same memory, in a descriptor that cannot be mapped writable. */
 static int reopen(int fd)
@@ -173,6 +174,10 @@ void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force)
 		/* pairs with believes() in shm/jeton.c */
 		jt_store_release(lease, next_ns);
 	answer_some(a, in_force);
+	if (a->handed_out && now_ns >= a->step_due_ns) {
+		a->maps->guests++;
+		a->step_due_ns = now_ns + STEP_NS;
+	}
 }
 
 void jt_attaches_retire(struct jt_attaches *a, uint64_t now_ns)

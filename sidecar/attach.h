@@ -19,7 +19,8 @@ struct jt_attaches {
 	const struct jt_settings *settings;
 	int identity, look, spend; /* opened for reading but the last */
 	uint64_t hold_until_ns;
-	bool handed_out; /* to anybody, since the start */
+	bool handed_out;      /* to anybody, since the start */
+	uint64_t step_due_ns; /* of maps->guests */
 };
 
 /*
@@ -31,7 +32,8 @@ int jt_attaches_init(struct jt_attaches *a, struct jt_doors *doors,
 		     const struct jt_settings *settings, uint64_t now_ns);
 
 /*
- * Once a turn: renew the lease, answer who has come, some at a time. IN_FORCE:
+ * Once a turn: renew the lease, answer who has come, some at a time, count the
+ * seconds since there may be guests (rest.h). IN_FORCE:
  * the daemon serves, and a revoke that is committed now would be applied.
  */
 void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force);

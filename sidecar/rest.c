@@ -18,10 +18,15 @@ void jt_rest_begin(struct jt_rest *r, const struct jt_maps *maps)
 	jt_store_seq(&r->begun, begun + 1);
 	for (unsigned i = 0; i < JT_WORKERS_MAX; i++)
 		r->rounds[i] = jt_load_seq(&maps->board[i].rounds);
+	r->guests = maps->guests;
 }
 
 bool jt_rest_over(const struct jt_rest *r, const struct jt_maps *maps)
 {
+	/* two steps: of the first, part was over already. Who comes after the
+	 * beginning finds nothing any more. */
+	if (r->guests && maps->guests < r->guests + 2)
+		return false;
 	for (unsigned i = 0; i < JT_WORKERS_MAX; i++) {
 		const struct jt_desk *d = &maps->board[i];
 

@@ -6,7 +6,15 @@
  * written anew: meter lines (ledger.c), numbers of plans and blocks (plans.c).
  *
  * A worker that has nothing to do passes four rounds a second, one that has
- * died has no batch; only one that stands still is waited for. Keeper only.
+ * died has no batch; only one that stands still is waited for.
+ *
+ * Guests, who verify in processes of their own (shm/jeton.h), pass no rounds
+ * that anybody could see. Once there may be some a rest lasts for a second at
+ * least, which is a million times as long as a group of theirs takes. One that
+ * was stopped in the middle of a group for longer than that may spend from the
+ * meter that was its token's, or by limits that were: then another token is
+ * refused for a while that has not had its due, or its own is. What is valid
+ * does not depend on it. Keeper only.
  */
 #ifndef JT_SIDECAR_REST_H
 #define JT_SIDECAR_REST_H
@@ -16,6 +24,7 @@
 struct jt_rest {
 	_Atomic uint64_t begun; /* rests so far */
 	uint64_t rounds[JT_WORKERS_MAX];
+	uint64_t guests; /* jt_maps.guests when it began */
 };
 
 /* Once nothing in the table names it any more. */

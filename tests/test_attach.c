@@ -301,6 +301,27 @@ Test(attach, socket_that_was_passed_serves_the_next_one_too)
 	cr_expect_eq(jt_attach_take(waiting, &fds, &right), 0);
 }
 
+/* ---- guests ---- */
+
+Test(attach, guests_are_counted_by_the_second_from_the_first_on)
+{
+	struct jt_segment_fds fds;
+	enum jt_attach_right right;
+
+	jt_attaches_run(&a, T0, true);
+	cr_expect_eq(table.maps.guests, 0);
+	rule(JT_RULE_ANYBODY, 0, JT_ATTACH_NO);
+	cr_expect_eq(hear(T0, true, &fds, &right), JT_ATTACH_E_RIGHT);
+	cr_expect_eq(table.maps.guests, 0, "who got nothing is none");
+	rule(JT_RULE_ANYBODY, 0, JT_ATTACH_LOOK);
+	cr_expect_eq(hear(T0, true, &fds, &right), 0);
+	cr_expect_eq(table.maps.guests, 1);
+	jt_attaches_run(&a, T0 + 999999999, true);
+	cr_expect_eq(table.maps.guests, 1);
+	jt_attaches_run(&a, T0 + 1000000000, false);
+	cr_expect_eq(table.maps.guests, 2, "also while nothing is in force");
+}
+
 /* ---- the mark ---- */
 
 /* As kill -9 leaves it. */
