@@ -155,6 +155,20 @@ static int make_memo(struct jeton *h)
 	return keep_from_children(memory, bytes);
 }
 
+/*
+ * No lease reaches beyond JT_LEASE_NS from now. One that does is by another
+ * boot clock: in a time namespace of its own a process would believe a dead
+ * keeper for as long as the two are apart.
+ */
+static bool same_clock(const struct jt_identity *id)
+{
+	/* pairs with jt_attaches_run(); before the clock, which it is not to
+	 * overtake */
+	uint64_t lease_ns = jt_load_acquire(&id->lease_ns);
+
+	return lease_ns <= now_is().boot_ns + JT_LEASE_NS;
+}
+
 /* Take these instead of what there was. The descriptors are closed. */
 static int take(struct jeton *h, const struct jt_segment_fds *fds,
 		enum jt_attach_right right)
@@ -169,7 +183,10 @@ static int take(struct jeton *h, const struct jt_segment_fds *fds,
 	close(fds->meters);
 	if (rc)
 		return rc == -ENOMEM ? rc : -EPROTO;
-	rc = keep_from_children(h->maps.identity, h->maps.identity_bytes);
+	rc = same_clock(h->maps.identity)
+		     ? keep_from_children(h->maps.identity,
+					  h->maps.identity_bytes)
+		     : -EPROTO;
 	if (!rc)
 		rc = keep_from_children(h->maps.meters, h->maps.meters_bytes);
 	if (!rc)

@@ -50,7 +50,8 @@
  *   -EACCES        it does not let this user
  *   -EBUSY         it has too many connections
  *   -ETIME         it did not answer in time
- *   -EPROTO        what answers is no jetond of this version
+ *   -EPROTO        what answers is no jetond of this version, or its boot
+ *                  clock is another one (time_namespaces(7))
  *   -ECHILD        a handle of the parent process
  *   -ENOMEM, -ENAMETOOLONG and what the system says
  *

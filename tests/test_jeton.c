@@ -340,6 +340,18 @@ Test(jeton, lease_of_this_very_moment_is_over)
 	cr_expect_eq(v.word, JETON_VALID);
 }
 
+Test(jeton, lease_by_another_boot_clock_is_not_believed)
+{
+	_Atomic uint64_t *lease = &table.maps.identity_rw->lease_ns;
+
+	jt_store_seq(lease, boot_ns() + 2 * JT_LEASE_NS);
+	cr_expect_eq(jeton_attach(paths.run, 0, &j), -EPROTO);
+	cr_expect_null(j);
+	jt_store_seq(lease, 0);
+	attach(0);
+	cr_expect_eq(ask(), 0);
+}
+
 Test(jeton, loading_and_retired_segments_are_not_believed)
 {
 	attach(0);
