@@ -134,7 +134,8 @@ static bool is_answered_at_head(struct jt_http_door *d, struct jt_http_conn *c)
 	c->too_large = most && q->body_bytes > most;
 	if (q->has_body && (!most || c->too_large || q->wrong_method))
 		return true;
-	return c->busy || q->folded || q->head_bytes > JT_HTTP_HEAD_MAX;
+	return c->busy || q->folded || q->unclear ||
+	       q->head_bytes > JT_HTTP_HEAD_MAX;
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,

@@ -125,10 +125,13 @@ void jt_http_field(struct jt_http_request *r, const char *name,
 		if (length > r->body_bytes)
 			r->body_bytes = length;
 		r->has_body |= length > 0;
+		r->unclear |= r->n_ends++ > 0;
 		return;
 	case sizeof("Transfer-Encoding") - 1:
-		if (is(name, name_bytes, "Transfer-Encoding"))
-			r->has_body = r->chunked = true;
+		if (!is(name, name_bytes, "Transfer-Encoding"))
+			return;
+		r->has_body = r->chunked = true;
+		r->unclear |= r->n_ends++ > 0;
 		return;
 	default:
 		return;

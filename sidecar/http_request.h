@@ -49,9 +49,11 @@ struct jt_http_request {
 	struct jt_bytes policy; /* AUTH: its name, perhaps of none */
 	struct jt_bytes authorization, api_key; /* the first of each */
 	uint32_t n_authorization, n_api_key;
-	bool has_body; /* one is claimed, whether or not it ever comes */
-	bool chunked;  /* Transfer-Encoding, of any kind */
-	bool folded;   /* a field of several lines: nobody reads it alike */
+	uint32_t n_ends; /* Content-Length and Transfer-Encoding, each */
+	bool has_body;	 /* one is claimed, whether or not it ever comes */
+	bool chunked;	 /* Transfer-Encoding, of any kind */
+	bool folded;	 /* a field of several lines: nobody reads it alike */
+	bool unclear;	 /* where its body ends: it is said more than once */
 	uint64_t body_bytes; /* of the largest Content-Length */
 	size_t head_bytes;
 };

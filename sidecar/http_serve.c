@@ -295,6 +295,10 @@ static enum MHD_Result answer_body(struct jt_http_door *d,
 		return send_problem(d, q, to, MHD_HTTP_CONTENT_TOO_LARGE,
 				    "TOO_LARGE",
 				    "the body is larger than is read here");
+	if (q->unclear)
+		return send_problem(d, q, to, MHD_HTTP_BAD_REQUEST,
+				    "BAD_REQUEST",
+				    "where the body ends is said twice");
 	if (q->n_authorization > 1)
 		return send_problem(d, q, to, MHD_HTTP_BAD_REQUEST,
 				    "BAD_REQUEST",

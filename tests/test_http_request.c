@@ -289,6 +289,20 @@ Test(http_request, of_several_lengths_the_largest_counts)
 	cr_expect_eq(q.body_bytes, 9);
 }
 
+Test(http_request, body_has_one_end_or_it_is_unclear)
+{
+	route("POST", "/v1/verify");
+	field("Content-Length", "9");
+	cr_expect_not(q.unclear);
+	field("content-length", "9");
+	cr_expect(q.unclear);
+	route("POST", "/v1/verify");
+	field("Transfer-Encoding", "chunked");
+	cr_expect_not(q.unclear);
+	field("Content-Length", "9");
+	cr_expect(q.unclear);
+}
+
 Test(http_request, head_is_counted_with_its_line_ends)
 {
 	route("GET", "/auth/p");
