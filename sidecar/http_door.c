@@ -146,6 +146,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection,
 	struct jt_http_door *d = ctx;
 	struct jt_http_conn *c = *requestp;
 
+	/* its line may have come in a round long over */
 	jt_http_door_wake(d);
 	if (c->phase != JT_HTTP_ASKED) {
 		c->phase = JT_HTTP_ASKED;
