@@ -35,8 +35,11 @@
 #define HEAD_NS (5 * NS_PER_S)
 #define BODY_NS (10 * NS_PER_S)
 #define IDLE_NS (75 * NS_PER_S)
-#define POOL_BYTES 32768u /* a head, its cookies once more, lists of both */
-#define SPARE 64u	  /* beyond the limit, to be told 503 */
+/* A head, its cookies once more, lists of both. The library maps what is more
+ * than 32 KiB, so at a connection's end it is gone, with the tokens in it; less
+ * it would only free. */
+#define POOL_BYTES (32768u + 4096u)
+#define SPARE 64u		    /* beyond the limit, to be told 503 */
 #define BODIES_MAX (16u * 1048576u) /* of all connections */
 
 /* ---- what libmicrohttpd calls ---- */
@@ -86,6 +89,17 @@ static void read_head(struct jt_http_conn *c, struct MHD_Connection *connection,
 				    &c->request);
 }
 
+/* Into more room; realloc() would leave the tokens of it behind. */
+static void move_body(struct jt_http_conn *c, char *more)
+{
+	if (c->body) {
+		memcpy(more, c->body, c->body_bytes);
+		sodium_memzero(c->body, c->body_bytes);
+	}
+	free(c->body);
+	c->body = more;
+}
+
 /* False: there is more of it than may be. */
 static bool take_body(struct jt_http_door *d, struct jt_http_conn *c,
 		      const char *piece, size_t bytes)
@@ -98,13 +112,11 @@ static bool take_body(struct jt_http_door *d, struct jt_http_conn *c,
 	if (c->body_bytes + bytes > c->body_room) {
 		room = 2 * c->body_room + bytes;
 		room = room < most ? room : most;
-		if (room - c->body_room > BODIES_MAX - d->bodies_bytes)
+		if (room - c->body_room > BODIES_MAX - d->bodies_bytes ||
+		    !(more = malloc(room)))
 			return false;
-		more = realloc(c->body, room);
-		if (!more)
-			return false;
+		move_body(c, more);
 		d->bodies_bytes += room - c->body_room;
-		c->body = more;
 		c->body_room = room;
 	}
 	memcpy(c->body + c->body_bytes, piece, bytes);
