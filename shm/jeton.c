@@ -53,6 +53,9 @@
 #define SCOPE_MAX 48u /* as at the socket: shorter than a token */
 #define ENV_MAX 255u
 
+/* what is longer is in no table */
+static_assert(JETON_TOKEN_MAX == JT_OTHER_BYTES_MAX, "longest value");
+
 #define X(name, status)                                                        \
 	static_assert((int)JETON_##name == (int)JT_##name, #name);
 JT_WORDS(X)
@@ -313,6 +316,16 @@ static bool by_memory(struct jeton *h, size_t n, const struct question *q,
 	return true;
 }
 
+static bool is_too_long(const struct jt_ask *ask, struct jeton_verdict *out)
+{
+	if (ask->token.bytes <= JETON_TOKEN_MAX)
+		return false;
+	deny(out);
+	out->word = JETON_MALFORMED;
+	out->status = jt_word_status(JT_MALFORMED);
+	return true;
+}
+
 static int by_socket(struct jeton *h, size_t n, const struct question *q,
 		     struct jeton_verdict *out)
 {
@@ -320,6 +333,8 @@ static int by_socket(struct jeton *h, size_t n, const struct question *q,
 
 	set_cost(h, n, q->ask.cost);
 	for (size_t i = 0; i < n && !rc; i++) {
+		if (is_too_long(&h->asks[i], &out[i]))
+			continue; /* the socket would not take it */
 		rc = jt_detour_ask(&h->detour, h->run, &h->asks[i], q->env,
 				   &out[i]);
 		if (!rc)
@@ -371,11 +386,12 @@ static int decide(struct jeton *h, size_t n, const struct jeton_token *tokens,
 	hasten(h, &tokens[0]);
 	for (size_t i = 0; i < n; i++) {
 		h->asks[i] = q->ask;
-		/* one byte too many is as wrong as all of them */
+		/* one byte too many is as wrong as all of them; none too many
+		 * could be the beginning of a good one */
 		h->asks[i].token = (struct jt_bytes){
 			tokens[i].at,
 			tokens[i].at ? (uint32_t)capped(tokens[i].bytes,
-							JETON_TOKEN_MAX)
+							JETON_TOKEN_MAX + 1)
 				     : 0};
 	}
 	now = now_is();

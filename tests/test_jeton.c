@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -244,6 +245,39 @@ Test(jeton, batch_is_in_order_over_all_group_bounds)
 }
 
 /* ---- arguments ---- */
+
+static char longest[JETON_TOKEN_MAX + 1];
+
+/* A value of another system, as long as they may be. */
+static void issue_longest(void)
+{
+	struct jt_entry e = help_entry(&table, &token);
+	struct help_token other = {0};
+
+	memset(longest, 'x', sizeof(longest));
+	e.scheme = JT_VALUE_SHA256;
+	e.expires_s = (uint32_t)time(NULL) + 86400;
+	crypto_hash_sha256(e.digest, (uint8_t *)longest, JETON_TOKEN_MAX);
+	help_put(&table, &other, &e);
+	jt_store_seq(&table.maps.identity_rw->schemes, 3);
+}
+
+Test(jeton, longest_value_is_not_the_beginning_of_a_longer_one)
+{
+	issue_longest();
+	attach(0);
+	cr_assert_eq(jeton_verify(j, longest, JETON_TOKEN_MAX, NULL, &v), 0);
+	cr_expect_eq(v.word, JETON_VALID);
+	for (unsigned beating = 2; beating-- > 0;) {
+		cr_assert_eq(
+			jeton_verify(j, longest, JETON_TOKEN_MAX + 1, NULL, &v),
+			0);
+		cr_expect_eq(v.word, JETON_MALFORMED);
+		cr_expect_eq(v.status, 401);
+		jt_store_seq(&beats, 0); /* by socket, from then on */
+		jt_store_seq(&table.maps.identity_rw->lease_ns, 0);
+	}
+}
 
 Test(jeton, no_token_is_missing_whatever_its_length_says)
 {
