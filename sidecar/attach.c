@@ -157,6 +157,7 @@ static void answer_some(struct jt_attaches *a, bool in_force)
 		int fd = accept4(a->doors->attach, NULL, NULL,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		a->no_room = fd < 0 && jt_doors_no_room(errno);
 		if (fd < 0)
 			return;
 		answer(a, fd, in_force);

@@ -19,7 +19,8 @@ struct jt_attaches {
 	const struct jt_settings *settings;
 	int identity, look, spend; /* opened for reading but the last */
 	uint64_t hold_until_ns;
-	bool handed_out;      /* to anybody, since the start */
+	bool handed_out; /* to anybody, since the start */
+	bool no_room;	 /* for one more descriptor: do not poll the door */
 	uint64_t step_due_ns; /* of maps->guests */
 };
 

@@ -8,6 +8,7 @@
  */
 #include "sidecar/control.h"
 
+#include "sidecar/doors.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <sodium.h>
@@ -75,7 +76,7 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
 				.fd = c->clients[i].fd,
 				.events = c->clients[i].waiting ? 0 : POLLIN};
 	/* with all places taken a newcomer waits until one is given up */
-	if (n < JT_CONTROLS_MAX)
+	if (n < JT_CONTROLS_MAX && !c->no_room)
 		fds[n++] = (struct pollfd){.fd = c->listener, .events = POLLIN};
 	return n;
 }
@@ -519,6 +520,7 @@ static void accept_all(struct jt_controls *c, uint64_t now_ns)
 			continue;
 		fd = accept4(c->listener, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		c->no_room = fd < 0 && jt_doors_no_room(errno);
 		if (fd < 0)
 			return;
 		if (!peer_may(fd)) {

@@ -28,6 +28,7 @@ struct jt_control_client {
 struct jt_controls {
 	int listener;
 	struct jt_control_client clients[JT_CONTROLS_MAX];
+	bool no_room; /* for one more descriptor: the listener is not polled */
 	struct jt_feed *feed;
 	uint64_t hold_until_ns; /* no SYNC is answered OK before (attach.h) */
 	struct jt_ranks ranks;

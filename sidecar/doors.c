@@ -431,6 +431,12 @@ static int open_all(struct jt_doors *d, const struct jt_doors_want *want,
 	return open_sockets(d, want, faultp);
 }
 
+bool jt_doors_no_room(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS ||
+	       err == ENOMEM;
+}
+
 void jt_doors_init(struct jt_doors *d)
 {
 	d->serving_lock = d->run_lock = -1;

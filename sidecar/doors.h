@@ -66,6 +66,13 @@ int jt_doors_mark(struct jt_doors *doors, bool attached);
 /* Does the serving lock's path still name the file that we hold? */
 bool jt_doors_ours(const struct jt_doors *doors);
 
+/*
+ * Accepting failed with ERR: is it that there is no descriptor or no memory for
+ * one more? Then who waits is still there, so the door is not polled until the
+ * next try.
+ */
+bool jt_doors_no_room(int err);
+
 /* Remove the sockets, leave the locks. */
 void jt_doors_close(struct jt_doors *doors);
 

@@ -561,7 +561,9 @@ static void sleep_until_needed(struct keeper *k, unsigned ms)
 	unsigned n = jt_controls_poll(&k->controls, fds);
 
 	fds[n++] = (struct pollfd){.fd = k->signals, .events = POLLIN};
-	fds[n++] = (struct pollfd){.fd = k->doors.attach, .events = POLLIN};
+	if (!k->attaches.no_room)
+		fds[n++] = (struct pollfd){.fd = k->doors.attach,
+					   .events = POLLIN};
 	if (k->changes >= 0)
 		fds[n++] = (struct pollfd){.fd = k->changes, .events = POLLIN};
 	if (k->crew.link >= 0)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -299,6 +300,37 @@ Test(attach, socket_that_was_passed_serves_the_next_one_too)
 	begin();
 	jt_attaches_run(&a, T0, true);
 	cr_expect_eq(jt_attach_take(waiting, &fds, &right), 0);
+}
+
+/* No descriptor is left from now on, or as many as before. */
+static void let_no_more(bool no_more)
+{
+	struct rlimit files;
+	int next = dup(0);
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = no_more ? (rlim_t)next : files.rlim_max;
+	close(next);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+Test(attach, without_a_descriptor_left_the_door_is_not_polled)
+{
+	struct jt_segment_fds fds;
+	enum jt_attach_right right;
+	int fd = dial();
+
+	jt_attaches_run(&a, T0, true);
+	cr_assert_eq(jt_attach_take(fd, &fds, &right), 0);
+	cr_expect_not(a.no_room, "nobody else is there");
+	fd = dial();
+	let_no_more(true);
+	jt_attaches_run(&a, T0, true);
+	cr_expect(a.no_room);
+	let_no_more(false);
+	jt_attaches_run(&a, T0, true);
+	cr_expect_not(a.no_room);
+	cr_expect_eq(jt_attach_take(fd, &fds, &right), 0);
 }
 
 /* ---- guests ---- */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -735,4 +736,22 @@ Test(keeper_control, save_without_a_scribe_is_refused)
 	say(fd, "SAVE 1\n");
 	turn();
 	cr_expect_eq(strncmp(heard(fd), "ERR USAGE ", 10), 0);
+}
+
+Test(keeper_control, without_a_descriptor_left_the_door_is_not_polled)
+{
+	struct pollfd fds[JT_CONTROLS_MAX + 1];
+	struct rlimit files, none;
+	int fd = dial();
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = files;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	jt_controls_run(&controls, now);
+	cr_expect_eq(jt_controls_poll(&controls, fds), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	jt_controls_run(&controls, now);
+	cr_expect_eq(jt_controls_poll(&controls, fds), 2, "it and the door");
+	expect(fd, "FIT 0 1 1 1 1\n", "OK\n");
 }
