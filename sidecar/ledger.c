@@ -7,9 +7,9 @@
  * line's number outlive any rotation. Order at a rotation: the new value is
  * put, then the old one gets its end; a client never finds neither.
  *
- * Lines. A purged token's line rests until every worker has passed a round
- * since, or for REST_S when it has nothing to do: the last pass of a batch may
- * still count on it. Then it is zeroed and given to a new token.
+ * Lines. A purged token's line rests (rest.h): the last pass of a batch may
+ * still count on it, however long ago that batch began. Then it is zeroed and
+ * given to a new token.
  *
  * Limits. A token holds its pair (plans.h) from its first record to its purge:
  * while it is revoked, too, for its slots name the pair and WHY tells what it
@@ -25,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REST_S 2u
 #define NS_PER_S 1000000000ull
 
 int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
@@ -432,7 +431,6 @@ static int apply_purge(struct jt_ledger *l, const struct jt_record *r)
 		l->rest_first = n;
 	l->rest_last = n;
 	jt_rest_begin(&l->rest, l->maps);
-	l->rest_since_s = 0;
 	return 0;
 }
 
@@ -497,14 +495,9 @@ int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 
 /* ---- room ---- */
 
-static void take_back_lines(struct jt_ledger *l, uint64_t now_s)
+static void take_back_lines(struct jt_ledger *l)
 {
-	if (l->rest_first == JT_LINE_NONE)
-		return;
-	if (!l->rest_since_s || now_s < l->rest_since_s)
-		l->rest_since_s = now_s;
-	if (now_s - l->rest_since_s < REST_S &&
-	    !jt_rest_over(&l->rest, l->maps))
+	if (l->rest_first == JT_LINE_NONE || !jt_rest_over(&l->rest, l->maps))
 		return;
 	while (l->rest_first != JT_LINE_NONE) {
 		uint32_t line = l->rest_first;
@@ -528,7 +521,7 @@ void jt_ledger_tidy(struct jt_ledger *l, uint64_t values)
 {
 	uint64_t next_s = UINT64_MAX;
 
-	take_back_lines(l, l->now.wall_s);
+	take_back_lines(l);
 	if (values_left(l) >= values || l->now.wall_s < l->tidy_from_s)
 		return;
 	/* all of them at once: the next time is a twentieth of them away */

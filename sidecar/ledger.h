@@ -53,8 +53,7 @@ struct jt_ledger {
 	/* lines of purged tokens, until every worker has passed a round */
 	uint32_t rest_first, rest_last;
 	struct jt_rest rest;
-	uint64_t rest_since_s; /* 0: since the last purge nobody looked */
-	uint64_t tidy_from_s;  /* no old value is over before */
+	uint64_t tidy_from_s; /* no old value is over before */
 	/* the latest of them, round and round: use counts may stand in the file
 	 * under one of these (restore.c) */
 	struct jt_past *past;
