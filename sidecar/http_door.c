@@ -25,6 +25,7 @@
 #include "sidecar/http_serve.h"
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -35,10 +36,11 @@
 #define HEAD_NS (5 * NS_PER_S)
 #define BODY_NS (10 * NS_PER_S)
 #define IDLE_NS (75 * NS_PER_S)
-/* A head, its cookies once more, lists of both. The library maps what is more
- * than 32 KiB, so at a connection's end it is gone, with the tokens in it; less
- * it would only free. */
-#define POOL_BYTES (32768u + 4096u)
+/* A head and lists of its fields. The library zeroes all of it behind each
+ * request, so a larger one costs time and cache; it only frees it at the
+ * connection's end, so freed memory is overwritten, with the tokens in it. */
+#define POOL_BYTES 20480u
+#define OVERWRITE 0x55
 #define SPARE 64u		    /* beyond the limit, to be told 503 */
 #define BODIES_MAX (16u * 1048576u) /* of all connections */
 
@@ -280,6 +282,7 @@ int jt_http_door_init(struct jt_http_door *d, const struct jt_maps *maps,
 		      struct jt_memo *memo, unsigned desk,
 		      unsigned connections_max)
 {
+	mallopt(M_PERTURB, OVERWRITE);
 	d->maps = maps;
 	d->memo = memo;
 	d->desk = &maps->board[desk];
