@@ -49,6 +49,8 @@ Test(self, counts_them_one_by_one_where_the_kernel_has_no_number)
 		jt_self_look(&self, &after);
 		cr_expect_eq(after.open_fds, n - 2);
 	}
+	self.fds = -1;
+	closedir(dir);
 }
 
 Test(self, sees_memory_that_is_used)
