@@ -2,7 +2,7 @@
  * settings_keys: the keys of a policy's and of a peer's section, each from text
  * to its field and back.
  *
- * What jt_key_print() writes is what take() reads. Pure but for the look-up of
+ * What print() writes is what take() reads. Pure but for the look-up of
  * user and group names. Keeper, at start and at SIGHUP.
  */
 #ifndef JT_SIDECAR_SETTINGS_KEYS_H
