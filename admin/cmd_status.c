@@ -113,6 +113,7 @@ static void put(json_t *o)
 		{"capacity", "Capacity"},     {"slots_used", "Slots used"},
 		{"slots", "Slots"},	      {"plans", "Limits"},
 		{"expired", "Expired"},	      {"shared_bytes", "Shared bytes"},
+		{"large_page_bytes", "in 2 MB pages"},
 	};
 	struct jt_sheet s;
 

@@ -27,6 +27,7 @@
 
 #include "shm/attach.h"
 #include "shm/detour.h"
+#include "shm/pages.h"
 #include "shm/table.h"
 #include "shm/verify.h"
 #include <errno.h>
@@ -146,13 +147,10 @@ static int keep_from_children(const void *at, size_t bytes)
 static int make_memo(struct jeton *h)
 {
 	size_t bytes = jt_memo_bytes(h->maps.capacity);
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = jt_pages_reserve(bytes);
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -errno;
-	/* one miss less for each token; without large pages it works, too */
-	madvise(memory, bytes, MADV_HUGEPAGE);
 	h->memo_bytes = bytes;
 	jt_memo_init(&h->memo, memory, bytes);
 	return keep_from_children(memory, bytes);

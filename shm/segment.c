@@ -7,6 +7,7 @@
  */
 #include "shm/segment.h"
 
+#include "shm/pages.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -176,34 +177,33 @@ static void point(struct jt_maps *maps)
 }
 
 /* A memfd of that size with every page there, mapped writable. */
-static int make(const char *name, uint64_t bytes, int *fdp, void **mapp)
+static int make(const char *name, uint64_t bytes, int *fdp, void **mapp,
+		size_t *largep)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *map;
-	int err;
+	int rc;
 
 	if (fd < 0)
 		return -errno;
 	if (fchmod(fd, 0600) || ftruncate(fd, (off_t)bytes))
 		goto fail;
-	do
-		err = posix_fallocate(fd, 0, (off_t)bytes);
-	while (err == EINTR);
-	if (err) {
-		close(fd);
-		return err == ENOSPC || err == ENOMEM ? JT_SEGMENT_E_MEMORY
-						      : -err;
-	}
-	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
+	map = jt_pages_map(fd, bytes, PROT_READ | PROT_WRITE);
+	if (!map)
 		goto fail;
-	*fdp = fd;
-	*mapp = map;
-	return 0;
-fail:
-	err = errno;
+	rc = jt_pages_fill(fd, map, bytes, largep);
+	if (!rc) {
+		*fdp = fd;
+		*mapp = map;
+		return 0;
+	}
+	munmap(map, bytes);
 	close(fd);
-	return -err;
+	return rc == -ENOSPC || rc == -ENOMEM ? JT_SEGMENT_E_MEMORY : rc;
+fail:
+	rc = -errno;
+	close(fd);
+	return rc;
 }
 
 static void fill_identity(struct jt_identity *id,
@@ -265,6 +265,7 @@ int jt_segment_create(const struct jt_segment_size *size,
 		      const uint8_t journal_id[16], struct jt_segment_fds *fdsp,
 		      struct jt_maps *mapsp)
 {
+	size_t large = 0;
 	void *map;
 	int rc;
 
@@ -277,14 +278,17 @@ int jt_segment_create(const struct jt_segment_size *size,
 		identity_bytes(size->capacity, size->pool_bytes);
 	mapsp->meters_bytes = meters_bytes(size->capacity);
 	rc = make("jeton-identity", mapsp->identity_bytes, &fdsp->identity,
-		  &map);
+		  &map, &large);
 	if (rc)
 		return rc;
 	mapsp->identity = mapsp->identity_rw = map;
-	rc = make("jeton-meters", mapsp->meters_bytes, &fdsp->meters, &map);
+	mapsp->large_bytes = large;
+	rc = make("jeton-meters", mapsp->meters_bytes, &fdsp->meters, &map,
+		  &large);
 	if (rc)
 		goto out;
 	mapsp->meters = map;
+	mapsp->large_bytes += large;
 	fill_identity(mapsp->identity_rw, size, journal_id);
 	fill_meters(mapsp->meters, size->capacity);
 	mapsp->capacity = size->capacity;
@@ -377,14 +381,12 @@ static int map_with(const struct jt_segment_fds *fds, int meters_prot,
 		rc = sized(fds->meters, SEALS, &mapsp->meters_bytes);
 	if (rc)
 		return rc;
-	map = mmap(NULL, mapsp->identity_bytes, PROT_READ, MAP_SHARED,
-		   fds->identity, 0);
-	if (map == MAP_FAILED)
+	map = jt_pages_map(fds->identity, mapsp->identity_bytes, PROT_READ);
+	if (!map)
 		return -errno;
 	mapsp->identity = map;
-	map = mmap(NULL, mapsp->meters_bytes, meters_prot, MAP_SHARED,
-		   fds->meters, 0);
-	if (map == MAP_FAILED) {
+	map = jt_pages_map(fds->meters, mapsp->meters_bytes, meters_prot);
+	if (!map) {
 		rc = -errno;
 		goto out;
 	}

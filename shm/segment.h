@@ -41,6 +41,7 @@ struct jt_maps {
 	struct jt_calls *calls; /* [JT_WORKERS_MAX][JT_PEERS_MAX] */
 	struct jt_meter *lines;
 	size_t identity_bytes, meters_bytes;
+	size_t large_bytes; /* keeper: of both, in large pages (pages.h) */
 	/* keeper: grows once a second while other processes may verify with
 	 * this memory; 0: none ever could (sidecar/rest.h) */
 	uint64_t guests;

@@ -9,6 +9,7 @@
 #include "sidecar/http_worker.h"
 
 #include "admin/output.h"
+#include "shm/pages.h"
 #include "sidecar/child.h"
 #include "sidecar/http_door.h"
 #include "sidecar/log.h"
@@ -131,7 +132,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	if (rc)
 		return rc;
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
-	memory = jt_child_reserve(memo_bytes);
+	memory = jt_pages_reserve(memo_bytes);
 	if (!memory)
 		return -ENOMEM;
 	jt_memo_init(&w->memo, memory, memo_bytes);

@@ -29,6 +29,7 @@
  */
 #include "sidecar/worker.h"
 
+#include "shm/pages.h"
 #include "sidecar/child.h"
 #include "sidecar/log.h"
 #include "sidecar/loop.h"
@@ -570,7 +571,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	w->desk = &w->maps.board[args->number];
 	jt_child_figures_open(&w->figures, w->desk);
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
-	memory = jt_child_reserve(memo_bytes);
+	memory = jt_pages_reserve(memo_bytes);
 	if (!memory || init_conns(w))
 		return -ENOMEM;
 	jt_memo_init(&w->memo, memory, memo_bytes);
