@@ -8,12 +8,16 @@
  */
 #include "shm/memo.h"
 
+#include "shm/siphash.h"
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
 #define TAGS 4u
+#define LANES_LEAST 3u /* fewer are faster one by one */
 
+static_assert(JT_MEMO_TAGS == JT_SIPHASH_LANES, "side by side");
+static_assert(JT_TOKEN_BYTES + 16 == 8 * JT_SIPHASH_WORDS, "all is hashed");
 static_assert(sizeof(struct jt_memo_line) == 64, "four tags are one line");
 
 size_t jt_memo_bytes(uint64_t capacity)
@@ -54,6 +58,42 @@ void jt_memo_tag(const struct jt_memo *memo,
 	memcpy(text, value, JT_TOKEN_BYTES);
 	memcpy(text + JT_TOKEN_BYTES, digest, 16);
 	crypto_shorthash_siphashx24(tagp->bytes, text, sizeof(text), memo->key);
+}
+
+/* Word I of value and digest, one behind the other. */
+static uint64_t word_of(const struct jt_memo_text *text, unsigned i)
+{
+	const uint8_t *at = i < JT_TOKEN_BYTES / 8
+				    ? text->value + 8 * i
+				    : text->digest + 8 * i - JT_TOKEN_BYTES;
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+void jt_memo_tags(const struct jt_memo *memo, const struct jt_memo_text *texts,
+		  size_t n, struct jt_memo_tag *tags)
+{
+	struct jt_siphash_texts t;
+	struct jt_siphash_sums sums;
+
+	assert(n <= JT_MEMO_TAGS);
+	if (n < LANES_LEAST) {
+		for (size_t k = 0; k < n; k++)
+			jt_memo_tag(memo, texts[k].value, texts[k].digest,
+				    &tags[k]);
+		return;
+	}
+	/* what is too many repeats the first, and is not looked at */
+	for (unsigned k = 0; k < JT_SIPHASH_LANES; k++)
+		for (unsigned i = 0; i < JT_SIPHASH_WORDS; i++)
+			t.words[i][k] = word_of(&texts[k < n ? k : 0], i);
+	jt_siphash(memo->key, &t, &sums);
+	for (size_t k = 0; k < n; k++) {
+		memcpy(tags[k].bytes, &sums.words[0][k], 8);
+		memcpy(tags[k].bytes + 8, &sums.words[1][k], 8);
+	}
 }
 
 /* 1 for 0, else 0: by arithmetic, so that time does not tell which. */

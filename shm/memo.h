@@ -42,6 +42,18 @@ void jt_memo_tag(const struct jt_memo *memo,
 		 const uint8_t value[JT_TOKEN_BYTES],
 		 const uint8_t digest[JT_VALUE_DIGEST],
 		 struct jt_memo_tag *tagp);
+/*
+ * The tags of N values under their digests, side by side: for several it takes
+ * little more than for one. N: at most JT_MEMO_TAGS.
+ */
+#define JT_MEMO_TAGS 8u
+struct jt_memo_text {
+	const uint8_t *value;  /* JT_TOKEN_BYTES */
+	const uint8_t *digest; /* its first 16 bytes are read */
+};
+void jt_memo_tags(const struct jt_memo *memo, const struct jt_memo_text *texts,
+		  size_t n, struct jt_memo_tag *tags);
+
 bool jt_memo_knows(const struct jt_memo_line *line,
 		   const struct jt_memo_tag *tag);
 void jt_memo_learn(struct jt_memo_line *line, const struct jt_memo_tag *tag);

@@ -63,9 +63,13 @@ static_assert(JT_METER_QUOTA_MAX >> COUNT_BITS == 0, "the count holds a quota");
 
 static bool is_rate_ok(uint64_t interval_ns, uint64_t burst)
 {
+	uint64_t debt_ns;
+
 	if (interval_ns == 0)
 		return burst == 0;
-	return burst >= 1 && burst <= JT_METER_DEBT_MAX_NS / interval_ns;
+	return burst >= 1 &&
+	       !__builtin_mul_overflow(interval_ns, burst, &debt_ns) &&
+	       debt_ns <= JT_METER_DEBT_MAX_NS;
 }
 
 static bool is_quota_ok(const struct jt_bounds *b)
@@ -311,6 +315,47 @@ enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
 	return take_rate(meter, bounds, cost, now.boot_ns, statep);
 }
 
+/* Both words if both limits hold, else the one that is written. */
+static bool swap_words(struct jt_meter *meter, const struct jt_bounds *b,
+		       struct jt_pair *seen, struct jt_pair next)
+{
+	/* all pair with any swap of these words in any other process */
+	if (!b->quota)
+		return jt_swap_if(&meter->rate, &seen->low, next.low);
+	if (!b->interval_ns)
+		return jt_swap_if(&meter->quota, &seen->high, next.high);
+	return jt_swap_pair_if(&meter->rate, seen, next);
+}
+
+void jt_meter_take_all(struct jt_meter *meter, const struct jt_bounds *bounds,
+		       struct jt_meter_request *requests, size_t n,
+		       struct jt_now now)
+{
+	for (unsigned try = 0; try < TRIES; try++) {
+		/* relaxed: what these two say is made good by the swap alone */
+		struct jt_pair seen = {jt_load_relaxed(&meter->rate),
+				       jt_load_relaxed(&meter->quota)};
+		struct jt_meter copy = {.rate = seen.low, .quota = seen.high};
+		struct jt_pair next;
+
+		for (size_t i = 0; i < n; i++)
+			requests[i].answer =
+				jt_meter_take(&copy, bounds, requests[i].cost,
+					      now, &requests[i].state);
+		/* relaxed: the copy is nobody else's */
+		next.low = jt_load_relaxed(&copy.rate);
+		next.high = jt_load_relaxed(&copy.quota);
+		if ((next.low == seen.low && next.high == seen.high) ||
+		    swap_words(meter, bounds, &seen, next))
+			return;
+	}
+	/* others are at it all the time: each for itself */
+	for (size_t i = 0; i < n; i++)
+		requests[i].answer =
+			jt_meter_take(meter, bounds, requests[i].cost, now,
+				      &requests[i].state);
+}
+
 void jt_meter_used(struct jt_meter *meter, uint64_t cost, uint64_t now_s)
 {
 	/* relaxed: statistics, each word on its own */
@@ -319,9 +364,9 @@ void jt_meter_used(struct jt_meter *meter, uint64_t cost, uint64_t now_s)
 		jt_store_relaxed(&meter->last_use_s, now_s);
 }
 
-void jt_meter_refused(struct jt_meter *meter)
+void jt_meter_refused(struct jt_meter *meter, uint64_t n)
 {
-	jt_add_relaxed(&meter->refusals, 1); /* relaxed: a statistic */
+	jt_add_relaxed(&meter->refusals, n); /* relaxed: a statistic */
 }
 
 void jt_meter_used_old(struct jt_meter *meter, uint64_t by, uint64_t now_s)

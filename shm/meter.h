@@ -96,9 +96,23 @@ enum jt_meter_answer jt_meter_take(struct jt_meter *meter,
 				   uint64_t cost, struct jt_now now,
 				   struct jt_meter_state *statep);
 
-/* Count an admitted request of COST, or a refusal. */
+/*
+ * The same for N requests one behind the other, with one compare-and-swap for
+ * all of them: each finds what those before it left. A moment in which others
+ * take between them is not lost, there is none.
+ */
+struct jt_meter_request {
+	uint64_t cost;
+	enum jt_meter_answer answer; /* set here */
+	struct jt_meter_state state; /* set here */
+};
+void jt_meter_take_all(struct jt_meter *meter, const struct jt_bounds *bounds,
+		       struct jt_meter_request *requests, size_t n,
+		       struct jt_now now);
+
+/* Count admitted requests of COST in all, or N refusals. */
 void jt_meter_used(struct jt_meter *meter, uint64_t cost, uint64_t now_s);
-void jt_meter_refused(struct jt_meter *meter);
+void jt_meter_refused(struct jt_meter *meter, uint64_t n);
 /*
  * The limits became BOUNDS: a debt beyond their full burst is cut to it, so
  * that a slow rate's debt does not lock a token out of a fast one. Keeper.

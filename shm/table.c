@@ -63,6 +63,7 @@
 #include <string.h>
 
 #define TRIES 64u
+#define BEHIND 4u /* slots worth asking for beyond the home */
 
 uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key)
 {
@@ -113,6 +114,19 @@ static bool view_slot(const struct jt_slot *slot, struct jt_view *v)
 			return true;
 	}
 	return false;
+}
+
+void jt_table_prefetch_behind(const struct jt_maps *maps, uint64_t key)
+{
+	uint64_t home = jt_table_home(maps, key);
+	const struct jt_slot *slot = &maps->slots[home];
+	/* relaxed: a guess at what jt_table_next() will read */
+	uint32_t reach = jt_load_relaxed(&slot->reach);
+
+	if (jt_load_relaxed(&slot->key) == key)
+		return;
+	for (uint32_t i = 1; i <= reach && i <= BEHIND; i++)
+		__builtin_prefetch(&maps->slots[wrap(maps, home + i)]);
 }
 
 bool jt_table_next(const struct jt_maps *maps, uint64_t key, uint32_t *cursorp,

@@ -38,6 +38,12 @@ uint64_t jt_table_key(const struct jt_maps *maps, uint8_t scheme,
 uint64_t jt_table_home(const struct jt_maps *maps, uint64_t key);
 
 /*
+ * The home has come: if the key is not there, ask for what lies behind it. Some
+ * keys before calling next, for one in three goes on to a second slot.
+ */
+void jt_table_prefetch_behind(const struct jt_maps *maps, uint64_t key);
+
+/*
  * Next slot bearing KEY. Start with *CURSORP = 0; false: no more. A torn slot
  * gives true with viewp->a == 0 (no state): the caller denies.
  */

@@ -1,14 +1,23 @@
 /*
- * verify: the verdict, in three passes over groups of GROUP requests.
+ * verify: the verdict, in passes over groups of GROUP requests.
  *
  * A dependent read of memory that is in no cache costs 200-500 ns, a
  * prefetched one 10-40 ns, so no pass touches a line that the pass before has
  * not asked for:
  *
- *   1 aim     short hash of the public part; prefetch home slot and memo line
- *   2 find    slot bearing the key; is it this very value? (memo tag, else
- *             BLAKE2b); prefetch the meter line and the owner's name
- *   3 decide  state, environment, expiry, scopes, rate; count
+ *   aim     short hash of the public part; prefetch home slot and memo line
+ *   behind  the key is not at home: prefetch the slots that follow
+ *   meet    first slot bearing the key; prefetch the meter line and the
+ *           owner's name
+ *   tag     the memo's tags of all of them, side by side
+ *   find    is it this very value? (memo tag, else BLAKE2b); if not, the next
+ *           slot bearing the key
+ *   decide  state, environment, expiry, scopes, rate; count
+ *
+ * What a group asks about one token more than once is decided together, in the
+ * order of the requests, and taken from its meter by one compare-and-swap: the
+ * verdicts are those that one after the other would get, and a hot token's line
+ * travels between processors once a group in place of once a request.
  *
  * The value is compared with the stored digest only: a key match means nothing
  * but "look here". The checksum is looked at only when nothing was found.
@@ -23,19 +32,26 @@
 #include "shm/verify.h"
 
 #include "shm/scope.h"
+#include "shm/standing.h"
 #include "shm/table.h"
 #include <sodium.h>
 #include <string.h>
 
 #define GROUP 32u
+#define TWINS_BITS 6u
+
+static_assert(2 * GROUP == 1u << TWINS_BITS, "twice as many places");
 
 static_assert(crypto_verify_32_BYTES == JT_VALUE_DIGEST, "digest compare");
 
 struct aim {
 	uint64_t key;
 	struct jt_memo_line *line;
-	struct jt_view view;
-	bool found;
+	struct jt_view view; /* of the slot that was met last */
+	struct jt_memo_tag tag;
+	uint32_t cursor;
+	uint8_t first; /* request of its group for the same token */
+	bool met, found, decided;
 };
 
 static const struct {
@@ -62,8 +78,9 @@ static void aim(const struct jt_maps *maps, const struct jt_memo *memo,
 {
 	uint64_t home;
 
-	t->found = false;
+	t->met = t->found = t->decided = false;
 	t->line = NULL;
+	t->cursor = 0;
 	if (ask->token.bytes != JT_TOKEN_BYTES)
 		return;
 	t->key = jt_token_key(ask->token.at, maps->identity->seed);
@@ -73,30 +90,6 @@ static void aim(const struct jt_maps *maps, const struct jt_memo *memo,
 		t->line = jt_memo_line(memo, t->key);
 		__builtin_prefetch(t->line);
 	}
-}
-
-/* Is VALUE, of our form, the one whose digest the view holds? */
-static bool is_value(const struct jt_memo *memo, struct aim *t,
-		     const uint8_t *value, struct jt_tally *tally)
-{
-	uint8_t stored[JT_VALUE_DIGEST], digest[JT_VALUE_DIGEST];
-	struct jt_memo_tag tag;
-
-	memcpy(stored, t->view.digest, sizeof(stored));
-	if (memo) {
-		jt_memo_tag(memo, value, stored, &tag);
-		if (jt_memo_knows(t->line, &tag)) {
-			tally->memo_hits++;
-			return true;
-		}
-		tally->memo_misses++;
-	}
-	jt_token_digest(value, digest);
-	if (crypto_verify_32(digest, stored))
-		return false;
-	if (memo)
-		jt_memo_learn(t->line, &tag);
-	return true;
 }
 
 /* What decide() will read; on its way while the value is compared. */
@@ -110,21 +103,77 @@ static void expect(const struct jt_maps *maps, const struct jt_view *view)
 	__builtin_prefetch(maps->pool + view->owner);
 }
 
+/* The next slot that bears the key, of a value of our form. */
+static void meet(const struct jt_maps *maps, struct aim *t,
+		 struct jt_tally *tally)
+{
+	t->met = false;
+	while (jt_table_next(maps, t->key, &t->cursor, &t->view)) {
+		if (t->view.a == 0) {
+			tally->torn++;
+		} else if (t->view.scheme == JT_VALUE_NATIVE) {
+			expect(maps, &t->view);
+			t->met = true;
+			return;
+		}
+	}
+}
+
+/* Of all that met a slot. */
+static void tag(const struct jt_memo *memo, const struct jt_ask *asks,
+		struct aim *aims, size_t n)
+{
+	struct jt_memo_text texts[JT_MEMO_TAGS];
+	struct jt_memo_tag tags[JT_MEMO_TAGS];
+	struct aim *whose[JT_MEMO_TAGS];
+	size_t many = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (aims[i].met) {
+			whose[many] = &aims[i];
+			texts[many++] = (struct jt_memo_text){
+				asks[i].token.at,
+				(const uint8_t *)aims[i].view.digest};
+		}
+		if (many == JT_MEMO_TAGS || (many && i + 1 == n)) {
+			jt_memo_tags(memo, texts, many, tags);
+			for (size_t k = 0; k < many; k++)
+				whose[k]->tag = tags[k];
+			many = 0;
+		}
+	}
+}
+
+/* Is VALUE, of our form, the one whose digest the view holds? */
+static bool is_value(const struct jt_memo *memo, struct aim *t,
+		     const uint8_t *value, struct jt_tally *tally)
+{
+	uint8_t digest[JT_VALUE_DIGEST];
+
+	if (memo && jt_memo_knows(t->line, &t->tag)) {
+		tally->memo_hits++;
+		return true;
+	}
+	tally->memo_misses += memo != NULL;
+	jt_token_digest(value, digest);
+	if (crypto_verify_32(digest, (const uint8_t *)t->view.digest))
+		return false;
+	if (memo)
+		jt_memo_learn(t->line, &t->tag);
+	return true;
+}
+
 static bool find_native(const struct jt_maps *maps, const struct jt_memo *memo,
 			const struct jt_ask *ask, struct aim *t,
 			struct jt_tally *tally)
 {
-	uint32_t cursor = 0;
-
-	while (jt_table_next(maps, t->key, &cursor, &t->view)) {
-		if (t->view.a == 0) {
-			tally->torn++;
-			continue;
-		}
-		expect(maps, &t->view);
-		if (t->view.scheme == JT_VALUE_NATIVE &&
-		    is_value(memo, t, ask->token.at, tally))
+	while (t->met) {
+		if (is_value(memo, t, ask->token.at, tally))
 			return true;
+		meet(maps, t, tally);
+		if (t->met && memo)
+			jt_memo_tag(memo, ask->token.at,
+				    (const uint8_t *)t->view.digest, &t->tag);
 	}
 	return false;
 }
@@ -178,8 +227,7 @@ static void find(const struct jt_maps *maps, const struct jt_memo *memo,
 		 const struct jt_ask *ask, struct aim *t,
 		 struct jt_tally *tally)
 {
-	t->found = ask->token.bytes == JT_TOKEN_BYTES &&
-		   find_native(maps, memo, ask, t, tally);
+	t->found = find_native(maps, memo, ask, t, tally);
 	if (t->found)
 		return;
 	t->found = find_others(maps, ask, t, tally);
@@ -221,33 +269,6 @@ static bool lacks(const struct jt_maps *maps, const struct jt_ask *ask,
 	return false;
 }
 
-/* Is it one of those that the caller is confined to? noinline: or who is not
- * would pay for its loop. */
-__attribute__((noinline)) static bool may_ask(const struct jt_ask *ask,
-					      uint64_t env)
-{
-	for (uint32_t i = 0; i < ask->n_envs; i++)
-		/* a word of 0 is that of one beyond the numbers: of none */
-		if (env && ask->envs[i] == env)
-			return true;
-	return false;
-}
-
-/*
- * Is the token of an environment that is served here, that was asked for, and
- * that the caller may ask about?
- */
-static bool env_fits(const struct jt_maps *maps, const struct jt_ask *ask,
-		     const struct jt_view *v)
-{
-	/* relaxed: written before any slot named the number, and at start */
-	uint64_t env = jt_load_relaxed(&maps->identity->envs[v->env]);
-	uint64_t served = jt_load_relaxed(&maps->identity->env);
-
-	return !ask->env_unknown && (!ask->env || ask->env == env) &&
-	       (!served || served == env) && (!ask->envs || may_ask(ask, env));
-}
-
 /* Everything but the limits; VALID when nothing speaks against it. */
 static enum jt_word standing(const struct jt_maps *maps,
 			     const struct jt_ask *ask, const struct jt_view *v,
@@ -256,7 +277,7 @@ static enum jt_word standing(const struct jt_maps *maps,
 	bool over = now_s >= jt_a_expires_s(v->a);
 	bool old = jt_a_flags(v->a) & JT_SLOT_OLD_VALUE;
 
-	if (!env_fits(maps, ask, v))
+	if (!jt_standing_env_fits(maps, ask, v))
 		return JT_WRONG_ENVIRONMENT;
 	/* a value that was replaced has no expiry, it has an end */
 	if (jt_a_state(v->a) == JT_SLOT_REVOKED || (old && over))
@@ -272,28 +293,6 @@ static enum jt_word standing(const struct jt_maps *maps,
 		return JT_INSUFFICIENT_SCOPE;
 	}
 	return JT_VALID;
-}
-
-/* False: there is no limit. */
-static bool bounds_of(const struct jt_maps *maps, uint64_t b,
-		      struct jt_bounds *bounds)
-{
-	const struct jt_limits *l = jt_table_limits(maps, b);
-	uint64_t window;
-
-	if (!l)
-		return false;
-	/* relaxed: written before the plan's word named the block, and not
-	 * again before this round is over (layout.h) */
-	window = jt_load_relaxed(&l->window);
-	*bounds = (struct jt_bounds){
-		.interval_ns = jt_load_relaxed(&l->interval_ns),
-		.burst = jt_load_relaxed(&l->burst),
-		.quota = jt_load_relaxed(&l->quota),
-		.quota_unit = (uint32_t)(window >> 32),
-		.quota_minutes = (uint32_t)window,
-	};
-	return true;
 }
 
 /* Its line was just written, so this costs no further trip to memory. */
@@ -312,49 +311,49 @@ static void tell(struct jt_meter *meter, const struct jt_bounds *bounds,
 		jt_meter_take(meter, &quota, 0, now, &told->quota);
 }
 
-static enum jt_word limit(const struct jt_maps *maps, struct jt_meter *meter,
-			  const struct jt_ask *ask, uint64_t b,
-			  struct jt_now now, struct jt_verdict *v)
+/* False: there is none, or none that holds; then the word says which. */
+static bool limits(const struct jt_maps *maps, uint64_t b,
+		   struct jt_bounds *bounds, struct jt_verdict *v)
+{
+	if (!jt_standing_bounds(maps, b, bounds))
+		return false;
+	if (jt_meter_bounds_ok(bounds))
+		return true;
+	v->notes |= JT_NOTE_NEVER;
+	v->retry_after_ms = -1;
+	v->word = JT_RATE_LIMITED;
+	return false;
+}
+
+static void answer(struct jt_verdict *v, enum jt_meter_answer got,
+		   const struct jt_meter_state *state)
+{
+	v->limit = (int64_t)state->limit;
+	v->remaining = (int64_t)state->remaining;
+	v->reset_ms = state->reset_ms;
+	if (got == JT_METER_ADMITTED)
+		return;
+	v->word =
+		got == JT_METER_NO_QUOTA ? JT_QUOTA_EXCEEDED : JT_RATE_LIMITED;
+	v->retry_after_ms = state->retry_after_ms;
+	if (state->retry_after_ms < 0)
+		v->notes |= JT_NOTE_NEVER;
+}
+
+static void limit(const struct jt_maps *maps, struct jt_meter *meter,
+		  const struct jt_ask *ask, uint64_t b, struct jt_now now,
+		  struct jt_verdict *v)
 {
 	struct jt_meter_state state;
 	enum jt_meter_answer got;
 	struct jt_bounds bounds;
 
-	if (!bounds_of(maps, b, &bounds))
-		return JT_VALID;
-	if (!jt_meter_bounds_ok(&bounds)) {
-		v->notes |= JT_NOTE_NEVER;
-		v->retry_after_ms = -1;
-		return JT_RATE_LIMITED;
-	}
+	if (!limits(maps, b, &bounds, v))
+		return;
 	got = jt_meter_take(meter, &bounds, ask->cost, now, &state);
-	v->limit = (int64_t)state.limit;
-	v->remaining = (int64_t)state.remaining;
-	v->reset_ms = state.reset_ms;
+	answer(v, got, &state);
 	if (ask->told)
 		tell(meter, &bounds, now, ask->told);
-	if (got == JT_METER_ADMITTED)
-		return JT_VALID;
-	v->retry_after_ms = state.retry_after_ms;
-	if (state.retry_after_ms < 0)
-		v->notes |= JT_NOTE_NEVER;
-	return got == JT_METER_NO_QUOTA ? JT_QUOTA_EXCEEDED : JT_RATE_LIMITED;
-}
-
-/* The id of a value that does not show it. */
-static void make_id(const struct jt_maps *maps, const struct jt_view *view,
-		    uint8_t id[JT_PUBLIC_BYTES])
-{
-	/* relaxed: written before any slot named the number */
-	uint64_t word = jt_load_relaxed(&maps->identity->envs[view->env]);
-	char env[9] = "", prefix[9] = "";
-
-	memcpy(env, &word, sizeof(word));
-	memcpy(prefix, maps->identity->prefix, 8);
-	/* checked: it is the keeper's memory, but our process */
-	jt_token_other_id(jt_prefix_ok(prefix) ? prefix : "jt",
-			  jt_env_ok(env, strlen(env)) ? env : "other",
-			  (const uint8_t *)view->digest, (char *)id);
 }
 
 static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
@@ -365,7 +364,7 @@ static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
 
 	v->id = ask->token.at;
 	if (view->scheme != JT_VALUE_NATIVE) {
-		make_id(maps, view, v->made);
+		jt_standing_id(maps, view, v->made);
 		v->id = v->made;
 	}
 	v->scopes = jt_table_scopes(maps, view->b);
@@ -379,8 +378,11 @@ static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
 		v->notes |= JT_NOTE_EXPIRING;
 }
 
-static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
-		   const struct aim *t, struct jt_now now, struct jt_verdict *v)
+/* All that speaks for and against it, but for limits. NULL: nothing is to be
+ * counted. */
+static struct jt_meter *judge(const struct jt_maps *maps,
+			      const struct jt_ask *ask, const struct aim *t,
+			      uint64_t now_s, struct jt_verdict *v)
 {
 	struct jt_meter *meter;
 
@@ -388,26 +390,165 @@ static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
 	v->limit = v->remaining = -1;
 	if (!t->found) {
 		v->word = not_found(ask);
-		return;
+		return NULL;
 	}
-	describe(maps, ask, &t->view, now.wall_s, v);
-	v->word = standing(maps, ask, &t->view, now.wall_s, v);
+	describe(maps, ask, &t->view, now_s, v);
+	v->word = standing(maps, ask, &t->view, now_s, v);
 	meter = jt_table_meter(maps, t->view.b);
-	if (!meter) {
+	if (!meter)
 		v->word = JT_UNKNOWN;
+	return meter;
+}
+
+static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
+		   const struct aim *t, struct jt_now now, struct jt_verdict *v)
+{
+	struct jt_meter *meter = judge(maps, ask, t, now.wall_s, v);
+
+	if (!meter)
 		return;
-	}
 	if (v->word == JT_VALID)
-		v->word = limit(maps, meter, ask, t->view.b, now, v);
+		limit(maps, meter, ask, t->view.b, now, v);
 	if (ask->cost == 0)
 		return; /* a look leaves no trace */
 	if (v->word != JT_VALID) {
-		jt_meter_refused(meter);
+		jt_meter_refused(meter, 1);
 		return;
 	}
 	jt_meter_used(meter, ask->cost, now.wall_s);
 	if (v->notes & JT_NOTE_OLD_VALUE)
 		jt_meter_used_old(meter, ask->by, now.wall_s);
+}
+
+/* ---- several requests for one token in one group ---- */
+
+/*
+ * Does any token have more than one request? Then each knows the first of its
+ * token, by number. Open addressing over twice as many places as there are
+ * requests; a place holds a number + 1.
+ */
+static bool find_twins(struct aim *aims, size_t n)
+{
+	uint8_t places[2 * GROUP] = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t meter, at;
+
+		aims[i].first = (uint8_t)i;
+		if (!aims[i].found)
+			continue;
+		meter = jt_b_meter(aims[i].view.b);
+		at = meter * 0x9e3779b1u >> (32 - TWINS_BITS);
+		while (places[at] &&
+		       jt_b_meter(aims[places[at] - 1].view.b) != meter)
+			at = (at + 1) % (2 * GROUP);
+		if (places[at]) {
+			aims[i].first = (uint8_t)(places[at] - 1);
+			any = true;
+		} else {
+			places[at] = (uint8_t)(i + 1);
+		}
+	}
+	return any;
+}
+
+/* Which of them can be taken from the meter in one go: all, or none. */
+static size_t twins_of(size_t first, const struct jt_ask *asks,
+		       const struct aim *aims, size_t n, uint8_t twins[GROUP])
+{
+	size_t many = 0;
+
+	for (size_t i = first; i < n; i++) {
+		if (!aims[i].found || aims[i].first != first)
+			continue;
+		/* after a change of limits between two looks at its slots;
+		 * who wants to be told more looks at the meter itself */
+		if (aims[i].view.b != aims[first].view.b || asks[i].told)
+			return 0;
+		twins[many++] = (uint8_t)i;
+	}
+	return many;
+}
+
+/* One compare-and-swap and one sum for all of these. */
+static void take_twins(const struct jt_maps *maps, const struct jt_ask *asks,
+		       struct jt_verdict *verdicts, struct jt_meter *meter,
+		       uint64_t b, const uint8_t *twins, size_t many,
+		       struct jt_now now)
+{
+	struct jt_meter_request requests[GROUP];
+	struct jt_bounds bounds;
+	uint8_t whose[GROUP];
+	size_t n = 0;
+
+	for (size_t k = 0; k < many; k++) {
+		struct jt_verdict *v = &verdicts[twins[k]];
+
+		if (v->word != JT_VALID || !limits(maps, b, &bounds, v))
+			continue;
+		whose[n] = twins[k];
+		requests[n++].cost = asks[twins[k]].cost;
+	}
+	if (n)
+		jt_meter_take_all(meter, &bounds, requests, n, now);
+	for (size_t k = 0; k < n; k++)
+		answer(&verdicts[whose[k]], requests[k].answer,
+		       &requests[k].state);
+}
+
+static void count_twins(const struct jt_ask *asks,
+			const struct jt_verdict *verdicts,
+			struct jt_meter *meter, const uint8_t *twins,
+			size_t many, struct jt_now now)
+{
+	uint64_t used = 0, refused = 0;
+
+	for (size_t k = 0; k < many; k++) {
+		const struct jt_ask *ask = &asks[twins[k]];
+		const struct jt_verdict *v = &verdicts[twins[k]];
+
+		if (v->word == JT_VALID)
+			used += ask->cost;
+		else
+			refused += ask->cost > 0;
+		if (v->word == JT_VALID && ask->cost &&
+		    v->notes & JT_NOTE_OLD_VALUE)
+			jt_meter_used_old(meter, ask->by, now.wall_s);
+	}
+	if (used)
+		jt_meter_used(meter, used, now.wall_s);
+	if (refused)
+		jt_meter_refused(meter, refused);
+}
+
+static void decide_twins(const struct jt_maps *maps, const struct jt_ask *asks,
+			 struct aim *aims, struct jt_verdict *verdicts,
+			 size_t n, struct jt_now now)
+{
+	struct jt_meter *meter = NULL;
+	uint8_t twins[GROUP];
+	size_t many;
+
+	for (size_t first = 0; first < n; first++) {
+		if (!aims[first].found || aims[first].first != first)
+			continue;
+		many = twins_of(first, asks, aims, n, twins);
+		if (many < 2)
+			continue;
+		for (size_t k = 0; k < many; k++) {
+			size_t i = twins[k];
+
+			meter = judge(maps, &asks[i], &aims[i], now.wall_s,
+				      &verdicts[i]);
+			aims[i].decided = true;
+		}
+		if (!meter)
+			continue; /* a line out of range: of all of them */
+		take_twins(maps, asks, verdicts, meter, aims[first].view.b,
+			   twins, many, now);
+		count_twins(asks, verdicts, meter, twins, many, now);
+	}
 }
 
 static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,
@@ -418,10 +559,21 @@ static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,
 
 	for (size_t i = 0; i < n; i++)
 		aim(maps, memo, &asks[i], &aims[i]);
+	for (size_t i = 0; i < n && n > 1; i++)
+		if (asks[i].token.bytes == JT_TOKEN_BYTES)
+			jt_table_prefetch_behind(maps, aims[i].key);
+	for (size_t i = 0; i < n; i++)
+		if (asks[i].token.bytes == JT_TOKEN_BYTES)
+			meet(maps, &aims[i], tally);
+	if (memo)
+		tag(memo, asks, aims, n);
 	for (size_t i = 0; i < n; i++)
 		find(maps, memo, &asks[i], &aims[i], tally);
+	if (find_twins(aims, n))
+		decide_twins(maps, asks, aims, verdicts, n, now);
 	for (size_t i = 0; i < n; i++) {
-		decide(maps, &asks[i], &aims[i], now, &verdicts[i]);
+		if (!aims[i].decided)
+			decide(maps, &asks[i], &aims[i], now, &verdicts[i]);
 		tally->words[verdicts[i].word]++;
 	}
 }
@@ -447,155 +599,4 @@ void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
 	for (size_t i = 0; i < n; i += GROUP)
 		verify_group(maps, memo, asks + i, verdicts + i,
 			     n - i < GROUP ? n - i : GROUP, now, tally);
-}
-
-/* ---- by id ---- */
-
-/* The newest value of an id, and the one before it. */
-struct values {
-	struct jt_view newest, old;
-	bool found, has_old;
-};
-
-static void take_value(struct values *v, const struct jt_view *view)
-{
-	if (jt_a_flags(view->a) & JT_SLOT_OLD_VALUE) {
-		v->old = *view;
-		v->has_old = true;
-	} else {
-		v->newest = *view;
-		v->found = true;
-	}
-}
-
-/* Both values of a token have one meter line, whatever their forms. */
-static void find_id(const struct jt_maps *maps, const char *id,
-		    struct values *v)
-{
-	uint8_t made[JT_PUBLIC_BYTES];
-	struct jt_view view;
-	uint32_t cursor = 0;
-	uint64_t key = jt_token_key((const uint8_t *)id, maps->identity->seed);
-
-	while (jt_table_next(maps, key, &cursor, &view))
-		if (view.a && view.scheme == JT_VALUE_NATIVE)
-			take_value(v, &view);
-	if (!jt_token_other_key(id, &key))
-		return;
-	cursor = 0;
-	while (jt_table_next(maps, key, &cursor, &view)) {
-		if (!view.a || view.scheme == JT_VALUE_NATIVE)
-			continue;
-		make_id(maps, &view, made);
-		if (memcmp(made, id, sizeof(made)) == 0 &&
-		    (!v->found ||
-		     jt_b_meter(v->newest.b) == jt_b_meter(view.b)))
-			take_value(v, &view);
-	}
-}
-
-/* Would one of the limits alone take it? It decides on a copy of the words. */
-static bool would_take(const struct jt_meter *meter,
-		       const struct jt_bounds *bounds, uint64_t cost,
-		       struct jt_now now, struct jt_meter_state *state)
-{
-	struct jt_meter_state after;
-	struct jt_meter copy = {0};
-	bool taken;
-
-	/* relaxed: each limit is looked at by itself */
-	jt_store_relaxed(&copy.rate, jt_load_relaxed(&meter->rate));
-	jt_store_relaxed(&copy.quota, jt_load_relaxed(&meter->quota));
-	jt_meter_take(&copy, bounds, 0, now, state);
-	taken = jt_meter_take(&copy, bounds, cost, now, &after) ==
-		JT_METER_ADMITTED;
-	state->retry_after_ms = after.retry_after_ms;
-	return taken;
-}
-
-static void trace_limits(const struct jt_maps *maps,
-			 const struct jt_meter *meter, const struct jt_ask *ask,
-			 uint64_t b, struct jt_now now, struct jt_trace *t)
-{
-	struct jt_bounds rate, quota;
-
-	if (!bounds_of(maps, b, &t->bounds))
-		return;
-	if (!jt_meter_bounds_ok(&t->bounds)) {
-		t->bounds = (struct jt_bounds){0};
-		t->notes |= JT_NOTE_NEVER;
-		t->failed |= JT_TRACE_BIT(JT_RATE_LIMITED);
-		return;
-	}
-	rate = quota = t->bounds;
-	rate.quota = 0;
-	quota.interval_ns = quota.burst = 0;
-	if (t->bounds.quota &&
-	    !would_take(meter, &quota, ask->cost, now, &t->quota))
-		t->failed |= JT_TRACE_BIT(JT_QUOTA_EXCEEDED);
-	if (t->bounds.interval_ns &&
-	    !would_take(meter, &rate, ask->cost, now, &t->rate))
-		t->failed |= JT_TRACE_BIT(JT_RATE_LIMITED);
-	if (t->quota.retry_after_ms < 0 || t->rate.retry_after_ms < 0)
-		t->notes |= JT_NOTE_NEVER;
-}
-
-/* The same questions as in standing(), none of them left out. */
-static void trace_standing(const struct jt_maps *maps, const struct jt_ask *ask,
-			   const struct jt_view *v, uint64_t now_s,
-			   struct jt_trace *t)
-{
-	const struct jt_scope_set *set = jt_table_scopes(maps, v->b);
-	uint8_t state = jt_a_state(v->a);
-
-	t->expires_s = jt_a_expires_s(v->a);
-	/* relaxed: as in env_fits() */
-	t->env = jt_load_relaxed(&maps->identity->envs[v->env]);
-	t->served = jt_load_relaxed(&maps->identity->env);
-	if (!env_fits(maps, ask, v))
-		t->failed |= JT_TRACE_BIT(JT_WRONG_ENVIRONMENT);
-	if (state == JT_SLOT_SUSPENDED)
-		t->failed |= JT_TRACE_BIT(JT_SUSPENDED);
-	else if (state != JT_SLOT_ACTIVE)
-		t->failed |= JT_TRACE_BIT(JT_REVOKED);
-	if (now_s >= t->expires_s)
-		t->failed |= JT_TRACE_BIT(JT_EXPIRED);
-	else if (t->expires_s - now_s <= JT_EXPIRING_S)
-		t->notes |= JT_NOTE_EXPIRING;
-	for (uint32_t i = 0; i < ask->n_scopes && i < 32; i++)
-		if (!jt_scope_granted(maps, set, ask->scopes[i].at,
-				      ask->scopes[i].bytes))
-			t->lacking |= 1u << i;
-	if (t->lacking)
-		t->failed |= JT_TRACE_BIT(JT_INSUFFICIENT_SCOPE);
-}
-
-bool jt_verify_id(const struct jt_maps *maps, const char id[JT_PUBLIC_BYTES],
-		  const struct jt_ask *ask, struct jt_now now,
-		  struct jt_trace *t)
-{
-	struct values v = {.found = false};
-	const struct jt_meter *meter;
-
-	memset(t, 0, sizeof(*t));
-	/* pairs with the keeper's store once the journal is replayed */
-	if (jt_load_acquire(&maps->identity->state) != JT_IDENTITY_SERVING)
-		return false;
-	find_id(maps, id, &v);
-	meter = v.found ? jt_table_meter(maps, v.newest.b) : NULL;
-	if (!meter) {
-		t->word = JT_UNKNOWN;
-		t->failed = JT_TRACE_BIT(JT_UNKNOWN);
-		return true;
-	}
-	trace_standing(maps, ask, &v.newest, now.wall_s, t);
-	trace_limits(maps, meter, ask, v.newest.b, now, t);
-	if (v.has_old) {
-		t->old_until_s = jt_a_expires_s(v.old.a);
-		t->old_works = jt_a_state(v.old.a) == JT_SLOT_ACTIVE &&
-			       now.wall_s < t->old_until_s;
-	}
-	/* the words stand in the order in which they are decided */
-	t->word = t->failed ? (enum jt_word)__builtin_ctz(t->failed) : JT_VALID;
-	return true;
 }

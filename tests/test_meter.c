@@ -752,7 +752,7 @@ Test(meter, used_counts_cost_and_the_last_second)
 	cr_expect_eq(meter.uses, 3 + (1ull << 32));
 	cr_expect_eq(meter.last_use_s, 101);
 	cr_expect_eq(meter.refusals, 0);
-	jt_meter_refused(&meter);
+	jt_meter_refused(&meter, 1);
 	cr_expect_eq(meter.refusals, 1);
 	cr_expect_eq(meter.last_use_s, 101);
 	cr_expect_eq(meter.rate, 0);

@@ -1265,15 +1265,25 @@ static void build(void)
 {
 	help_table_new(&one.table, POOL);
 	help_table_new(&many.table, POOL);
-	help_rate(&one.table, 1, S, 5);
-	help_rate(&many.table, 1, S, 5);
+	for (uint16_t plan = 1; plan < 4; plan++) {
+		struct jt_bounds b = {0};
+
+		if (plan & 1)
+			b = (struct jt_bounds){.interval_ns = S, .burst = 5};
+		if (plan & 2) {
+			b.quota = 20;
+			b.quota_unit = JT_QUOTA_DAY;
+		}
+		help_limits(&one.table, plan, &b);
+		help_limits(&many.table, plan, &b);
+	}
 	for (unsigned i = 0; i < POOL; i++) {
 		struct help_token made;
 		struct jt_entry e;
 
 		help_token_make(&made, i % 5 ? "live" : "test");
 		e = help_entry(&one.table, &made);
-		e.plan = i % 3 == 0;
+		e.plan = i % 4;
 		e.state = i % 7 == 1   ? JT_SLOT_REVOKED
 			  : i % 7 == 2 ? JT_SLOT_SUSPENDED
 				       : JT_SLOT_ACTIVE;
@@ -1290,7 +1300,9 @@ static struct jt_ask random_ask(uint64_t *seed)
 	static const char *const odd[] = {"", "x", " ", "not a token"};
 	static const struct jt_bytes scope = {(const uint8_t *)"s", 1};
 	uint64_t r = help_random(seed);
-	struct jt_ask ask = help_ask(&one.tokens[r % POOL]);
+	/* some of them hot: many requests for one in a batch */
+	uint64_t which = r % 2 ? r % POOL : r % 8;
+	struct jt_ask ask = help_ask(&one.tokens[which]);
 
 	r >>= 16;
 	if (r % 8 == 0)
