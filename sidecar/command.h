@@ -103,6 +103,14 @@ enum jt_command_class {
 	JT_COMMAND_MVERIFY, /* likewise; one array of n verdicts */
 };
 
+/*
+ * Is this how nearly every command begins and ends: "VERIFY", a token of our
+ * length, nothing else? Then its token, and how many bytes it all took; else 0,
+ * and jt_resp_parse() is to say what it is. Hot.
+ */
+uint32_t jt_command_plain(const uint8_t *at, size_t len,
+			  struct jt_bytes *tokenp);
+
 /* Hot: a VERIFY is recognised without a look at the table. */
 enum jt_command_class jt_command_classify(const struct jt_bytes *args,
 					  size_t n_args);

@@ -140,6 +140,33 @@ void jt_command_verdict(struct jt_out *out, const struct jt_verdict *v,
 	jt_out_bytes(out, apart, (size_t)(end - apart));
 }
 
+uint32_t jt_command_plain(const uint8_t *at, size_t len,
+			  struct jt_bytes *tokenp)
+{
+	/* in words of eight bytes; letters of either case, as everywhere */
+	static const char head[] = "*2\r\n$6\r\nverify\r\n$64\r\n";
+	static const uint8_t letters[] = {0,  0,  0,  0, 0, 0, 0, 0, 32, 32, 32,
+					  32, 32, 32, 0, 0, 0, 0, 0, 0,	 0};
+	static const uint32_t from[] = {0, 8, sizeof(head) - 1 - 8};
+	uint64_t differs = 0, is, want, may;
+
+	static_assert(sizeof(head) - 1 == sizeof(letters), "a mask for each");
+	if (len < sizeof(letters) + JT_TOKEN_BYTES + 2)
+		return 0;
+	for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+		memcpy(&is, at + from[i], sizeof(is));
+		memcpy(&want, head + from[i], sizeof(want));
+		memcpy(&may, letters + from[i], sizeof(may));
+		differs |= (is | may) ^ want;
+	}
+	at += sizeof(letters);
+	if (differs || at[JT_TOKEN_BYTES] != '\r' ||
+	    at[JT_TOKEN_BYTES + 1] != '\n')
+		return 0;
+	*tokenp = (struct jt_bytes){at, JT_TOKEN_BYTES};
+	return sizeof(letters) + JT_TOKEN_BYTES + 2;
+}
+
 const char *jt_command_ask_error(int error)
 {
 	static const char *const texts[] = {"ERR syntax error",

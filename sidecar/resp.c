@@ -369,6 +369,11 @@ uint8_t *jt_resp_put_number(uint8_t *to, char type, int64_t value)
 	*to++ = (uint8_t)type;
 	if (value < 0)
 		*to++ = '-';
+	if (v < 10) {
+		*to++ = (uint8_t)('0' + v);
+		memcpy(to, "\r\n", 2);
+		return to + 2;
+	}
 	to += count_digits(v);
 	end = to + 2;
 	memcpy(to, "\r\n", 2);

@@ -37,6 +37,12 @@ struct jt_resp_parser {
 	bool in_bulk;	   /* ... its count line has been read */
 };
 
+/* Between two commands? Then the next byte is the first of one. */
+static inline bool jt_resp_is_idle(const struct jt_resp_parser *p)
+{
+	return !p->at && !p->want && !p->error;
+}
+
 /*
  * Take one command from BUF, whose first byte is the first of a command. With
  * JT_RESP_COMMAND, ARGS point into BUF and *CONSUMEDP bytes are done with.

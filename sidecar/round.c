@@ -154,6 +154,21 @@ static struct op *add(struct jt_round *r, enum kind kind, uint32_t first,
 	return op;
 }
 
+/* Queue N tokens as asks that are as *ASK, but for what is the caller's. */
+static void queue_tokens(struct jt_round *r, const struct taken *t,
+			 enum kind kind, struct jt_ask *ask,
+			 const struct jt_bytes *tokens, size_t n)
+{
+	add(r, kind, r->n_asks, n);
+	if (t->rule->n_envs)
+		jt_peers_confine(ask, t->rule);
+	ask->by = jt_caller_by(&t->conn->caller);
+	for (size_t i = 0; i < n; i++) {
+		ask->token = tokens[i];
+		r->asks[r->n_asks++] = *ask;
+	}
+}
+
 /* Queue the tokens of a VERIFY or MVERIFY as asks. */
 static void queue_asks(struct jt_round *r, const struct taken *t,
 		       enum jt_command_class class, const struct jt_bytes *args,
@@ -174,16 +189,9 @@ static void queue_asks(struct jt_round *r, const struct taken *t,
 		add(r, OP_BAD_ASK, 0, 0)->error = rc;
 		return;
 	}
-	add(r, class == JT_COMMAND_VERIFY ? OP_VERIFY : OP_MVERIFY, r->n_asks,
-	    n);
 	r->n_scopes += ask.n_scopes;
-	if (t->rule->n_envs)
-		jt_peers_confine(&ask, t->rule);
-	ask.by = jt_caller_by(&t->conn->caller);
-	for (size_t i = 0; i < n; i++) {
-		ask.token = tokens[i];
-		r->asks[r->n_asks++] = ask;
-	}
+	queue_tokens(r, t, class == JT_COMMAND_VERIFY ? OP_VERIFY : OP_MVERIFY,
+		     &ask, tokens, n);
 }
 
 /* What a VERIFY or MVERIFY counts: an argument is one, and its length. */
@@ -237,6 +245,30 @@ static bool queue(struct jt_round *r, const struct taken *t, size_t n_args,
 	return true;
 }
 
+/*
+ * The next command if it is a plain VERIFY that is there as a whole, with the
+ * same outcome as by the long way.
+ */
+static bool take_plain(struct jt_round *r, struct taken *t, struct share *s)
+{
+	const struct jt_conn *c = t->conn;
+	struct jt_bytes token;
+	struct jt_ask ask = {.cost = 1};
+	uint32_t used;
+
+	if (t->shut_out || !jt_resp_is_idle(&c->parser))
+		return false;
+	used = jt_command_plain(c->in + t->consumed, c->in_len - t->consumed,
+				&token);
+	if (!used)
+		return false;
+	s->commands++;
+	s->bytes += JT_VERDICT_MAX;
+	queue_tokens(r, t, OP_VERIFY, &ask, &token, 1);
+	t->consumed += used;
+	return true;
+}
+
 /* True: stop taking from this connection. */
 static bool take_one(struct jt_round *r, struct taken *t, struct share *s)
 {
@@ -250,6 +282,8 @@ static bool take_one(struct jt_round *r, struct taken *t, struct share *s)
 		t->more = true;
 		return true;
 	}
+	if (take_plain(r, t, s))
+		return false;
 	switch (jt_resp_parse(&c->parser, c->in + t->consumed,
 			      c->in_len - t->consumed, &r->args[r->n_args],
 			      &n_args, &used)) {
