@@ -30,6 +30,8 @@
 	X(http_workers, "http-workers", "JETON_HTTP_WORKERS", 1, 0,            \
 	  JT_HTTP_WORKERS_MAX,                                                 \
 	  "processes at the HTTP door; 0: there is no such door")              \
+	X(spin_us, "spin-us", "JETON_SPIN_US", 0, 0, 1000,                     \
+	  "look on so long before sleeping; takes a core for latency")         \
 	X(log_refusals, "log-refusals", "JETON_LOG_REFUSALS", 0, 0, 1,         \
 	  "1: log refused tokens, a line a second for each word")
 

@@ -434,6 +434,7 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 		.n_workers = (unsigned)k->config->workers,
 		.n_http = (unsigned)k->config->http_workers,
 		.connections_max = (unsigned)k->config->connections,
+		.spin_us = (unsigned)k->config->spin_us,
 		.log_refusals = k->config->log_refusals,
 		.listener = k->doors.resp,
 		.http = k->doors.http,

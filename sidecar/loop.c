@@ -11,6 +11,11 @@
  * that an overflow is kept by the kernel rather than lost; EBADR (completions
  * were dropped) ends the worker, which is restarted with clean state.
  *
+ * A receive waits for bytes before it looks for them (POLL_FIRST): who has just
+ * been answered has sent nothing yet, and the look would be for nothing.
+ * Sockets are held in the ring's own table: a descriptor is looked up once, not
+ * for each operation.
+ *
  * No multishot: its early ends, shared buffers and re-arming are the larger
  * part of what has gone wrong in other io_uring servers, and for requests of
  * a hundred bytes one receive per connection and round is natural
@@ -21,6 +26,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define SQ_ENTRIES 512u
 #define CQ_MAX 65536u
@@ -42,10 +48,10 @@ static int setup(struct jt_loop *loop, unsigned cq, unsigned flags)
 	return -EOPNOTSUPP;
 }
 
-int jt_loop_init(struct jt_loop *loop, unsigned inflight_max)
+int jt_loop_init(struct jt_loop *loop, const struct jt_loop_size *size)
 {
-	unsigned cq =
-		inflight_max < 2 * SQ_ENTRIES ? 2 * SQ_ENTRIES : inflight_max;
+	unsigned cq = size->inflight < 2 * SQ_ENTRIES ? 2 * SQ_ENTRIES
+						      : size->inflight;
 	int rc;
 
 	if (cq > CQ_MAX)
@@ -58,6 +64,12 @@ int jt_loop_init(struct jt_loop *loop, unsigned inflight_max)
 		return rc;
 	/* saves a descriptor look-up per enter; a kernel without it is fine */
 	io_uring_register_ring_fd(&loop->ring);
+	/* one that refuses so many places: descriptors are looked up */
+	loop->n_held = !size->held || io_uring_register_files_sparse(
+					      &loop->ring, size->held)
+			       ? 0
+			       : size->held;
+	loop->spin_ns = size->spin_us * 1000ull;
 	return 0;
 }
 
@@ -105,6 +117,31 @@ static struct io_uring_sqe *get(struct jt_loop *loop)
 	return sqe;
 }
 
+/* A place is told from a descriptor by its sign. */
+int jt_loop_hold(struct jt_loop *loop, uint32_t place, int fd)
+{
+	if (place < loop->n_held &&
+	    io_uring_register_files_update(&loop->ring, place, &fd, 1) == 1)
+		return ~(int)place;
+	return fd;
+}
+
+void jt_loop_let(struct jt_loop *loop, uint32_t place)
+{
+	int none = -1;
+
+	if (place < loop->n_held)
+		io_uring_register_files_update(&loop->ring, place, &none, 1);
+}
+
+static void use_held(struct io_uring_sqe *sqe, int held)
+{
+	if (held >= 0)
+		return;
+	sqe->fd = ~held;
+	sqe->flags |= IOSQE_FIXED_FILE;
+}
+
 void jt_loop_accept(struct jt_loop *loop, int fd, uint64_t user)
 {
 	struct io_uring_sqe *sqe = get(loop);
@@ -114,21 +151,24 @@ void jt_loop_accept(struct jt_loop *loop, int fd, uint64_t user)
 	io_uring_sqe_set_data64(sqe, user);
 }
 
-void jt_loop_recv(struct jt_loop *loop, int fd, void *buf, size_t bytes,
+void jt_loop_recv(struct jt_loop *loop, int held, void *buf, size_t bytes,
 		  uint64_t user)
 {
 	struct io_uring_sqe *sqe = get(loop);
 
-	io_uring_prep_recv(sqe, fd, buf, bytes, 0);
+	io_uring_prep_recv(sqe, held, buf, bytes, 0);
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+	use_held(sqe, held);
 	io_uring_sqe_set_data64(sqe, user);
 }
 
-void jt_loop_send(struct jt_loop *loop, int fd, const void *buf, size_t bytes,
+void jt_loop_send(struct jt_loop *loop, int held, const void *buf, size_t bytes,
 		  uint64_t user)
 {
 	struct io_uring_sqe *sqe = get(loop);
 
-	io_uring_prep_send(sqe, fd, buf, bytes, MSG_NOSIGNAL);
+	io_uring_prep_send(sqe, held, buf, bytes, MSG_NOSIGNAL);
+	use_held(sqe, held);
 	io_uring_sqe_set_data64(sqe, user);
 }
 
@@ -149,6 +189,29 @@ void jt_loop_cancel(struct jt_loop *loop, int fd, uint64_t user)
 	io_uring_sqe_set_data64(sqe, user);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Enter without sleeping, for a while. True: something has ended. */
+static bool spin(struct jt_loop *loop)
+{
+	uint64_t end_ns = now_ns() + loop->spin_ns;
+
+	do {
+		/* its errors are the wait's, which comes behind it */
+		if (io_uring_submit_and_get_events(&loop->ring) < 0)
+			return false;
+		if (io_uring_cq_ready(&loop->ring))
+			return true;
+	} while (now_ns() < end_ns);
+	return false;
+}
+
 int jt_loop_wait(struct jt_loop *loop, unsigned timeout_ms)
 {
 	struct __kernel_timespec ts = {
@@ -156,8 +219,11 @@ int jt_loop_wait(struct jt_loop *loop, unsigned timeout_ms)
 		.tv_nsec = (long long)(timeout_ms % 1000) * 1000000,
 	};
 	struct io_uring_cqe *cqe;
-	int rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts,
-						  NULL);
+	int rc;
+
+	if (loop->spin_ns && spin(loop))
+		return 0;
+	rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &ts, NULL);
 
 	switch (rc) {
 	case -ETIME:

@@ -35,6 +35,15 @@ struct jt_event {
 
 struct jt_loop {
 	struct io_uring ring;
+	uint32_t n_held; /* places of descriptors; 0: it has none */
+	uint64_t spin_ns;
+};
+
+/* What a loop is made for. */
+struct jt_loop_size {
+	unsigned inflight; /* the most operations that can be under way */
+	unsigned held;	   /* places for jt_loop_hold() */
+	unsigned spin_us;  /* look on so long before sleeping; 0: not at all */
 };
 
 /* 24 bits of slot, 32 of generation, 8 of operation. */
@@ -45,20 +54,27 @@ static inline uint64_t jt_user(uint32_t slot, uint32_t generation,
 	       (uint64_t)op;
 }
 
-/*
- * INFLIGHT_MAX: the most operations that can be under way; the completion
- * queue holds them all. Negative errno: see jt_loop_why().
- */
-int jt_loop_init(struct jt_loop *loop, unsigned inflight_max);
+/* The completion queue holds all of them. Negative errno: jt_loop_why(). */
+int jt_loop_init(struct jt_loop *loop, const struct jt_loop_size *size);
 void jt_loop_deinit(struct jt_loop *loop);
 
 /* One line: why jt_loop_init() failed with ERR and what to do about it. */
 const char *jt_loop_why(int err);
 
+/*
+ * Let the ring hold FD in PLACE, so that it is not looked up for each
+ * operation. What comes back is to be given to jt_loop_recv() and _send() in
+ * its stead, as long as it is held; FD itself stays open and is used for all
+ * else. Never fails: then it is FD that comes back. Let go before closing, when
+ * nothing is under way on it.
+ */
+int jt_loop_hold(struct jt_loop *loop, uint32_t place, int fd);
+void jt_loop_let(struct jt_loop *loop, uint32_t place);
+
 void jt_loop_accept(struct jt_loop *loop, int fd, uint64_t user);
-void jt_loop_recv(struct jt_loop *loop, int fd, void *buf, size_t bytes,
+void jt_loop_recv(struct jt_loop *loop, int held, void *buf, size_t bytes,
 		  uint64_t user);
-void jt_loop_send(struct jt_loop *loop, int fd, const void *buf, size_t bytes,
+void jt_loop_send(struct jt_loop *loop, int held, const void *buf, size_t bytes,
 		  uint64_t user);
 void jt_loop_read(struct jt_loop *loop, int fd, void *buf, size_t bytes,
 		  uint64_t user);

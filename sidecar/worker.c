@@ -66,6 +66,7 @@ struct worker {
 	struct jt_child_figures figures;
 	struct jt_refusals refusals;
 	struct jt_conn *conns;
+	int *held; /* what the loop takes for a slot's descriptor */
 	uint32_t *free_slots, n_free;
 	uint32_t *touched, n_touched; /* to be asked what they want */
 	uint8_t *is_touched;
@@ -203,6 +204,7 @@ static void open_conn(struct worker *w, int fd)
 		     ((uint64_t)w->args->number << 40) + ++w->next_id,
 		     w->now.boot_ns);
 	w->conns[slot].caller = caller;
+	w->held[slot] = jt_loop_hold(&w->loop, slot, fd);
 	w->n_open++;
 	count_connections(w);
 	jt_count(&w->desk->accepted, 1);
@@ -260,6 +262,7 @@ static void close_conn(struct worker *w, uint32_t slot)
 
 	count_end(w, c->end);
 	jt_peers_leave(&w->peers, &c->caller);
+	jt_loop_let(&w->loop, slot);
 	close(c->fd);
 	c->fd = -1;
 	/* memory goes back, and tokens do not linger in it */
@@ -291,11 +294,11 @@ static void start_wants(struct worker *w, uint32_t slot)
 			       jt_user(slot, gen, JT_OP_CANCEL));
 	}
 	if (wants & JT_WANT_SEND)
-		jt_loop_send(&w->loop, c->fd, c->out + c->out_sent,
+		jt_loop_send(&w->loop, w->held[slot], c->out + c->out_sent,
 			     c->out_len - c->out_sent,
 			     jt_user(slot, gen, JT_OP_SEND));
 	if (wants & JT_WANT_RECV)
-		jt_loop_recv(&w->loop, c->fd, c->in + c->in_len,
+		jt_loop_recv(&w->loop, w->held[slot], c->in + c->in_len,
 			     jt_conn_room(c), jt_user(slot, gen, JT_OP_RECV));
 	if (wants & JT_WANT_CLOSE)
 		close_conn(w, slot);
@@ -540,11 +543,12 @@ static int init_conns(struct worker *w)
 	uint8_t *out = jt_child_reserve((size_t)n * JT_CONN_OUT_BYTES);
 
 	w->conns = calloc(n, sizeof(*w->conns));
+	w->held = calloc(n, sizeof(*w->held));
 	w->free_slots = calloc(n, sizeof(*w->free_slots));
 	w->touched = calloc(n, sizeof(*w->touched));
 	w->is_touched = calloc(n, 1);
-	if (!in || !out || !w->conns || !w->free_slots || !w->touched ||
-	    !w->is_touched)
+	if (!in || !out || !w->conns || !w->held || !w->free_slots ||
+	    !w->touched || !w->is_touched)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++) {
 		w->conns[i].fd = -1;
@@ -598,6 +602,7 @@ int jt_worker_run(const struct jt_worker_args *args)
 {
 	static struct worker w;
 	struct sigaction term = {.sa_handler = on_term};
+	struct jt_loop_size size = {.spin_us = args->spin_us};
 	int rc = init(&w, args);
 
 	if (rc) {
@@ -607,7 +612,9 @@ int jt_worker_run(const struct jt_worker_args *args)
 	}
 	sigaction(SIGTERM, &term, NULL);
 	/* receive, send and cancel of each connection; accept, wake, cancels */
-	rc = jt_loop_init(&w.loop, w.connections_max * 3 + 8);
+	size.inflight = w.connections_max * 3 + 8;
+	size.held = w.connections_max;
+	rc = jt_loop_init(&w.loop, &size);
 	if (rc) {
 		/* at first the others would only say the same */
 		if (args->number == 0 || !args->first_crew)

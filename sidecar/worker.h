@@ -16,6 +16,7 @@ struct jt_worker_args {
 	unsigned n_workers; /* at the RESP door, the first desks */
 	unsigned n_http;    /* at the HTTP door, the desks behind those */
 	unsigned connections_max;
+	unsigned spin_us; /* before a worker sleeps */
 	int listener;	  /* of the RESP door */
 	int http;	  /* of the HTTP door; -1: none */
 	int http_tcp;	  /* the same on a loopback address; -1: none */

@@ -16,9 +16,17 @@ static struct jt_loop loop;
 static int pair[2];
 static char buf[4096];
 
+static int init(struct jt_loop *l, unsigned inflight, unsigned held)
+{
+	struct jt_loop_size size = {.inflight = inflight, .held = held};
+
+	return jt_loop_init(l, &size);
+}
+
 static void start(void)
 {
-	int rc = jt_loop_init(&loop, 100);
+	int rc = jt_loop_init(
+		&loop, &(struct jt_loop_size){.inflight = 100, .held = 16});
 
 	if (rc == -EPERM || rc == -ENOSYS)
 		cr_skip_test("%s", jt_loop_why(rc));
@@ -298,7 +306,7 @@ Test(loop, more_operations_than_entries_all_end_once, .timeout = 20)
 	struct jt_loop big;
 
 	stop();
-	cr_assert_eq(jt_loop_init(&big, MANY), 0);
+	cr_assert_eq(init(&big, MANY, 0), 0);
 	loop = big;
 	for (unsigned i = 0; i < MANY; i++)
 		jt_loop_read(&loop, fd, &ones[i], 8,
@@ -323,7 +331,7 @@ Test(loop, more_sockets_waiting_than_entries, .timeout = 20)
 	struct jt_loop big;
 
 	stop();
-	cr_assert_eq(jt_loop_init(&big, 3 * SOCKETS), 0);
+	cr_assert_eq(init(&big, 3 * SOCKETS, 0), 0);
 	loop = big;
 	for (unsigned i = 0; i < SOCKETS; i++) {
 		cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds[i]));
@@ -380,8 +388,8 @@ Test(loop, more_in_flight_than_a_ring_can_hold_is_refused)
 {
 	struct jt_loop big;
 
-	cr_expect_eq(jt_loop_init(&big, 65537), -E2BIG);
-	cr_expect_eq(jt_loop_init(&big, UINT32_MAX), -E2BIG);
+	cr_expect_eq(init(&big, 65537, 0), -E2BIG);
+	cr_expect_eq(init(&big, UINT32_MAX, 0), -E2BIG);
 }
 
 Test(loop, every_refusal_says_what_to_do)
@@ -396,4 +404,105 @@ Test(loop, every_refusal_says_what_to_do)
 		cr_expect_gt(strlen(why), 20);
 		cr_expect_null(strchr(why, '\n'));
 	}
+}
+
+/* ---- held descriptors ---- */
+
+static void expect_receives(int held, const char *text)
+{
+	struct jt_event e;
+
+	jt_loop_recv(&loop, held, buf, sizeof(buf), jt_user(3, 0, JT_OP_RECV));
+	cr_assert_eq(write(pair[1], text, strlen(text)), (ssize_t)strlen(text));
+	e = collect_one();
+	cr_assert_eq(e.result, (int)strlen(text));
+	cr_assert_arr_eq(buf, text, strlen(text));
+}
+
+Test(loop, a_held_descriptor_receives_and_sends)
+{
+	int held = jt_loop_hold(&loop, 3, pair[0]);
+	char got[8];
+
+	cr_assert_lt(held, 0, "not held");
+	expect_receives(held, "ping");
+	jt_loop_send(&loop, held, "pong", 4, jt_user(3, 0, JT_OP_SEND));
+	cr_assert_eq(collect_one().result, 4);
+	cr_assert_eq(read(pair[1], got, sizeof(got)), 4);
+}
+
+Test(loop, a_place_holds_the_next_descriptor_after_the_first_was_let_go)
+{
+	int first[2] = {pair[0], pair[1]};
+	int held = jt_loop_hold(&loop, 3, pair[0]);
+
+	expect_receives(held, "one");
+	jt_loop_let(&loop, 3);
+	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	held = jt_loop_hold(&loop, 3, pair[0]);
+	cr_assert_lt(held, 0);
+	cr_assert_eq(write(first[1], "late", 4), 4);
+	expect_receives(held, "two");
+}
+
+Test(loop, what_was_let_go_and_closed_is_closed_for_its_peer)
+{
+	char c;
+
+	expect_receives(jt_loop_hold(&loop, 3, pair[0]), "x");
+	jt_loop_let(&loop, 3);
+	close(pair[0]);
+	expect_nothing(); /* the ring may let go of it when it is entered */
+	cr_expect_eq(read(pair[1], &c, 1), 0);
+}
+
+Test(loop, a_held_descriptor_is_cancelled_by_its_own_number)
+{
+	int held = jt_loop_hold(&loop, 3, pair[0]);
+	struct jt_event e[2];
+
+	jt_loop_recv(&loop, held, buf, sizeof(buf), jt_user(3, 0, JT_OP_RECV));
+	expect_nothing();
+	jt_loop_cancel(&loop, pair[0], jt_user(3, 0, JT_OP_CANCEL));
+	collect(e, 2);
+	cr_expect_eq((e[0].op == JT_OP_RECV ? e[0] : e[1]).result, -ECANCELED);
+}
+
+Test(loop, beyond_its_places_the_descriptor_itself_is_used)
+{
+	cr_expect_eq(jt_loop_hold(&loop, 16, pair[0]), pair[0]);
+	expect_receives(jt_loop_hold(&loop, UINT32_MAX, pair[0]), "plain");
+	jt_loop_let(&loop, 16);
+}
+
+Test(loop, a_descriptor_that_cannot_be_held_is_used_itself)
+{
+	int bad = dup(pair[0]);
+
+	close(bad);
+	cr_expect_eq(jt_loop_hold(&loop, 3, bad), bad);
+}
+
+/* ---- looking on before sleeping ---- */
+
+Test(loop, who_looks_on_still_sleeps_and_still_hears)
+{
+	struct jt_loop_size size = {.inflight = 8, .spin_us = 500};
+	struct jt_loop spinning;
+	struct jt_event e;
+	double begin;
+
+	cr_assert_eq(jt_loop_init(&spinning, &size), 0);
+	begin = now_s();
+	cr_expect_eq(jt_loop_wait(&spinning, 20), 0);
+	cr_expect_geq(now_s() - begin, 0.019, "it slept to the end");
+	jt_loop_recv(&spinning, pair[0], buf, sizeof(buf),
+		     jt_user(1, 0, JT_OP_RECV));
+	cr_assert_eq(jt_loop_wait(&spinning, 1), 0);
+	cr_assert_eq(jt_loop_take(&spinning, &e, 1), 0);
+	cr_assert_eq(write(pair[1], "x", 1), 1);
+	cr_assert_eq(jt_loop_wait(&spinning, 1000), 0);
+	cr_assert_eq(jt_loop_take(&spinning, &e, 1), 1);
+	cr_expect_eq(e.result, 1);
+	jt_loop_deinit(&spinning);
 }
