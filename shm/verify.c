@@ -478,15 +478,16 @@ static void take_twins(const struct jt_maps *maps, const struct jt_ask *asks,
 		       struct jt_now now)
 {
 	struct jt_meter_request requests[GROUP];
-	struct jt_bounds bounds;
+	struct jt_bounds bounds = {0}, found;
 	uint8_t whose[GROUP];
 	size_t n = 0;
 
 	for (size_t k = 0; k < many; k++) {
 		struct jt_verdict *v = &verdicts[twins[k]];
 
-		if (v->word != JT_VALID || !limits(maps, b, &bounds, v))
+		if (v->word != JT_VALID || !limits(maps, b, &found, v))
 			continue;
+		bounds = found; /* apart: the next one's may not hold */
 		whose[n] = twins[k];
 		requests[n++].cost = asks[twins[k]].cost;
 	}

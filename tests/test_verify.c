@@ -5,6 +5,7 @@
 #include "shm/scope.h"
 #include "tests/help_record.h"
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1392,4 +1393,49 @@ Test(verify, one_token_many_times_in_a_batch_spends_in_order)
 		cr_expect_eq(v[i].word, i < 5 ? JT_VALID : JT_RATE_LIMITED);
 	cr_expect_eq(tally.words[JT_VALID], 5);
 	cr_expect_eq(tally.words[JT_RATE_LIMITED], 95);
+}
+
+static _Atomic bool stop;
+
+/* What its number means comes and goes all the time. */
+static void *replan(void *plan)
+{
+	_Atomic uint32_t *block = plan;
+
+	while (!stop) {
+		*block = 1;
+		*block = UINT32_MAX;
+	}
+	return NULL;
+}
+
+/* Each request by itself, or any of them would be taken under no limits. */
+Test(verify, limits_that_come_and_go_are_checked_for_all_requests_of_a_token)
+{
+	struct help_token mine = issue(limited);
+	_Atomic uint32_t *plans = (void *)((char *)t.maps.identity_rw +
+					   t.maps.identity->plans_off);
+	unsigned never = 0, other = 0;
+	struct jt_verdict v[32];
+	struct jt_ask asks[32];
+	struct jt_tally tally = {0};
+	pthread_t thread;
+
+	for (unsigned i = 0; i < 32; i++)
+		asks[i] = help_ask(&mine);
+	cr_assert_eq(pthread_create(&thread, NULL, replan, &plans[1]), 0);
+	for (unsigned i = 0; i < 1000 || !never || !other; i++) {
+		jt_verify(&t.reader, NULL, asks, v, 32, help_now(), &tally);
+		for (unsigned k = 0; k < 32; k++) {
+			if (v[k].notes & JT_NOTE_NEVER)
+				never++;
+			else
+				other++;
+			cr_assert(v[k].notes & JT_NOTE_NEVER ? v[k].limit == -1
+							     : v[k].limit == 5);
+		}
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	cr_expect_eq(tally.words[JT_VALID], 5);
 }
