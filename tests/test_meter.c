@@ -5,6 +5,7 @@
 #include "tests/oracle_meter.h"
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define MS 1000000ull
 #define S 1000000000ull
@@ -159,6 +160,156 @@ Test(meter, equals_the_rules_in_128_bits_with_quota_and_changing_limits)
 	cr_expect_gt(r.tally.never, 10000);
 	cr_expect_gt(r.tally.rolled, 1000);
 	cr_expect_gt(r.tally.behind, 1000);
+}
+
+/* ---- many at once ---- */
+
+#define AT_ONCE 32u
+
+/* N costs: 0, small, all that is left, at a limit and above all. */
+static void draw_costs(struct oracle_run *r, uint64_t *costs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		costs[i] = oracle_draw_cost(r);
+		if (oracle_below(r, 4) == 0)
+			costs[i] = oracle_below(r, 3);
+	}
+}
+
+/* Twins of the oracle's line, one that N requests take from together. */
+static void expect_same_at_once(struct oracle_run *r, size_t n)
+{
+	struct jt_meter_request requests[AT_ONCE + 1];
+	struct jt_meter together = r->meter;
+	uint64_t costs[AT_ONCE];
+
+	draw_costs(r, costs, n);
+	memset(requests, 0x5a, sizeof(requests));
+	for (size_t i = 0; i < n; i++)
+		requests[i].cost = costs[i];
+	jt_meter_take_all(&together, &r->bounds, requests, n, r->now);
+	for (size_t i = 0; i < n; i++) {
+		enum jt_meter_answer a = jt_meter_take(
+			&r->meter, &r->bounds, costs[i], r->now, &state);
+		enum jt_meter_answer b = oracle_take(
+			&r->oracle, &r->bounds, costs[i], r->now, &r->last);
+
+		oracle_explain(r, costs[i], (int)requests[i].answer,
+			       &requests[i].state, (int)b, &r->last);
+		cr_assert_eq(a, b, "%s", r->text);
+		cr_assert_eq(requests[i].answer, b, "%zu of %zu: %s", i, n,
+			     r->text);
+		cr_assert(
+			!memcmp(&requests[i].state, &r->last, sizeof(r->last)),
+			"%zu of %zu: %s", i, n, r->text);
+		cr_assert_eq(requests[i].cost, costs[i]);
+		oracle_count_case(r, costs[i], a, r->oracle.start_min);
+	}
+	cr_assert(oracle_is_line(r));
+	cr_assert(!memcmp(&together, &r->meter, sizeof(together)),
+		  "the lines differ");
+	cr_assert_eq(requests[n].cost, 0x5a5a5a5a5a5a5a5a, "one too many");
+}
+
+Test(meter, many_at_once_get_what_one_after_the_other_gets)
+{
+	static struct oracle_run r;
+	unsigned both = 0, rates = 0, quotas = 0;
+
+	oracle_begin(&r, help_random, 13);
+	for (unsigned i = 0; i < 4000; i++) {
+		oracle_restart(&r);
+		for (unsigned k = 0; k < 12; k++) {
+			expect_same_at_once(&r, oracle_below(&r, AT_ONCE + 1));
+			both += r.bounds.quota && r.bounds.interval_ns;
+			quotas += r.bounds.quota && !r.bounds.interval_ns;
+			rates += !r.bounds.quota;
+			oracle_step_boot(&r);
+			oracle_step_wall(&r);
+			if (r.changing && oracle_below(&r, 8) == 0)
+				oracle_draw_bounds(&r);
+		}
+	}
+	/* and all of them were met */
+	cr_expect_gt(both, 1000);
+	cr_expect_gt(rates, 1000);
+	cr_expect_gt(quotas, 1000);
+	cr_expect_gt(r.tally.looks, 10000);
+	cr_expect_gt(r.tally.admitted, 10000);
+	cr_expect_gt(r.tally.no_quota, 10000);
+	cr_expect_gt(r.tally.no_rate, 10000);
+	cr_expect_gt(r.tally.never, 10000);
+}
+
+/* Statistics are the caller's. */
+Test(meter, many_at_once_touch_the_two_words_only)
+{
+	const struct jt_bounds b = {.interval_ns = S,
+				    .burst = 5,
+				    .quota = 9,
+				    .quota_unit = JT_QUOTA_DAY};
+	struct jt_meter_request requests[3] = {
+		{.cost = 2}, {.cost = 9}, {.cost = 1}};
+	struct jt_meter want;
+
+	memset(&meter, 0, sizeof(meter));
+	meter.uses = 11;
+	meter.refusals = 12;
+	meter.last_use_s = 13;
+	meter.old_use_s = 14;
+	meter.old_use_by = 15;
+	memcpy(&want, &meter, sizeof(want));
+	jt_meter_take_all(&meter, &b, requests, 3,
+			  (struct jt_now){MONDAY_S, S});
+	want.rate = 4 * S;
+	want.quota = MONDAY_S / 60 << COUNT_BITS | 3;
+	cr_expect(!memcmp(&meter, &want, sizeof(want)));
+	cr_expect_eq(requests[0].state.remaining, 3);
+	cr_expect_eq(requests[1].answer, JT_METER_NO_RATE);
+	cr_expect_eq(requests[1].state.retry_after_ms, -1);
+	cr_expect_eq(requests[2].state.remaining, 2);
+}
+
+/* One limit alone leaves the other's word, whatever stands in it. */
+Test(meter, many_at_once_leave_the_word_of_a_limit_they_are_not_under)
+{
+	const struct jt_bounds rate = {.interval_ns = S, .burst = 5};
+	const struct jt_bounds quota = {.quota = 5, .quota_unit = JT_QUOTA_DAY};
+	struct jt_meter_request requests[8];
+
+	for (unsigned i = 0; i < 8; i++)
+		requests[i].cost = 1;
+	meter.rate = 0;
+	meter.quota = UINT64_MAX;
+	jt_meter_take_all(&meter, &rate, requests, 8,
+			  (struct jt_now){MONDAY_S, S});
+	cr_expect_eq(meter.rate, 6 * S);
+	cr_expect_eq(meter.quota, UINT64_MAX);
+	meter.rate = UINT64_MAX;
+	meter.quota = 0;
+	jt_meter_take_all(&meter, &quota, requests, 8,
+			  (struct jt_now){MONDAY_S, S});
+	cr_expect_eq(meter.rate, UINT64_MAX);
+	cr_expect_eq(meter.quota, MONDAY_S / 60 << COUNT_BITS | 5);
+}
+
+Test(meter, looks_and_refusals_at_once_write_nothing)
+{
+	const struct jt_bounds b = {.interval_ns = S, .burst = 5};
+	struct jt_meter_request requests[3] = {
+		{.cost = 0}, {.cost = 6}, {.cost = UINT64_MAX}};
+	const struct jt_meter zero = {0};
+	/* read-only: any write, also one of the same words, is a fault */
+	struct jt_meter *line =
+		mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert(line != MAP_FAILED);
+	jt_meter_take_all(line, &b, requests, 3, (struct jt_now){MONDAY_S, S});
+	jt_meter_take_all(line, &b, requests, 0, (struct jt_now){MONDAY_S, S});
+	cr_expect(!memcmp(line, &zero, sizeof(zero)));
+	cr_expect_eq(requests[0].answer, JT_METER_ADMITTED);
+	cr_expect_eq(requests[1].answer, JT_METER_NO_RATE);
+	cr_expect_eq(requests[2].state.retry_after_ms, -1);
 }
 
 Test(meter, exactly_the_burst_at_once)
