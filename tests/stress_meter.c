@@ -4,6 +4,7 @@
  * oracle    One hand: random limits (which change), costs and clocks (which
  *           stand still, step back and roll windows over) against the same
  *           rules in 128 bits (oracle_meter.h).
+ * All that follow have many hands, which take one at a time or some at once.
  * simulated All hands take from one line under a shared clock that they push
  *           on themselves. Of the requests whose clock lay in a span of t at
  *           most burst + t / interval may be admitted; as demand never pauses,
@@ -33,6 +34,7 @@
 #define CASES_A_RUN 250u
 #define CELLS 1024u
 #define TURN 64u
+#define AT_ONCE 8u
 #define START_NS 1000000000000ull
 #define WALL_S 1800000000ull /* a full minute in mid-month */
 #define QUOTA 20000u	     /* of both and mixed */
@@ -144,36 +146,72 @@ static struct jt_now now_of(const struct trial *t, uint64_t boot)
 	};
 }
 
-static enum jt_meter_answer take_once(struct trial *t,
-				      const struct jt_bounds *b, uint64_t cost,
-				      uint64_t now_ns)
+static void note_spent(struct trial *t, uint64_t now_ns)
 {
-	struct jt_meter_state state;
-	enum jt_meter_answer how =
-		jt_meter_take(&t->meter, b, cost, now_of(t, now_ns), &state);
+	uint64_t spent_ns = jt_load_relaxed(&t->spent_ns); /* relaxed: sums */
+
+	while (now_ns > spent_ns &&
+	       !jt_swap_if(&t->spent_ns, &spent_ns, now_ns))
+		;
+}
+
+static void count(struct trial *t, const struct jt_bounds *b, uint64_t now_ns,
+		  const struct jt_meter_request *r)
+{
 	uint64_t cell = (now_ns - START_NS) / t->cell_ns;
 
-	if (!is_within(b, how, cost, &state))
+	if (!is_within(b, r->answer, r->cost, &r->state))
 		stress_fail(t->s,
 			    "%s: answer %d to cost %" PRIu64
 			    " with limit %" PRIu64 " remaining %" PRIu64
 			    " reset %" PRIu64 " retry %" PRId64,
-			    t->what, (int)how, cost, state.limit,
-			    state.remaining, state.reset_ms,
-			    state.retry_after_ms);
+			    t->what, (int)r->answer, r->cost, r->state.limit,
+			    r->state.remaining, r->state.reset_ms,
+			    r->state.retry_after_ms);
 	/* relaxed: sums, read when all hands have ended */
-	if (how != JT_METER_ADMITTED) {
+	if (r->answer != JT_METER_ADMITTED) {
 		jt_add_relaxed(&t->refused, 1);
-		return how;
+		return;
 	}
-	if (b->quota)
-		jt_add_relaxed(&t->by_quota, cost);
+	if (b->quota) {
+		jt_add_relaxed(&t->by_quota, r->cost);
+		note_spent(t, now_ns);
+	}
 	if (!b->interval_ns)
-		return how;
-	jt_add_relaxed(&t->by_rate, cost);
+		return;
+	jt_add_relaxed(&t->by_rate, r->cost);
 	if (!t->real && cell < CELLS)
-		jt_add_relaxed(&t->cells[cell], cost);
-	return how;
+		jt_add_relaxed(&t->cells[cell], r->cost);
+}
+
+static enum jt_meter_answer take_once(struct trial *t,
+				      const struct jt_bounds *b, uint64_t cost,
+				      uint64_t now_ns)
+{
+	struct jt_meter_request r = {.cost = cost};
+
+	r.answer =
+		jt_meter_take(&t->meter, b, cost, now_of(t, now_ns), &r.state);
+	count(t, b, now_ns, &r);
+	return r.answer;
+}
+
+/* One, or up to AT_ONCE together, of a cost below COSTS. The last answer. */
+static enum jt_meter_answer take_some(struct trial *t,
+				      const struct jt_bounds *b, uint64_t costs,
+				      uint64_t now_ns, uint64_t *random)
+{
+	uint64_t n = stress_below(random, AT_ONCE) + 1;
+	struct jt_meter_request r[AT_ONCE];
+
+	for (uint64_t i = 0; i < n; i++)
+		r[i].cost = costs ? stress_below(random, costs) : 1;
+	if (stress_below(random, 2))
+		return take_once(t, b, r[0].cost, now_ns);
+	jt_meter_take_all(&t->meter, b, r, n, now_of(t, now_ns));
+	for (uint64_t i = 0; i < n; i++)
+		count(t, b, now_ns, &r[i]);
+	return r[n - 1].answer;
 }
 
 /* The next ask's clock: about four asks for each that may be admitted. */
@@ -191,15 +229,6 @@ static void note_first(struct trial *t, uint64_t now_ns)
 
 	while (now_ns < first_ns &&
 	       !jt_swap_if(&t->first_ns, &first_ns, now_ns))
-		;
-}
-
-static void note_spent(struct trial *t, uint64_t now_ns)
-{
-	uint64_t spent_ns = jt_load_relaxed(&t->spent_ns); /* relaxed: sums */
-
-	while (now_ns > spent_ns &&
-	       !jt_swap_if(&t->spent_ns, &spent_ns, now_ns))
 		;
 }
 
@@ -228,8 +257,9 @@ static void taker(struct stress_hand *hand)
 	note_first(t, now_ns);
 	while (now_ns < t->until_ns) {
 		for (unsigned i = 0; i < TURN && now_ns < t->until_ns; i++) {
-			take_once(t, draw_kind(t, &random), 1,
-				  t->real ? now_ns : push_clock(t, &random));
+			take_some(t, draw_kind(t, &random), 0,
+				  t->real ? now_ns : push_clock(t, &random),
+				  &random);
 			asked_ns = now_ns;
 			now_ns = boot_ns();
 		}
@@ -247,11 +277,8 @@ static void spender(struct stress_hand *hand)
 	for (uint64_t i = 0; i < ASKS_MAX; i++) {
 		const struct jt_bounds *b = draw_kind(t, &random);
 		uint64_t now_ns = push_clock(t, &random);
-		enum jt_meter_answer how = take_once(t, b, 1, now_ns);
 
-		if (how == JT_METER_ADMITTED && b->quota)
-			note_spent(t, now_ns);
-		if (how != JT_METER_NO_QUOTA)
+		if (take_some(t, b, 0, now_ns, &random) != JT_METER_NO_QUOTA)
 			continue;
 		stress_count(t->s, i);
 		return;
@@ -444,11 +471,9 @@ static void abused(struct stress_hand *hand)
 
 	while (boot_ns() < t->until_ns) {
 		for (unsigned i = 0; i < TURN; i++) {
-			const struct jt_bounds *b = draw_kind(t, &random);
-			uint64_t cost = stress_below(&random, t->burst + 6);
-
-			take_once(t, b, cost,
-				  START_NS + stress_below(&random, START_NS));
+			take_some(t, draw_kind(t, &random), t->burst + 6,
+				  START_NS + stress_below(&random, START_NS),
+				  &random);
 		}
 		stress_count(t->s, TURN);
 	}
