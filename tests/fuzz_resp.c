@@ -3,6 +3,7 @@
  * one connection's input. It is fed whole and in pieces, each read from a
  * buffer of just its size; both must be read the same, end the same, and get
  * the same reply. Replies go into a bounded buffer and must fit their bounds.
+ * What the short way takes for a plain VERIFY must be one by the long way, too.
  */
 #include "sidecar/command.h"
 
@@ -134,6 +135,45 @@ static void run(struct session *s, size_t n)
 	}
 }
 
+/* A plain VERIFY, by the long way: its N arguments, and what it consumed. */
+static bool is_plain(bool array, size_t n, const uint8_t *token)
+{
+	struct jt_bytes scopes[JT_ASK_SCOPES_MAX];
+	const struct jt_bytes *tokens;
+	struct jt_ask ask;
+	size_t n_tokens;
+
+	if (!array || n != 2 || args[1].bytes != JT_TOKEN_BYTES ||
+	    jt_command_classify(args, n) != JT_COMMAND_VERIFY)
+		return false;
+	assert(jt_command_ask(JT_COMMAND_VERIFY, args, n, scopes, &ask, &tokens,
+			      &n_tokens) == JT_ASK_OK);
+	assert(n_tokens == 1 && ask.cost == 1 && !ask.env && !ask.n_scopes &&
+	       !ask.env_unknown);
+	assert(!token || tokens[0].at == token);
+	return true;
+}
+
+/* The parser's next command; the short way must agree about it. */
+static enum jt_resp_result parse(struct session *s, uint8_t *at, size_t len,
+				 size_t *np, size_t *usedp)
+{
+	bool idle = jt_resp_is_idle(&s->parser), array = len && *at == '*';
+	struct jt_bytes token = {0};
+	uint32_t plain = jt_command_plain(at, len, &token);
+	enum jt_resp_result r =
+		jt_resp_parse(&s->parser, at, len, args, np, usedp);
+
+	if (!idle)
+		return r;
+	if (r == JT_RESP_COMMAND && is_plain(array, *np, token.at))
+		assert(plain == *usedp && token.bytes == JT_TOKEN_BYTES);
+	else
+		assert(!plain);
+	assert(jt_resp_is_idle(&s->parser) == (r == JT_RESP_COMMAND || !len));
+	return r;
+}
+
 /* What is in DATA up to SIZE is there now. False: the connection has ended. */
 static bool feed(struct session *s, const uint8_t *data, size_t size)
 {
@@ -143,8 +183,7 @@ static bool feed(struct session *s, const uint8_t *data, size_t size)
 
 	memcpy(buf, data + s->consumed, len);
 	while (!s->client.quit && !s->out.overflow) {
-		r = jt_resp_parse(&s->parser, buf + at, len - at, args, &n,
-				  &used);
+		r = parse(s, buf + at, len - at, &n, &used);
 		if (r != JT_RESP_COMMAND)
 			break;
 		assert(used > 0 && used <= len - at);

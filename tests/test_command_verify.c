@@ -1,8 +1,10 @@
 /* command_verify: options read, verdicts written, every byte of them. */
 #include "sidecar/command.h"
 
+#include "tests/help_table.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOKEN                                                                  \
@@ -286,4 +288,189 @@ Test(command_verify, longest_verdict_fits_its_bound)
 	cr_expect_leq(out.len, JT_VERDICT_MAX);
 	cr_expect_gt(out.len, JT_VERDICT_MAX / 2);
 	cr_expect_arr_eq(buf + out.len - 4, "xx\r\n", 4);
+}
+
+/* ---- plain ones ---- */
+
+#define PLAIN "*2\r\n$6\r\nVERIFY\r\n$64\r\n" TOKEN "\r\n"
+#define PLAIN_BYTES (sizeof(PLAIN) - 1)
+
+/* Is it an array of VERIFY and a value of our length, by the long way? */
+static bool is_plain(const uint8_t *at, size_t len, size_t *usedp,
+		     size_t *tokenp)
+{
+	struct jt_bytes args[JT_RESP_BATCH_MAX], scopes[JT_ASK_SCOPES_MAX];
+	uint8_t *copy = malloc(len + 1); /* an inline one changes it */
+	struct jt_resp_parser parser = {0};
+	const struct jt_bytes *tokens;
+	struct jt_ask a;
+	size_t n, n_tokens;
+	bool is;
+
+	memcpy(copy, at, len);
+	is = jt_resp_parse(&parser, copy, len, args, &n, usedp) ==
+		     JT_RESP_COMMAND &&
+	     at[0] == '*' && n == 2 && args[1].bytes == JT_TOKEN_BYTES &&
+	     jt_command_classify(args, n) == JT_COMMAND_VERIFY;
+	if (is) {
+		cr_assert_eq(jt_command_ask(JT_COMMAND_VERIFY, args, n, scopes,
+					    &a, &tokens, &n_tokens),
+			     JT_ASK_OK);
+		/* what a plain one asks */
+		cr_assert(n_tokens == 1 && a.cost == 1 && !a.n_scopes &&
+			  !a.env && !a.env_unknown && !a.envs && !a.n_envs &&
+			  !a.by && !a.told);
+		*tokenp = (size_t)(tokens[0].at - copy);
+	}
+	free(copy);
+	return is;
+}
+
+/* Plain exactly if it is so by the long way, of the same token and length. */
+static bool both_ways(const uint8_t *at, size_t len)
+{
+	uint8_t *alone = malloc(len + !len); /* the sanitizer sees its end */
+	struct jt_bytes token = {NULL, 7};
+	size_t want = 0, token_at = 0;
+	bool is = is_plain(at, len, &want, &token_at);
+	uint32_t used;
+
+	memcpy(alone, at, len);
+	used = jt_command_plain(alone, len, &token);
+	cr_assert_eq(used, is ? want : 0, "%.*s", (int)len, (const char *)at);
+	if (is) {
+		cr_assert_eq(token.at, alone + token_at);
+		cr_assert_eq(token.bytes, JT_TOKEN_BYTES);
+	} else {
+		cr_assert(!token.at && token.bytes == 7,
+			  "written all the same");
+	}
+	cr_assert(!memcmp(alone, at, len), "the input was changed");
+	free(alone);
+	return is;
+}
+
+Test(command_verify, plain_one_is_plain_in_either_case_of_each_letter)
+{
+	uint8_t text[PLAIN_BYTES];
+
+	for (unsigned letters = 0; letters < 64; letters++) {
+		memcpy(text, PLAIN, sizeof(text));
+		for (unsigned i = 0; i < 6; i++)
+			text[8 + i] ^= letters >> i & 1 ? 0x20 : 0;
+		cr_assert(both_ways(text, sizeof(text)));
+	}
+}
+
+Test(command_verify, plain_one_has_any_byte_in_its_token_and_no_other_elsewhere)
+{
+	uint8_t text[PLAIN_BYTES];
+	unsigned plain = 0;
+
+	for (size_t i = 0; i < sizeof(text); i++) {
+		for (unsigned byte = 0; byte < 256; byte++) {
+			memcpy(text, PLAIN, sizeof(text));
+			text[i] = (uint8_t)byte;
+			plain += both_ways(text, sizeof(text));
+		}
+	}
+	/* 64 bytes of the token, 6 letters of two cases, 17 of the frame */
+	cr_expect_eq(plain, 64 * 256 + 6 * 2 + 17);
+}
+
+Test(command_verify, plain_one_that_is_cut_is_none)
+{
+	for (size_t n = 0; n < PLAIN_BYTES; n++)
+		cr_assert_not(both_ways((const uint8_t *)PLAIN, n));
+}
+
+Test(command_verify, plain_one_ends_where_it_ends)
+{
+	static const char more[] = PLAIN PLAIN "PING\r\n";
+	uint8_t text[PLAIN_BYTES + 1];
+
+	for (size_t n = PLAIN_BYTES; n < sizeof(more); n++)
+		cr_assert(both_ways((const uint8_t *)more, n));
+	for (unsigned byte = 0; byte < 256; byte++) {
+		memcpy(text, PLAIN, PLAIN_BYTES);
+		text[PLAIN_BYTES] = (uint8_t)byte;
+		cr_assert(both_ways(text, sizeof(text)));
+	}
+	/* and begins where it begins */
+	for (size_t n = 1; n < sizeof(more); n++)
+		cr_assert_eq(both_ways((const uint8_t *)more + n,
+				       sizeof(more) - 1 - n),
+			     n == PLAIN_BYTES);
+}
+
+Test(command_verify, what_is_not_quite_plain_goes_the_long_way)
+{
+	static const char *const near[] = {
+		"VERIFY " TOKEN "\r\n",
+		"*1\r\n$6\r\nVERIFY\r\n$64\r\n" TOKEN "\r\n",
+		"*3\r\n$6\r\nVERIFY\r\n$64\r\n" TOKEN "\r\n$1\r\nx\r\n",
+		"*02\r\n$6\r\nVERIFY\r\n$64\r\n" TOKEN "\r\n",
+		"*2\r\n$7\r\nVERIFYx\r\n$64\r\n" TOKEN "\r\n",
+		"*2\r\n$06\r\nVERIFY\r\n$64\r\n" TOKEN "\r\n",
+		"*2\r\n$6\r\nVERIFX\r\n$64\r\n" TOKEN "\r\n",
+		"*2\r\n$6\r\nVERIFY\r\n$63\r\n" TOKEN "\r\n",
+		"*2\r\n$6\r\nVERIFY\r\n$65\r\n" TOKEN "x\r\n",
+		"*2\r\n$6\r\nVERIFY\r\n$064\r\n" TOKEN "\r\n",
+		"*2\n$6\nVERIFY\n$64\n" TOKEN "\n",
+		"\r\n" PLAIN,
+		" " PLAIN,
+	};
+
+	for (unsigned i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+		cr_expect_not(
+			both_ways((const uint8_t *)near[i], strlen(near[i])),
+			"%u", i);
+}
+
+/* One to three changes: a byte, a bit, one more, one less, a piece twice. */
+static size_t mutate(uint8_t *text, size_t len, uint64_t *seed)
+{
+	uint64_t r = help_random(seed);
+	size_t at = (r >> 8) % len;
+
+	switch (r % 5) {
+	case 0:
+		text[at] = (uint8_t)(r >> 40);
+		return len;
+	case 1:
+		text[at] ^= (uint8_t)(1u << (r >> 40) % 8);
+		return len;
+	case 2:
+		memmove(text + at + 1, text + at, len - at);
+		text[at] = "*$\r\n0264vV "[(r >> 40) % 11];
+		return len + 1;
+	case 3:
+		memmove(text + at, text + at + 1, len - at - 1);
+		return len - 1;
+	default:
+		memmove(text, text + at, len - at);
+		memcpy(text + len - at, PLAIN, PLAIN_BYTES);
+		return len - at + PLAIN_BYTES;
+	}
+}
+
+Test(command_verify, mutants_of_a_plain_one_are_told_alike_by_both_ways)
+{
+	uint8_t text[4 * PLAIN_BYTES + 8];
+	uint64_t seed = 41;
+	unsigned plain = 0, others = 0;
+
+	for (unsigned i = 0; i < 300000; i++) {
+		size_t len = PLAIN_BYTES;
+
+		memcpy(text, PLAIN, PLAIN_BYTES);
+		for (uint64_t n = help_random(&seed) % 3 + 1; n && len > 1; n--)
+			len = mutate(text, len, &seed);
+		if (both_ways(text, len))
+			plain++;
+		else
+			others++;
+	}
+	cr_expect_gt(plain, 10000);
+	cr_expect_gt(others, 10000);
 }

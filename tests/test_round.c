@@ -634,6 +634,127 @@ Test(round, commands_in_a_http_body_spend_nothing)
 	cr_expect_arr_eq(help_meter(&one.table, &spender), &zero, sizeof(zero));
 }
 
+/* ---- plain VERIFYs, which no parser sees ---- */
+
+/* As clients write it. */
+static void type_plain(struct rig *r, unsigned i, const char *text)
+{
+	type(r, i, "*2\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n", text);
+}
+
+/* The same in as many bytes, so that it arrives in the same rounds. */
+static void type_inline(struct rig *r, unsigned i, const char *text)
+{
+	type(r, i, "VERIFY %78s\r\n", text);
+}
+
+Test(round, plain_verify_behind_quit_or_http_spends_nothing)
+{
+	static const char *const ends[] = {"QUIT\r\n", "*1\r\n$4\r\nquit\r\n",
+					   "POST / HTTP/1.1\r\n",
+					   "*1\r\n$x\r\n", "\"open\r\n"};
+	struct jt_meter zero = {0};
+
+	limited(&one, &spender);
+	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		rig_open(&one, 0);
+		type(&one, 0, "%s", ends[i]);
+		type_plain(&one, 0, spender.text);
+		type_plain(&one, 0, spender.text);
+		run(&one, whole);
+		cr_expect(one.talks[0].closed, "%s", ends[i]);
+		cr_expect_eq(count(0, "*11\r\n"), 0);
+	}
+	cr_expect_arr_eq(help_meter(&one.table, &spender), &zero, sizeof(zero));
+	cr_expect_eq(one.desk.words[JT_VALID], 0);
+}
+
+/* Plain ones, nearly plain ones, and what only looks so from within. */
+static size_t mixed_pipeline(char *text, size_t max, const char *token)
+{
+	return (size_t)snprintf(
+		text, max,
+		"*2\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n"
+		"*2\r\n$6\r\nvErIfY\r\n$64\r\n%s\r\n"
+		"PING\r\n"
+		"*2\r\n$6\r\nVERIFY\r\n$63\r\n%.63s\r\n"
+		"*4\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n$4\r\nCOST\r\n$1\r\n0\r\n"
+		"*2\r\n$4\r\nECHO\r\n$87\r\n"
+		"*2\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n\r\n"
+		"VERIFY %s\r\n"
+		"*3\r\n$7\r\nMVERIFY\r\n$1\r\n1\r\n$64\r\n%s\r\n"
+		"*2\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n"
+		"\r\n"
+		"*2\r\n$6\r\nVERIFY\r\n$64\r\n%s\r\n"
+		"ECHO end\r\n",
+		token, token, token, token, token, token, token, token, token);
+}
+
+Test(round, plain_verifies_among_others_split_anywhere_are_answered_alike)
+{
+	struct help_token token;
+	char text[1600], *want;
+	size_t n, n_want;
+
+	help_issue(&one.table, &token);
+	n = mixed_pipeline(text, sizeof(text), token.text);
+	cr_assert_lt(n, sizeof(text));
+	type_bytes(&one, 0, text, n);
+	run(&one, whole);
+	cr_expect_eq(count(0, "\r\nVALID\r\n"), 7);
+	cr_expect_eq(count(0, "\r\nMALFORMED\r\n"), 1);
+	cr_expect_eq(count(0, "$87\r\n*2\r\n$6\r\nVERIFY\r\n"), 1);
+	cr_expect_eq(help_meter(&one.table, &token)->uses, 6);
+	n_want = one.talks[0].n_heard;
+	want = memcpy(malloc(n_want), heard(0), n_want);
+	for (size_t at = 1; at < n; at++) {
+		rig_open(&one, 0);
+		type_bytes(&one, 0, text, at);
+		run(&one, whole);
+		type_bytes(&one, 0, text + at, n - at);
+		run(&one, whole);
+		cr_assert_eq(one.talks[0].n_heard, n_want, "at %zu", at);
+		cr_assert(!memcmp(heard(0), want, n_want), "at %zu", at);
+		cr_assert_eq(help_meter(&one.table, &token)->uses,
+			     6 * (at + 1));
+	}
+	rig_open(&one, 0);
+	for (size_t at = 0; at < n; at++) {
+		type_bytes(&one, 0, text + at, 1);
+		run(&one, whole);
+	}
+	cr_assert_eq(one.talks[0].n_heard, n_want);
+	cr_assert(!memcmp(heard(0), want, n_want));
+	free(want);
+}
+
+Test(round, plain_verify_number_257_waits_for_the_next_round)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	for (unsigned i = 0; i < 300; i++)
+		type_plain(&one, 0, token.text);
+	cr_expect_eq(in_one_round("VALID"), 256);
+	cr_expect_eq(one.desk.commands, 256);
+	cr_expect_eq(in_one_round("VALID"), 44);
+}
+
+Test(round, many_plain_verifies_of_every_connection_fit)
+{
+	struct help_token token;
+
+	help_issue(&one.table, &token);
+	for (unsigned i = 0; i < CONNS; i++)
+		for (unsigned k = 0; k < 2000; k++)
+			type_plain(&one, i, token.text);
+	run(&one, whole);
+	for (unsigned i = 0; i < CONNS; i++)
+		cr_expect_eq(count(i, "\r\nVALID"), 2000);
+	cr_expect_eq(help_meter(&one.table, &token)->uses, CONNS * 2000);
+	cr_expect_gt(one.flushes, 0);
+}
+
 static void expect_broken(const char *bytes, const char *error)
 {
 	rig_open(&one, 0);
@@ -961,6 +1082,104 @@ Test(round, user_of_an_old_value_is_known)
 	type(&one, 5, "VERIFY %s\r\n", token.text);
 	run(&one, whole);
 	cr_expect_eq(help_meter(&one.table, &token)->old_use_by, 1003);
+}
+
+/* ---- differential: plain ones against the same inline ---- */
+
+static void expect_same_callers(void)
+{
+	size_t n = JT_PEERS_MAX * sizeof(struct jt_calls);
+	const struct jt_calls *a = &one.table.maps.calls[3 * JT_PEERS_MAX];
+	const struct jt_calls *b = &two.table.maps.calls[3 * JT_PEERS_MAX];
+
+	cr_assert(!memcmp(a, b, n));
+	cr_assert(!memcmp(one.table.maps.lines, two.table.maps.lines,
+			  256 * sizeof(struct jt_meter)));
+	cr_assert_arr_eq(one.desk.words, two.desk.words,
+			 sizeof(one.desk.words));
+	cr_assert_eq(one.desk.errors, two.desk.errors);
+	cr_assert_eq(one.desk.commands, two.desk.commands);
+}
+
+/* Users who may do all, nothing, the wrong environment, or not for long. */
+static void publish_both(void)
+{
+	rule(1001)->verify = 0;
+	rule(1002)->n_envs = 1;
+	rule(1002)->envs[0] = jt_env_word("test", 4);
+	rule(1003)->refusals_per_s = 8;
+	rule(1003)->see_owner = 0;
+	publish();
+	jt_settings_publish(&two.table.maps, &rules);
+}
+
+static void issue_one(struct rig *r, struct help_token *token, unsigned i)
+{
+	struct jt_entry e = help_entry(&r->table, token);
+
+	e.plan = i % 3 == 1;
+	e.state = i % 5 == 4 ? JT_SLOT_REVOKED : JT_SLOT_ACTIVE;
+	e.flags = i % 7 == 3 ? JT_SLOT_OLD_VALUE : 0;
+	cr_assert_eq(jt_table_put_owner(&r->table.maps, (const uint8_t *)"ann",
+					3, &e.owner),
+		     0);
+	help_put(&r->table, token, &e);
+}
+
+#define SEVERAL 20u
+
+/* In both worlds, but for the last, which nobody knows. */
+static void issue_several(struct help_token *tokens)
+{
+	for (unsigned i = 0; i < SEVERAL; i++) {
+		struct help_token copy;
+
+		help_token_make(&tokens[i], i % 2 ? "live" : "test");
+		copy = tokens[i];
+		if (i + 1 == SEVERAL)
+			return;
+		issue_one(&one, &tokens[i], i);
+		issue_one(&two, &copy, i);
+	}
+}
+
+Test(round, plain_verifies_equal_inline_ones_for_every_caller)
+{
+	struct help_token tokens[SEVERAL];
+
+	rig_new(&two);
+	issue_several(tokens);
+	publish_both();
+	for (unsigned turn = 0; turn < 200; turn++) {
+		for (unsigned k = 0; k < 24 * CONNS; k++) {
+			const char *text =
+				tokens[help_random(&seed) % SEVERAL].text;
+
+			type_plain(&one, k % CONNS, text);
+			type_inline(&two, k % CONNS, text);
+		}
+		run(&one, whole);
+		run(&two, whole);
+		for (unsigned i = 0; i < CONNS; i++)
+			cr_assert_str_eq(one.talks[i].heard, two.talks[i].heard,
+					 "%u", i);
+		expect_same_callers();
+		for (unsigned i = 0; i < CONNS; i++)
+			one.talks[i].n_typed = one.talks[i].n_taken =
+				one.talks[i].n_heard = two.talks[i].n_typed =
+					two.talks[i].n_taken =
+						two.talks[i].n_heard = 0;
+		now.boot_ns += help_random(&seed) % S;
+	}
+	/* and all of them were met */
+	cr_expect_gt(calls(1)->admitted, 100);
+	cr_expect_gt(calls(3)->admitted, 100);
+	cr_expect_gt(calls(4)->admitted, 100);
+	cr_expect_gt(calls(4)->busy, 100);
+	cr_expect_gt(one.desk.words[JT_WRONG_ENVIRONMENT], 100);
+	cr_expect_gt(one.desk.words[JT_RATE_LIMITED], 100);
+	cr_expect_gt(one.desk.words[JT_REVOKED], 100);
+	cr_expect_gt(one.desk.words[JT_UNKNOWN], 100);
 }
 
 /* ---- differential: split at random against one at a time ---- */
