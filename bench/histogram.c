@@ -10,9 +10,12 @@
 #include "bench/histogram.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #define SUB_BITS 7u
+#define TICKS 5.0 /* of a halving */
+#define TICKS_MAX 1e12
 
 static_assert(1u << SUB_BITS == JT_HISTOGRAM_SUB, "buckets per power of two");
 static_assert(JT_HISTOGRAM_MAX_NS < 1ull << 36, "the last bucket holds it");
@@ -52,6 +55,15 @@ void jt_histogram_add(struct jt_histogram *h, uint64_t ns, uint64_t times)
 	h->buckets[bucket_of(ns)] += times;
 }
 
+void jt_histogram_merge(struct jt_histogram *h, const struct jt_histogram *from)
+{
+	if (from->max_ns > h->max_ns)
+		h->max_ns = from->max_ns;
+	h->n += from->n;
+	for (unsigned i = 0; i < JT_HISTOGRAM_BUCKETS; i++)
+		h->buckets[i] += from->buckets[i];
+}
+
 uint64_t jt_histogram_quantile_ns(const struct jt_histogram *h, double q)
 {
 	uint64_t want = (uint64_t)(q * (double)h->n), seen = 0;
@@ -66,4 +78,75 @@ uint64_t jt_histogram_quantile_ns(const struct jt_histogram *h, double q)
 			return middle_of(i);
 	}
 	return h->max_ns;
+}
+
+/* How many events are in the buckets up to that of NS. */
+static uint64_t count_up_to(const struct jt_histogram *h, uint64_t ns)
+{
+	unsigned last = bucket_of(ns);
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i <= last; i++)
+		n += h->buckets[i];
+	return n;
+}
+
+/* The step behind SHARE: a fifth of the way from there to the next halving. */
+static double share_after(double share)
+{
+	double halvings = floor(log2(1 / (1 - share))) + 1;
+
+	return share + 1 / (TICKS * exp2(halvings));
+}
+
+bool jt_histogram_next(const struct jt_histogram *h,
+		       struct jt_histogram_step *step)
+{
+	if (step->done || !h->n)
+		return false;
+	if (step->count)
+		step->share = share_after(step->share);
+	step->ns = jt_histogram_quantile_ns(h, step->share);
+	step->count = count_up_to(h, step->ns);
+	if (step->count < h->n && 1 / (1 - step->share) < TICKS_MAX)
+		return true;
+	*step = (struct jt_histogram_step){1, h->max_ns, h->n, true};
+	return true;
+}
+
+static void moments(const struct jt_histogram *h, double *meanp, double *devp)
+{
+	double sum = 0, squares = 0, v;
+
+	for (unsigned i = 0; i < JT_HISTOGRAM_BUCKETS; i++)
+		sum += (double)h->buckets[i] * (double)middle_of(i);
+	*meanp = h->n ? sum / (double)h->n : 0;
+	for (unsigned i = 0; i < JT_HISTOGRAM_BUCKETS; i++) {
+		v = (double)middle_of(i) - *meanp;
+		squares += (double)h->buckets[i] * v * v;
+	}
+	*devp = h->n ? sqrt(squares / (double)h->n) : 0;
+}
+
+void jt_histogram_print(const struct jt_histogram *h, FILE *to)
+{
+	struct jt_histogram_step step = {0};
+	double mean, deviation;
+
+	fprintf(to, "%12s %14s %10s %14s\n\n", "Value", "Percentile",
+		"TotalCount", "1/(1-Percentile)");
+	while (jt_histogram_next(h, &step)) {
+		fprintf(to, "%12.3f %2.12f %10llu", (double)step.ns / 1e3,
+			step.share, (unsigned long long)step.count);
+		if (step.share < 1)
+			fprintf(to, " %14.2f", 1 / (1 - step.share));
+		fputc('\n', to);
+	}
+	moments(h, &mean, &deviation);
+	fprintf(to, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n",
+		mean / 1e3, deviation / 1e3);
+	fprintf(to, "#[Max     = %12.3f, Total count    = %12llu]\n",
+		(double)h->max_ns / 1e3, (unsigned long long)h->n);
+	fprintf(to, "#[Buckets = %12u, SubBuckets     = %12u]\n",
+		JT_HISTOGRAM_BUCKETS / JT_HISTOGRAM_SUB, JT_HISTOGRAM_SUB);
 }
