@@ -2,17 +2,19 @@
  * scan: see scan.h.
  *
  * The scanner runs on the client's core once for every reply, so it must cost
- * far less than the socket (34 ns for a verdict of 111 bytes). Its time is the
- * latency of finding where each element ends. Lines are walked byte by byte:
- * the branch predictor learns their lengths and so runs ahead, which a search
- * of eight bytes at a time does not allow (56 ns). Strings are skipped by
- * their length. An unfinished reply is simply scanned again from its start
+ * far less than the socket. Replies of one server are alike: one that has the
+ * shape of an earlier one (shape.h) is counted by comparing its words, some 5
+ * ns for a verdict of 117 bytes. What fits no shape is walked byte by byte (34
+ * ns): the branch predictor learns the lines' lengths and so runs ahead, which
+ * a search of eight bytes at a time does not allow (56 ns). Strings are skipped
+ * by their length. An unfinished reply is simply scanned again from its start
  * when more has come. Nesting needs no stack: an array only adds to the number
  * of elements that are still due.
  */
 #include "bench/scan.h"
 
 #include "bench/scan_http.h"
+#include "bench/scan_memcached.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -124,14 +126,62 @@ static int take_http(const uint8_t **atp, const uint8_t *end,
 	return r;
 }
 
+static int take_memcached(const uint8_t **atp, const uint8_t *end,
+			  struct element *first)
+{
+	first->type = 'M';
+	first->nil = false;
+	return jt_scan_memcached(*atp, end, atp, &first->text, &first->bytes);
+}
+
 static inline int take_any(const struct jt_scan *scan, const uint8_t **atp,
 			   const uint8_t *end, struct element *first)
 {
-	return scan->want_type == 'H' ? take_http(atp, end, first)
-				      : take_reply(atp, end, first);
+	switch (scan->want_type) {
+	case 'H':
+		return take_http(atp, end, first);
+	case 'M':
+		return take_memcached(atp, end, first);
+	default:
+		return take_reply(atp, end, first);
+	}
 }
 
-static void note_other(struct jt_scan *scan, const struct element *e)
+/* Count a reply whose shape is known, from *ATP on; false: none of them. */
+static inline bool take_known(struct jt_scan *scan, const uint8_t **atp,
+			      const uint8_t *end)
+{
+	size_t bytes = (size_t)(end - *atp);
+
+	for (unsigned i = 0; i < JT_SCAN_SHAPES; i++) {
+		if (!jt_shape_fits(&scan->shapes[i], *atp, bytes))
+			continue;
+		*atp += scan->shapes[i].bytes;
+		if (scan->answer_of[i])
+			scan->others[scan->answer_of[i] - 1].n++;
+		else
+			scan->expected++;
+		return true;
+	}
+	return false;
+}
+
+/* The reply at AT has that answer, and others of its shape will. */
+static void learn(struct jt_scan *scan, const uint8_t *at, size_t bytes,
+		  const struct element *e, unsigned answer)
+{
+	unsigned i = scan->n_learned % JT_SCAN_SHAPES;
+
+	if (e->type != '$' || e->nil)
+		return;
+	if (!jt_shape_learn(&scan->shapes[i], at, bytes, scan->want || answer))
+		return;
+	scan->answer_of[i] = answer;
+	scan->n_learned++;
+}
+
+/* The place of that answer among the others, from 1 on. */
+static unsigned note_other(struct jt_scan *scan, const struct element *e)
 {
 	char text[JT_SCAN_TEXT];
 	struct jt_scan_other *o;
@@ -156,6 +206,7 @@ static void note_other(struct jt_scan *scan, const struct element *e)
 			 scan->n_others == JT_SCAN_OTHERS ? "others" : text);
 	}
 	o->n++;
+	return i + 1;
 }
 
 static inline bool is_wanted(const struct jt_scan *scan, size_t want_bytes,
@@ -174,21 +225,37 @@ void jt_scan_init(struct jt_scan *scan, char want_type, const char *want)
 	scan->want = want;
 }
 
+uint64_t jt_scan_others(const struct jt_scan *scan, const char *text)
+{
+	for (unsigned i = 0; i < scan->n_others; i++)
+		if (strcmp(scan->others[i].text, text) == 0)
+			return scan->others[i].n;
+	return 0;
+}
+
 int jt_scan_feed(struct jt_scan *scan, const uint8_t *at, size_t bytes,
 		 size_t *takenp)
 {
 	const uint8_t *next = at, *end = at + bytes, *done = at;
 	size_t want_bytes = scan->want ? strlen(scan->want) : 0;
 	struct element e;
+	unsigned answer;
 	int r;
 
-	while ((r = take_any(scan, &next, end, &e)) == 0) {
-		done = next;
+	for (;;) {
+		if (!take_known(scan, &next, end)) {
+			r = take_any(scan, &next, end, &e);
+			if (r)
+				break;
+			answer = 0;
+			if (is_wanted(scan, want_bytes, &e))
+				scan->expected++;
+			else
+				answer = note_other(scan, &e);
+			learn(scan, done, (size_t)(next - done), &e, answer);
+		}
 		scan->replies++;
-		if (is_wanted(scan, want_bytes, &e))
-			scan->expected++;
-		else
-			note_other(scan, &e);
+		done = next;
 	}
 	scan->bytes += (size_t)(done - at);
 	*takenp = (size_t)(done - at);

@@ -9,9 +9,9 @@
 #ifndef JT_BENCH_SCAN_H
 #define JT_BENCH_SCAN_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "bench/shape.h"
 
+#define JT_SCAN_SHAPES 4u
 #define JT_SCAN_TEXT 48u
 #define JT_SCAN_OTHERS 24u
 
@@ -22,7 +22,8 @@ struct jt_scan_other {
 
 struct jt_scan {
 	/* set by the caller: '$' '+' ':' and the bytes; NULL: any but nil;
-	 * 'H': HTTP, and a status (scan_http.h) */
+	 * 'H': HTTP, and a status (scan_http.h); 'M': memcached, and a value
+	 * (scan_memcached.h) */
 	char want_type;
 	const char *want;
 	/* results */
@@ -33,9 +34,17 @@ struct jt_scan {
 	unsigned n_others;
 	struct jt_scan_other
 		others[JT_SCAN_OTHERS]; /* the last: all the rest */
+	/* the latest learned over the oldest; 0: has the wanted answer, else
+	 * that of others[n - 1] */
+	unsigned answer_of[JT_SCAN_SHAPES];
+	unsigned n_learned;
+	struct jt_shape shapes[JT_SCAN_SHAPES];
 };
 
 void jt_scan_init(struct jt_scan *scan, char want_type, const char *want);
+
+/* How many replies had the answer TEXT, which is not the wanted one. */
+uint64_t jt_scan_others(const struct jt_scan *scan, const char *text);
 
 /*
  * Count the complete replies at AT. 0, with the bytes taken in *TAKENP (the

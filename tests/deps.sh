@@ -11,7 +11,7 @@ demo="redis-tools"
 tests="redis-server clang clang-format cppcheck libclang-rt-14-dev strace
 	python3 python3-pytest python3-pytest-xdist python3-redis python3-flask
 	gunicorn uvicorn nodejs npm procps util-linux mandoc zsh fish curl
-	prometheus systemd nginx-light caddy haproxy"
+	prometheus systemd nginx-light caddy haproxy memcached chromium"
 
 # A package counts as there when its dpkg status says so, or when the command
 # of the same name came from elsewhere (a newer Node, say).
