@@ -29,6 +29,7 @@
 #define BUFFER_STEP                                                            \
 	(BUFFER_BYTES + 128u) /* so that fronts differ in cache set */
 #define SEND_MARK (1ull << 32)
+#define NS_PER_S 1000000000ull
 
 struct connection {
 	uint64_t sent_ns;
@@ -45,6 +46,9 @@ struct jt_loadgen {
 	unsigned n_queued;
 	uint32_t *queued;
 	unsigned n_busy; /* connections with a batch under way */
+	/* order PACED: the others, in a circle, the longest idle first */
+	uint32_t *idle;
+	uint64_t idle_from, idle_to;
 	const struct jt_requests *requests;
 	unsigned pipeline;
 	enum jt_loadgen_order order;
@@ -75,7 +79,7 @@ static int open_ring(struct jt_loadgen *lg)
 	struct io_uring_params p = {
 		.flags = IORING_SETUP_SINGLE_ISSUER |
 			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
-			 IORING_SETUP_CLAMP,
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CLAMP,
 		.cq_entries = 4 * lg->n_connections + 8,
 	};
 	int r;
@@ -103,7 +107,8 @@ int jt_loadgen_open(const char *path, unsigned connections,
 	lg->connections = calloc(connections, sizeof(*lg->connections));
 	lg->queued = calloc(connections, sizeof(*lg->queued));
 	lg->buffers = malloc((size_t)connections * BUFFER_STEP);
-	if (!lg->connections || !lg->queued || !lg->buffers)
+	lg->idle = calloc(connections, sizeof(*lg->idle));
+	if (!lg->connections || !lg->queued || !lg->idle || !lg->buffers)
 		goto fail;
 	r = open_ring(lg);
 	if (!r)
@@ -124,6 +129,7 @@ void jt_loadgen_close(struct jt_loadgen *lg)
 	if (lg->ring.ring_fd >= 0)
 		io_uring_queue_exit(&lg->ring);
 	free(lg->buffers);
+	free(lg->idle);
 	free(lg->queued);
 	free(lg->connections);
 	free(lg);
@@ -137,7 +143,7 @@ static uint32_t next_window(struct jt_loadgen *lg, size_t *firstp)
 
 	if (lg->stopping)
 		return 0;
-	if (lg->order == JT_ORDER_RANDOM) {
+	if (lg->order != JT_ORDER_ONCE) {
 		*firstp = jt_random_below(&lg->random, n);
 		return count;
 	}
@@ -192,6 +198,12 @@ static void queue_batch(struct jt_loadgen *lg, uint32_t i)
 	lg->queued[lg->n_queued++] = i;
 }
 
+static void make_idle(struct jt_loadgen *lg, uint32_t i)
+{
+	lg->n_busy--;
+	lg->idle[lg->idle_to++ % lg->n_connections] = i;
+}
+
 /* RES new bytes are in the buffer of connection I. */
 static int receive(struct jt_loadgen *lg, uint32_t i, int res, uint64_t now_ns,
 		   struct jt_loadgen_result *result)
@@ -215,6 +227,8 @@ static int receive(struct jt_loadgen *lg, uint32_t i, int res, uint64_t now_ns,
 	c->awaited -= (uint32_t)got;
 	if (c->awaited)
 		queue_receive(lg, i);
+	else if (lg->order == JT_ORDER_PACED)
+		make_idle(lg, i);
 	else
 		queue_batch(lg, i);
 	return 0;
@@ -258,9 +272,9 @@ static int run_round(struct jt_loadgen *lg, struct jt_loadgen_result *result)
 	return take_completions(lg, jt_machine_now_ns(), result);
 }
 
-void jt_loadgen_start(struct jt_loadgen *lg, const struct jt_requests *requests,
-		      unsigned pipeline, enum jt_loadgen_order order,
-		      uint64_t seed)
+static void set_load(struct jt_loadgen *lg, const struct jt_requests *requests,
+		     unsigned pipeline, enum jt_loadgen_order order,
+		     uint64_t seed)
 {
 	assert(pipeline && pipeline <= JT_LOADGEN_PIPELINE_MAX);
 	lg->requests = requests;
@@ -270,6 +284,13 @@ void jt_loadgen_start(struct jt_loadgen *lg, const struct jt_requests *requests,
 	lg->cursor = 0;
 	lg->random = seed;
 	lg->n_busy = lg->n_connections;
+}
+
+void jt_loadgen_start(struct jt_loadgen *lg, const struct jt_requests *requests,
+		      unsigned pipeline, enum jt_loadgen_order order,
+		      uint64_t seed)
+{
+	set_load(lg, requests, pipeline, order, seed);
 	for (uint32_t i = 0; i < lg->n_connections; i++)
 		queue_batch(lg, i);
 }
@@ -292,4 +313,63 @@ int jt_loadgen_stop(struct jt_loadgen *lg, struct jt_loadgen_result *result)
 {
 	lg->stopping = true;
 	return jt_loadgen_spin(lg, UINT64_MAX, result);
+}
+
+/* Queue the batches that are due, as long as a connection is idle. */
+static void queue_due(struct jt_loadgen *lg, struct jt_schedule *schedule,
+		      uint64_t start_ns, uint64_t until_ns)
+{
+	uint32_t i;
+
+	while (lg->idle_from < lg->idle_to &&
+	       schedule->at_ns < (double)(until_ns - start_ns)) {
+		i = lg->idle[lg->idle_from++ % lg->n_connections];
+		lg->n_busy++;
+		queue_batch(lg, i);
+		lg->connections[i].sent_ns =
+			start_ns + (uint64_t)schedule->at_ns;
+		jt_schedule_advance(schedule);
+	}
+	lg->n_queued = 0; /* stamped already */
+}
+
+/* Enter the kernel only when there is something to send or to receive. */
+static int submit_if_need_be(struct jt_loadgen *lg)
+{
+	int r;
+
+	if (!io_uring_sq_ready(&lg->ring) &&
+	    !(IO_URING_READ_ONCE(*lg->ring.sq.kflags) & IORING_SQ_TASKRUN))
+		return 0;
+	r = io_uring_submit_and_get_events(&lg->ring);
+	return r < 0 && r != -EINTR ? r : 0;
+}
+
+int jt_loadgen_pace(struct jt_loadgen *lg, const struct jt_requests *requests,
+		    unsigned pipeline, struct jt_schedule *schedule,
+		    uint64_t time_ns, uint64_t seed,
+		    struct jt_loadgen_result *result)
+{
+	uint64_t start_ns, end_ns, now_ns;
+	int r = 0;
+
+	set_load(lg, requests, pipeline, JT_ORDER_PACED, seed);
+	lg->idle_from = lg->idle_to = 0;
+	for (uint32_t i = 0; i < lg->n_connections; i++)
+		make_idle(lg, i);
+	start_ns = now_ns = jt_machine_now_ns();
+	end_ns = start_ns + time_ns;
+	while (!r && (lg->n_busy || now_ns < end_ns ||
+		      schedule->at_ns < (double)time_ns)) {
+		queue_due(lg, schedule, start_ns,
+			  now_ns < end_ns ? now_ns : end_ns);
+		r = submit_if_need_be(lg);
+		now_ns = jt_machine_now_ns();
+		if (!r)
+			r = take_completions(lg, now_ns, result);
+		if (!r && now_ns > end_ns + JT_LOADGEN_PATIENCE_S * NS_PER_S)
+			r = -ETIME;
+	}
+	result->wall_ns += now_ns - start_ns;
+	return r;
 }

@@ -1,16 +1,21 @@
 /*
- * loadgen: a closed-loop load generator over one Unix socket.
+ * loadgen: a load generator over one Unix socket, closed or open loop.
  *
- * N connections, each with one batch of `pipeline` requests under way; the
- * next batch leaves when the last reply of the one before is there. Request
+ * Closed: N connections, each with one batch of `pipeline` requests under way;
+ * the next batch leaves when the last reply of the one before is there. Request
  * bytes are rendered beforehand, of equal length, and lie in memory in a
  * random order; a batch is a window of that memory at a random place, sent
  * without a copy. So every request is as likely as any other, and the client
  * costs little more than its socket.
  *
  * Latency of a request: from the hand-over of its batch to the kernel until
- * the kernel reported its reply. Closed loop: a server that stalls is asked
- * less, so throughput is what this measures best.
+ * the kernel reported its reply. A server that stalls is asked less, so
+ * throughput is what this measures best.
+ *
+ * Open: a schedule says when each batch is meant to leave. It goes on the
+ * connection that has been idle for longest; while none is, it waits. Latency
+ * counts from the intended time, so what a stall keeps back is not omitted. The
+ * client spins, for a sleeping one would be late by itself.
  *
  * One process, one thread (the ring belongs to the opener). Errors: negative
  * errno; -EPROTO: no RESP reply, -ETIME: no reply for JT_LOADGEN_PATIENCE_S.
@@ -20,6 +25,7 @@
 
 #include "bench/histogram.h"
 #include "bench/scan.h"
+#include "bench/schedule.h"
 
 #define JT_LOADGEN_CONNECTIONS_MAX 4096u
 #define JT_LOADGEN_PIPELINE_MAX 512u
@@ -35,6 +41,7 @@ struct jt_requests {
 enum jt_loadgen_order {
 	JT_ORDER_RANDOM, /* windows at random places, without end */
 	JT_ORDER_ONCE,	 /* every request exactly once, in order */
+	JT_ORDER_PACED,	 /* jt_loadgen_pace(): as RANDOM, at given times */
 };
 
 struct jt_loadgen_result {
@@ -63,5 +70,16 @@ int jt_loadgen_spin(struct jt_loadgen *lg, uint64_t time_ns,
 
 /* Send no more and take the replies that are still due, into *RESULT. */
 int jt_loadgen_stop(struct jt_loadgen *lg, struct jt_loadgen_result *result);
+
+/*
+ * Open loop: send all batches that SCHEDULE has in the next TIME_NS, at their
+ * times, and take all replies. Nothing else may be under way. -ETIME: the
+ * server was JT_LOADGEN_PATIENCE_S behind. result->wall_ns is TIME_NS, or
+ * longer if the last reply came later.
+ */
+int jt_loadgen_pace(struct jt_loadgen *lg, const struct jt_requests *requests,
+		    unsigned pipeline, struct jt_schedule *schedule,
+		    uint64_t time_ns, uint64_t seed,
+		    struct jt_loadgen_result *result);
 
 #endif

@@ -22,4 +22,10 @@ static inline uint64_t jt_random_below(uint64_t *state, uint64_t n)
 	return (uint64_t)((unsigned __int128)jt_random_next(state) * n >> 64);
 }
 
+/* In (0, 1]. */
+static inline double jt_random_share(uint64_t *state)
+{
+	return (double)((jt_random_next(state) >> 11) + 1) * 0x1p-53;
+}
+
 #endif
