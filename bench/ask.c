@@ -72,14 +72,14 @@ static ssize_t ask(const char *path, const void *request, size_t bytes,
 	return r;
 }
 
-int jt_ask_once(const char *path, const void *request, size_t bytes, char *text,
-		size_t text_bytes)
+int jt_ask_once(const char *path, char type, const void *request, size_t bytes,
+		char *text, size_t text_bytes)
 {
 	uint8_t buffer[ANSWER_MAX];
 	struct jt_scan scan;
 	ssize_t n;
 
-	jt_scan_init(&scan, '$', NULL);
+	jt_scan_init(&scan, type, NULL);
 	n = ask(path, request, bytes, buffer, &scan);
 	if (n < 0)
 		return (int)n;
@@ -90,7 +90,7 @@ int jt_ask_once(const char *path, const void *request, size_t bytes, char *text,
 	return 0;
 }
 
-int jt_ask_until(struct jt_process *server, const char *path,
+int jt_ask_until(struct jt_process *server, const char *path, char type,
 		 const void *request, size_t bytes, const char *want)
 {
 	struct timespec pause = {0, PAUSE_NS};
@@ -98,8 +98,7 @@ int jt_ask_until(struct jt_process *server, const char *path,
 	struct jt_scan scan;
 
 	for (int i = 0; i < TRIES; i++) {
-		jt_scan_init(&scan, want[0] == '+' ? '+' : '$',
-			     want + (want[0] == '+'));
+		jt_scan_init(&scan, type, want);
 		if (ask(path, request, bytes, buffer, &scan) > 0 &&
 		    scan.expected)
 			return 0;

@@ -13,17 +13,17 @@
 int jt_ask_connect(const char *path);
 
 /*
- * Send REQUEST (whole, RESP) and store the start of the whole reply in TEXT,
- * zero-terminated.
+ * Send REQUEST (whole) and store the start of the whole reply in TEXT,
+ * zero-terminated. TYPE: of the reply, as jt_scan has it.
  */
-int jt_ask_once(const char *path, const void *request, size_t bytes, char *text,
-		size_t text_bytes);
+int jt_ask_once(const char *path, char type, const void *request, size_t bytes,
+		char *text, size_t text_bytes);
 
 /*
- * Ask until the reply's answer is the bulk or simple string WANT: 0. -ESRCH
- * when SERVER died, -ETIME after 60 s, -EINTR when the user wants to stop.
+ * Ask until the reply's answer is WANT, of that type: 0. -ESRCH when SERVER
+ * died, -ETIME after 60 s, -EINTR when the user wants to stop.
  */
-int jt_ask_until(struct jt_process *server, const char *path,
+int jt_ask_until(struct jt_process *server, const char *path, char type,
 		 const void *request, size_t bytes, const char *want);
 
 #endif

@@ -33,12 +33,11 @@ enum op {
 	OP_CLOSE
 };
 
-/* What jeton answers to VERIFY of a valid token with a rate limit. */
-static const char reply[] = "*11\r\n$5\r\nVALID\r\n:200\r\n"
-			    "$24\r\njt_live_Zk3mQ0v9XyTb41Rw\r\n"
-			    ":7775999\r\n:1000\r\n:999\r\n:1\r\n:0\r\n"
-			    "$5\r\nbench\r\n:1000000\r\n$0\r\n\r\n";
-#define REPLY_BYTES (sizeof(reply) - 1)
+const char jt_floor_reply[] = "*11\r\n$5\r\nVALID\r\n:200\r\n"
+			      "$24\r\njt_live_Zk3mQ0v9XyTb41Rw\r\n"
+			      ":7775999\r\n:1000000\r\n:999999\r\n:1\r\n:0\r\n"
+			      "$5\r\nbench\r\n:1000000\r\n$0\r\n\r\n";
+#define REPLY_BYTES (sizeof(jt_floor_reply) - 1)
 #define REPLIES (BUFFER_BYTES / 64u)
 
 struct state {
@@ -184,7 +183,8 @@ static int set_up_buffers(struct state *s)
 	s->memory = m + BUFFER_BYTES;
 	s->replies = s->memory + (size_t)BUFFERS * BUFFER_BYTES;
 	for (size_t k = 0; k < REPLIES; k++)
-		memcpy(s->replies + k * REPLY_BYTES, reply, REPLY_BYTES);
+		memcpy(s->replies + k * REPLY_BYTES, jt_floor_reply,
+		       REPLY_BYTES);
 	reg.ring_addr = (uintptr_t)s->buffers;
 	r = io_uring_register_buf_ring(&s->ring, &reg, 0);
 	for (unsigned id = 0; !r && id < BUFFERS; id++)

@@ -16,6 +16,9 @@ struct jt_floor {
 	size_t request_bytes;
 };
 
+/* What jeton answers to VERIFY of a valid token with a rate limit. */
+extern const char jt_floor_reply[];
+
 /* A listening Unix socket at PATH, or a negative errno. */
 int jt_floor_listen(const char *path);
 

@@ -38,6 +38,10 @@ static int write_wishes(const char *path, size_t n)
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, "bench %zu,90d,live,bench,%u/s,%u\n", i,
 			JT_JETON_RATE, JT_JETON_BURST);
+	fprintf(f, "hot,90d,live,bench,%u/s,%u\n", JT_JETON_HOT_RATE,
+		JT_JETON_HOT_RATE);
+	fprintf(f, "limited,90d,live,bench,%u/s,%u\n", JT_JETON_LIMITED_RATE,
+		JT_JETON_LIMITED_BURST);
 	if (ferror(f))
 		r = -EIO;
 	if (fclose(f))
@@ -81,7 +85,7 @@ int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		return r;
 	}
 	r = jt_tokens_read(tokens, at.out);
-	if (!r && tokens->n != n)
+	if (!r && tokens->n != n + JT_JETON_EXTRA)
 		r = -ENODATA;
 	return r ? say(at.out, r, NULL) : 0;
 }
@@ -111,6 +115,6 @@ int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 		     (int)JT_TOKEN_BYTES, tokens->values[0], JT_VERIFY_AFTER);
 	r = jt_process_exec(p, cpu, at.log, argv);
 	if (!r)
-		r = jt_ask_until(p, socket, first, (size_t)n, "VALID");
+		r = jt_ask_until(p, socket, '$', first, (size_t)n, "VALID");
 	return r ? say("jetond does not serve", r, p) : 0;
 }

@@ -1,9 +1,11 @@
 /* machine: see machine.h. */
 #include "bench/machine.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -47,6 +49,34 @@ static void read_choice(const char *path, char out[32])
 	fclose(f);
 }
 
+/* "NAME: what the kernel says" of each flaw that this CPU has. */
+static void read_mitigations(struct jt_machine *m)
+{
+	static const char dir[] = "/sys/devices/system/cpu/vulnerabilities";
+	struct dirent **names = NULL;
+	int n = scandir(dir, &names, NULL, alphasort);
+	size_t at = 0, room = sizeof(m->mitigations);
+
+	for (int i = 0; i < n; i++) {
+		char path[512], text[200] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
+		f = names[i]->d_name[0] == '.' ? NULL : fopen(path, "re");
+		if (f && fgets(text, sizeof(text), f) && at < room &&
+		    strncmp(text, "Not affected", 12) != 0) {
+			text[strcspn(text, "\n;")] = '\0';
+			at += (size_t)snprintf(m->mitigations + at, room - at,
+					       "%s%s: %s", at ? ", " : "",
+					       names[i]->d_name, text);
+		}
+		if (f)
+			fclose(f);
+		free(names[i]);
+	}
+	free(names);
+}
+
 static void choose_cpus(struct jt_machine *m)
 {
 	cpu_set_t set;
@@ -75,6 +105,9 @@ void jt_machine_read(struct jt_machine *m)
 	read_choice("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
 		    m->thp_shmem);
 	read_choice("/sys/kernel/mm/transparent_hugepage/enabled", m->thp);
+	read_mitigations(m);
+	m->page_bytes = (unsigned)sysconf(_SC_PAGESIZE);
+	m->memory_gb = (double)sysconf(_SC_PHYS_PAGES) * m->page_bytes / 1e9;
 	choose_cpus(m);
 }
 

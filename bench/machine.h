@@ -13,9 +13,12 @@
 struct jt_machine {
 	char kernel[128];
 	char cpu[128];
-	char thp_shmem[32]; /* the chosen word of shmem_enabled */
-	char thp[32];	    /* the chosen word of enabled */
-	unsigned cpus;	    /* that this process may use */
+	char thp_shmem[32];    /* the chosen word of shmem_enabled */
+	char thp[32];	       /* the chosen word of enabled */
+	char mitigations[512]; /* "spectre_v2: ..., ...", the active ones */
+	double memory_gb;
+	unsigned page_bytes;
+	unsigned cpus; /* that this process may use */
 	int server_cpu;
 	int client_cpu; /* the same one if there is only one */
 };

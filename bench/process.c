@@ -199,6 +199,44 @@ static uint64_t cpu_ns_of(pid_t pid)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+void jt_process_large_pages_of(pid_t pid, uint64_t *shared_bytesp,
+			       uint64_t *own_bytesp)
+{
+	unsigned long long kb;
+	char path[64], line[256];
+	FILE *f;
+
+	*shared_bytesp = *own_bytesp = 0;
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "ShmemPmdMapped: %llu kB", &kb) == 1)
+			*shared_bytesp = kb << 10;
+		if (sscanf(line, "AnonHugePages: %llu kB", &kb) == 1)
+			*own_bytesp = kb << 10;
+	}
+	if (f)
+		fclose(f);
+}
+
+void jt_process_large_pages(const struct jt_process *p, uint64_t *shared_bytesp,
+			    uint64_t *own_bytesp)
+{
+	pid_t family[FAMILY_MAX] = {p->pid};
+	uint64_t shared, own;
+	unsigned n = p->pid ? 1 : 0;
+
+	*shared_bytesp = *own_bytesp = 0;
+	for (unsigned i = 0; i < n; i++) {
+		jt_process_large_pages_of(family[i], &shared, &own);
+		if (shared > *shared_bytesp)
+			*shared_bytesp = shared;
+		if (own > *own_bytesp)
+			*own_bytesp = own;
+		n = add_family_of(family[i], family, n);
+	}
+}
+
 uint64_t jt_process_cpu_ns(const struct jt_process *p)
 {
 	pid_t family[FAMILY_MAX] = {p->pid};

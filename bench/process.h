@@ -41,6 +41,15 @@ bool jt_process_alive(struct jt_process *p);
 /* CPU time of the child and its descendants so far, user and system. */
 uint64_t jt_process_cpu_ns(const struct jt_process *p);
 
+/*
+ * Memory in large pages (2 MB) that one of the family maps: shared memory and
+ * its own, of the one with the most. 0 where the kernel does not say.
+ */
+void jt_process_large_pages(const struct jt_process *p, uint64_t *shared_bytesp,
+			    uint64_t *own_bytesp);
+void jt_process_large_pages_of(pid_t pid, uint64_t *shared_bytesp,
+			       uint64_t *own_bytesp);
+
 /* Copy the end of its log to stderr. */
 void jt_process_show_log(const struct jt_process *p);
 

@@ -16,15 +16,14 @@
 int jt_redis_start(struct jt_process *p, int cpu, const char *dir,
 		   const char *name, char socket[108]);
 
-/*
- * Send one command for each token, BEFORE token AFTER, in order; each must be
- * answered with WANT ("OK"; as a number, ":6").
- */
-int jt_redis_fill(const char *socket, const struct jt_tokens *tokens,
-		  const char *before, const char *after, const char *want);
+/* The same work in two ways; both files are part of this program. */
+enum jt_redis_script {
+	JT_REDIS_HASH,	 /* bench/verify.lua: one HMGET, one HSET */
+	JT_REDIS_PACKED, /* bench/verify_packed.lua: one GET, one SET */
+};
 
-/* Load bench/verify.lua, which is part of this program. */
-int jt_redis_load_script(const char *socket, char sha[41]);
+int jt_redis_load_script(const char *socket, enum jt_redis_script which,
+			 char sha[41]);
 
 /* "7.0.15", or "" */
 void jt_redis_version(const char *socket, char *out, size_t out_bytes);

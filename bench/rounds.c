@@ -1,8 +1,10 @@
 /* rounds: see rounds.h. */
 #include "bench/rounds.h"
 
+#include "bench/jeton.h"
 #include "bench/random.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,51 +14,106 @@
 #define TOUCH_PIPELINE 64
 
 struct jt_sample *jt_rounds_sample(const struct jt_rounds *r, unsigned round,
-				   unsigned p, unsigned i)
+				   unsigned cell)
 {
-	return &r->samples[(round * r->n_pipelines + p) * r->n_series + i];
+	return &r->samples[round * r->n_cells + cell];
+}
+
+int jt_rounds_find(const struct jt_rounds *r, const char *name,
+		   unsigned pipeline)
+{
+	for (unsigned i = 0; i < r->n_cells; i++)
+		if (r->cells[i].pipeline == pipeline &&
+		    strcmp(r->cells[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static void add_cell(struct jt_rounds *r, const char *name, const char *what,
+		     unsigned pipeline, struct jt_subject *subject,
+		     const struct jt_load *load)
+{
+	struct jt_cell *c = &r->cells[r->n_cells++];
+
+	assert(r->n_cells <= JT_ROUNDS_CELLS_MAX);
+	*c = (struct jt_cell){
+		.what = what,
+		.pipeline = pipeline,
+		.subject = subject,
+		.load = load,
+	};
+	snprintf(c->name, sizeof(c->name), "%s", name);
+}
+
+/* A proxy sends one request at a time, so HTTP is asked like that alone. */
+static bool takes_part(const struct jt_rounds *r, const struct jt_subject *s,
+		       unsigned p)
+{
+	return s->load.want_type != 'H' || p == 0;
+}
+
+static int make_workloads(struct jt_rounds *r, struct jt_subject *jeton)
+{
+	int e = 0;
+
+	for (unsigned k = 0; k < JT_WORKLOADS && !e; k++)
+		e = jt_workload_make(r->subjects, jeton, k, &r->loads[k]);
+	return e;
+}
+
+static int add_cells(struct jt_rounds *r, unsigned p)
+{
+	struct jt_subjects *s = r->subjects;
+	int jeton = jt_subjects_find(s, "jeton"), e = 0;
+	struct jt_subject *twin = &s->list[jeton < 0 ? 0 : jeton];
+	unsigned depth = r->pipelines[p];
+
+	for (unsigned i = 0; i < s->n; i++)
+		if (takes_part(r, &s->list[i], p))
+			add_cell(r, s->list[i].name, s->list[i].what, depth,
+				 &s->list[i], &s->list[i].load);
+	r->twin_of = twin->name;
+	if (takes_part(r, twin, p))
+		add_cell(r, "twin", "the one before once more", depth, twin,
+			 &twin->load);
+	if (jeton < 0 || !r->workloads || p + 1 < r->n_pipelines)
+		return 0;
+	e = make_workloads(r, twin);
+	for (unsigned k = 0; k < JT_WORKLOADS && !e; k++)
+		add_cell(r, jt_workload_names[k], "jetond, other tokens", depth,
+			 twin, &r->loads[k]);
+	return e;
 }
 
 static int set_up(struct jt_rounds *r)
 {
-	struct jt_subjects *s = r->subjects;
-	int jeton = jt_subjects_find(s, "jeton");
+	int e = 0;
 
-	r->n_series = s->n + 1;
-	for (unsigned i = 0; i < s->n; i++)
-		r->series[i] = (struct jt_series){s->list[i].name,
-						  s->list[i].what, &s->list[i]};
-	r->twin_of = jeton < 0 ? 0 : (unsigned)jeton;
-	r->series[s->n] = r->series[r->twin_of];
-	r->series[s->n].name = "twin";
-	r->series[s->n].what = "the one before once more";
-	r->samples = calloc((size_t)r->n_rounds * r->n_pipelines * r->n_series,
-			    sizeof(*r->samples));
+	for (unsigned p = 0; p < r->n_pipelines && !e; p++)
+		e = add_cells(r, p);
+	if (e)
+		return e;
+	r->samples =
+		calloc((size_t)r->n_rounds * r->n_cells, sizeof(*r->samples));
 	return r->samples ? 0 : -ENOMEM;
 }
 
-/* The series that runs K-th in ROUND: rotated, every other round mirrored. */
-static unsigned series_at(const struct jt_rounds *r, unsigned round, unsigned k)
+static void say_progress(const struct jt_rounds *r, unsigned round,
+			 unsigned cell)
 {
-	unsigned n = r->n_series;
+	const struct jt_cell *c = &r->cells[cell];
+	unsigned all = r->n_rounds * r->n_cells;
 
-	if (round % 2)
-		k = n - 1 - k;
-	return (k + round / 2) % n;
-}
-
-static void say_progress(const struct jt_rounds *r, unsigned round, unsigned p,
-			 const char *name)
-{
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\rround %u of %u, pipeline %3u, %-8s",
-			round + 1, r->n_rounds, r->pipelines[p], name);
-	else if (p == 0 && strcmp(name, r->series[0].name) == 0)
+		fprintf(stderr, "\r%3u %%  round %u of %u, pipeline %3u, %-10s",
+			100 * r->n_slices / all, round + 1, r->n_rounds,
+			c->pipeline, c->name);
+	else if (r->n_slices % r->n_cells == 0)
 		fprintf(stderr, "round %u of %u\n", round + 1, r->n_rounds);
 }
 
-static void say_failure(struct jt_subject *s, unsigned pipeline, int e,
-			const struct jt_scan *scan)
+void jt_rounds_say_failure(struct jt_subject *s, unsigned pipeline, int e,
+			   const struct jt_scan *scan)
 {
 	fprintf(stderr, "\njeton-bench: FAILED: %s at pipeline %u: ", s->name,
 		pipeline);
@@ -74,25 +131,17 @@ static void say_failure(struct jt_subject *s, unsigned pipeline, int e,
 		jt_process_show_log(&s->process);
 }
 
-/* What the clocks say at one moment. */
-struct moment {
-	struct jt_machine_times machine;
-	uint64_t client_ns;
-	uint64_t server_ns;
-};
-
-static void read_clocks(const struct jt_rounds *r,
-			const struct jt_subject *subject, struct moment *at)
+void jt_rounds_clocks(const struct jt_rounds *r,
+		      const struct jt_subject *subject, struct jt_moment *at)
 {
 	jt_machine_times(r->subjects->machine, &at->machine);
 	at->server_ns = jt_process_cpu_ns(&subject->process);
 	at->client_ns = jt_machine_own_cpu_ns();
 }
 
-/* Who else had the cores between FROM and TO? */
-static void judge(struct jt_rounds *r, const struct moment *from,
-		  const struct moment *to, double wall_ns,
-		  struct jt_sample *out)
+void jt_rounds_judge(struct jt_rounds *r, const struct jt_moment *from,
+		     const struct jt_moment *to, double wall_ns,
+		     struct jt_sample *out)
 {
 	const struct jt_machine *m = r->subjects->machine;
 	double cores = m->server_cpu == m->client_cpu ? 1 : 2, known_ns;
@@ -114,10 +163,22 @@ static void judge(struct jt_rounds *r, const struct moment *from,
 	out->kept |= r->keep_all;
 }
 
+bool jt_rounds_answered(const struct jt_load *load, const struct jt_scan *scan)
+{
+	uint64_t right = scan->expected;
+
+	if (load->tolerated)
+		right += jt_scan_others(scan, load->tolerated);
+	return right == scan->replies;
+}
+
 static void fill_sample(struct jt_sample *out,
-			const struct jt_loadgen_result *got, double cpu_ns)
+			const struct jt_loadgen_result *got,
+			const struct jt_moment *from,
+			const struct jt_moment *to)
 {
 	double n = (double)got->scan.replies, wall_ns = (double)got->wall_ns;
+	double cpu_ns = (double)(to->server_ns - from->server_ns);
 	const struct jt_histogram *h = &got->latency;
 	double *v = out->values;
 
@@ -125,58 +186,121 @@ static void fill_sample(struct jt_sample *out,
 	v[JT_METRIC_P50_US] = (double)jt_histogram_quantile_ns(h, 0.5) / 1e3;
 	v[JT_METRIC_P99_US] = (double)jt_histogram_quantile_ns(h, 0.99) / 1e3;
 	v[JT_METRIC_CPU_NS] = cpu_ns / n;
+	v[JT_METRIC_CLIENT_NS] = (double)(to->client_ns - from->client_ns) / n;
 	v[JT_METRIC_BUSY] = cpu_ns / wall_ns;
 	v[JT_METRIC_REPLY_BYTES] = (double)got->scan.bytes / n;
 }
 
-/* Warm up, then measure one slice of SUBJECT into GOT[0] and *OUT. */
-static int measure(struct jt_rounds *r, struct jt_subject *subject,
+/* Warm up, then measure one slice of CELL into GOT[0] and *OUT. */
+static int measure(struct jt_rounds *r, const struct jt_cell *cell,
 		   struct jt_loadgen_result got[2], struct jt_sample *out)
 {
-	struct jt_loadgen *lg = subject->loadgen;
-	struct moment from, to;
+	struct jt_loadgen *lg = cell->subject->loadgen;
+	struct jt_moment from, to;
 	int e;
 
 	e = jt_loadgen_spin(lg, r->warm_ms * 1000000ull, &got[1]);
 	if (e)
 		return e;
-	read_clocks(r, subject, &from);
+	jt_rounds_clocks(r, cell->subject, &from);
 	e = jt_loadgen_spin(lg, r->slice_ms * 1000000ull, &got[0]);
 	if (e)
 		return e;
-	read_clocks(r, subject, &to);
+	jt_rounds_clocks(r, cell->subject, &to);
 	e = jt_loadgen_stop(lg, &got[1]);
 	if (e)
 		return e;
-	if (got[0].scan.expected != got[0].scan.replies ||
-	    got[1].scan.expected != got[1].scan.replies)
+	if (!jt_rounds_answered(cell->load, &got[0].scan) ||
+	    !jt_rounds_answered(cell->load, &got[1].scan))
 		return -EPROTO;
 	if (!got[0].scan.replies)
 		return -ETIME;
-	judge(r, &from, &to, (double)got[0].wall_ns, out);
-	fill_sample(out, &got[0], (double)(to.server_ns - from.server_ns));
+	jt_rounds_judge(r, &from, &to, (double)got[0].wall_ns, out);
+	fill_sample(out, &got[0], &from, &to);
 	return 0;
 }
 
-static int run_slice(struct jt_rounds *r, unsigned round, unsigned p,
-		     unsigned i, struct jt_loadgen_result got[2])
+/*
+ * GCRA: from its first request to now at most the burst, and one more for each
+ * interval, and one for the interval under way.
+ */
+static int count_limited(struct jt_rounds *r,
+			 const struct jt_loadgen_result got[2])
 {
-	struct jt_subject *s = r->series[i].subject;
-	struct jt_sample *out = jt_rounds_sample(r, round, p, i);
+	uint64_t passed_ns = jt_machine_now_ns() - r->limited_first_ns;
+	uint64_t allowed =
+		JT_JETON_BURST + 1 + passed_ns / (1000000000u / JT_JETON_RATE);
+
+	for (unsigned k = 0; k < 2; k++) {
+		r->limited_admitted += got[k].scan.expected;
+		r->limited_refused +=
+			got[k].scan.replies - got[k].scan.expected;
+	}
+	if (r->limited_admitted <= allowed)
+		return 0;
+	r->limited_beyond = r->limited_admitted - allowed;
+	fprintf(stderr,
+		"\njeton-bench: FAILED: one token was admitted %llu times, "
+		"%llu times more than its limit allows\n",
+		(unsigned long long)r->limited_admitted,
+		(unsigned long long)r->limited_beyond);
+	return -EPROTO;
+}
+
+static int run_slice(struct jt_rounds *r, unsigned round, unsigned i,
+		     struct jt_loadgen_result got[2])
+{
+	const struct jt_cell *c = &r->cells[i];
+	const struct jt_load *load = c->load;
+	bool limited = strcmp(load->name, "limited") == 0;
 	int e;
 
 	if (jt_process_interrupted())
 		return -EINTR;
-	say_progress(r, round, p, r->series[i].name);
+	say_progress(r, round, i);
 	memset(got, 0, 2 * sizeof(*got));
-	jt_scan_init(&got[0].scan, s->want_type, s->want);
-	jt_scan_init(&got[1].scan, s->want_type, s->want);
-	jt_loadgen_start(s->loadgen, &s->requests, r->pipelines[p],
+	jt_scan_init(&got[0].scan, load->want_type, load->want);
+	jt_scan_init(&got[1].scan, load->want_type, load->want);
+	if (limited && !r->limited_first_ns)
+		r->limited_first_ns = jt_machine_now_ns();
+	jt_loadgen_start(c->subject->loadgen, &load->requests, c->pipeline,
 			 JT_ORDER_RANDOM, jt_random_next(&r->seed));
-	e = measure(r, s, got, out);
+	e = measure(r, c, got, jt_rounds_sample(r, round, i));
+	r->n_slices++;
 	if (e)
-		say_failure(s, r->pipelines[p], e,
-			    got[0].scan.n_others ? &got[0].scan : &got[1].scan);
+		jt_rounds_say_failure(c->subject, c->pipeline, e,
+				      got[0].scan.n_others ? &got[0].scan
+							   : &got[1].scan);
+	return !e && limited ? count_limited(r, got) : e;
+}
+
+/* The cells FROM..FROM+N-1 once each: rotated, every other round mirrored. */
+static int run_depth(struct jt_rounds *r, unsigned round, unsigned from,
+		     unsigned n, struct jt_loadgen_result *got)
+{
+	unsigned k;
+	int e = 0;
+
+	for (unsigned i = 0; i < n && !e; i++) {
+		k = round % 2 ? n - 1 - i : i;
+		e = run_slice(r, round, from + (k + round / 2) % n, got);
+	}
+	return e;
+}
+
+static int run_round(struct jt_rounds *r, unsigned round,
+		     struct jt_loadgen_result *got)
+{
+	unsigned from = 0, n;
+	int e = 0;
+
+	for (; from < r->n_cells && !e; from += n) {
+		for (n = 1;
+		     from + n < r->n_cells &&
+		     r->cells[from + n].pipeline == r->cells[from].pipeline;)
+			n++;
+		e = run_depth(r, round, from, n, got);
+	}
 	return e;
 }
 
@@ -189,14 +313,14 @@ static int touch(struct jt_subject *s, struct jt_loadgen_result *got)
 		return -EINTR;
 	fprintf(stderr, "asking %s for every token once ...\n", s->name);
 	memset(got, 0, sizeof(*got));
-	jt_scan_init(&got->scan, s->want_type, s->want);
-	jt_loadgen_start(s->loadgen, &s->requests, TOUCH_PIPELINE,
+	jt_scan_init(&got->scan, s->load.want_type, s->load.want);
+	jt_loadgen_start(s->loadgen, &s->load.requests, TOUCH_PIPELINE,
 			 JT_ORDER_ONCE, 0);
 	e = jt_loadgen_spin(s->loadgen, UINT64_MAX, got);
-	if (!e && got->scan.expected != s->requests.n)
+	if (!e && got->scan.expected != s->load.requests.n)
 		e = -EPROTO;
 	if (e)
-		say_failure(s, TOUCH_PIPELINE, e, &got->scan);
+		jt_rounds_say_failure(s, TOUCH_PIPELINE, e, &got->scan);
 	s->touch_s = (double)got->wall_ns / 1e9;
 	return e;
 }
@@ -205,19 +329,17 @@ static int check_kept(const struct jt_rounds *r)
 {
 	unsigned kept;
 
-	for (unsigned p = 0; p < r->n_pipelines; p++) {
-		for (unsigned i = 0; i < r->n_series; i++) {
-			kept = 0;
-			for (unsigned k = 0; k < r->n_rounds; k++)
-				kept += jt_rounds_sample(r, k, p, i)->kept;
-			if (kept)
-				continue;
-			fprintf(stderr,
-				"jeton-bench: NOT MEASURED: the machine was "
-				"too busy (%u slices disturbed)\n",
-				r->n_stolen + r->n_foreign);
-			return -ENODATA;
-		}
+	for (unsigned i = 0; i < r->n_cells; i++) {
+		kept = 0;
+		for (unsigned k = 0; k < r->n_rounds; k++)
+			kept += jt_rounds_sample(r, k, i)->kept;
+		if (kept)
+			continue;
+		fprintf(stderr,
+			"jeton-bench: NOT MEASURED: the machine was too busy "
+			"(%u slices disturbed)\n",
+			r->n_stolen + r->n_foreign);
+		return -ENODATA;
 	}
 	return 0;
 }
@@ -234,18 +356,17 @@ int jt_rounds_run(struct jt_rounds *r)
 			e = touch(&s->list[i], got);
 	}
 	for (unsigned round = 0; !e && round < r->n_rounds; round++)
-		for (unsigned p = 0; !e && p < r->n_pipelines; p++)
-			for (unsigned k = 0; !e && k < r->n_series; k++)
-				e = run_slice(r, round, p,
-					      series_at(r, round, k), got);
+		e = run_round(r, round, got);
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%60s\r", "");
+		fprintf(stderr, "\r%70s\r", "");
 	free(got);
 	return e ? e : check_kept(r);
 }
 
 void jt_rounds_free(struct jt_rounds *r)
 {
+	for (unsigned k = 0; k < JT_WORKLOADS; k++)
+		jt_tokens_free_requests(&r->loads[k].requests);
 	free(r->samples);
 	r->samples = NULL;
 }

@@ -1,6 +1,7 @@
 /* run: the verb `run`: set up, measure, report, leave nothing behind. */
 #include "bench/options.h"
 
+#include "bench/findings.h"
 #include "bench/report.h"
 #include "bench/scratch.h"
 #include "bench/summary.h"
@@ -12,28 +13,37 @@
 #include <string.h>
 
 struct flags {
-	uint64_t rounds, slice_ms, warm_ms, tokens, connections, seed;
+	uint64_t rounds, open_rounds, slice_ms, warm_ms, tokens, connections;
+	uint64_t seed;
 	unsigned n_pipelines, pipelines[JT_ROUNDS_PIPELINES_MAX];
-	bool keep_all;
+	bool keep_all, valid_only;
 	const char *subjects;
 	const char *json;
+	const char *percentiles;
 	const char *tmp;
 };
 
 static const char usage[] =
 	"usage: jeton-bench run [FLAGS]\n"
 	"Compare jetond with Redis and with the bare socket, in one run.\n\n"
-	"  --subjects LIST   of floor,get,eval,jeton,http,bare\n"
-	"                    (floor,get,eval,jeton)\n"
-	"  --rounds N        slices of each subject (24)\n"
-	"  --slice-ms N      length of a slice (500)\n"
-	"  --warm-ms N       before each slice, unmeasured (60)\n"
-	"  --pipelines LIST  requests under way per connection (1,64)\n"
+	"  --subjects LIST   of floor,echo,get,eval,packed,memcached,jeton,"
+	"http,bare\n"
+	"                    (all; rivals need redis-server and memcached)\n"
+	"  --rounds N        slices of each cell (8)\n"
+	"  --open-rounds N   slices of each rate of the open loop; 0: none "
+	"(8)\n"
+	"  --slice-ms N      length of a slice (250)\n"
+	"  --warm-ms N       before each slice, unmeasured (40)\n"
+	"  --pipelines LIST  requests under way per connection (1,16,64)\n"
 	"  --connections N   (50)\n"
 	"  --tokens N        (1000000)\n"
 	"  --seed N          of the order of requests (1)\n"
+	"  --valid-only      not also unknown, mistyped, Zipf, one hot token\n"
 	"  --keep-all        count disturbed slices too (for smoke tests)\n"
-	"  --json FILE       write everything measured\n"
+	"  --json FILE       write everything measured; `jeton-bench page` "
+	"shows it\n"
+	"  --percentiles DIR write the open loop's curves for HdrHistogram's "
+	"plotter\n"
 	"  --tmp DIR         journal, sockets, logs; deleted at the end "
 	"(/tmp)\n"
 	"\nExit: 0 measured, 1 failed, 2 usage.\n";
@@ -41,6 +51,9 @@ static const char usage[] =
 static const struct option options[] = {
 	{"subjects", required_argument, NULL, 's'},
 	{"rounds", required_argument, NULL, 'r'},
+	{"open-rounds", required_argument, NULL, 'o'},
+	{"percentiles", required_argument, NULL, 'P'},
+	{"valid-only", no_argument, NULL, 'v'},
 	{"slice-ms", required_argument, NULL, 'm'},
 	{"warm-ms", required_argument, NULL, 'w'},
 	{"pipelines", required_argument, NULL, 'p'},
@@ -63,6 +76,14 @@ static bool take_flag(struct flags *f, int c)
 	case 'r':
 		return jt_options_number("rounds", optarg, 1, JT_SUMMARY_MAX,
 					 &f->rounds);
+	case 'o':
+		return jt_options_number("open-rounds", optarg, 0,
+					 JT_SUMMARY_MAX, &f->open_rounds);
+	case 'P':
+		f->percentiles = optarg;
+		return true;
+	case 'v':
+		return f->valid_only = true;
 	case 'm':
 		return jt_options_number("slice-ms", optarg, 10, 60000,
 					 &f->slice_ms);
@@ -96,31 +117,47 @@ static bool take_flag(struct flags *f, int c)
 	}
 }
 
+/* All that was found, to where it was asked for. */
+static int write_out(const struct jt_rounds *r, const struct jt_open *o,
+		     const struct flags *f)
+{
+	int e = 0;
+
+	if (f->json)
+		e = jt_findings_write(jt_report_findings(r, o), f->json);
+	if (!e && f->percentiles)
+		e = jt_report_write_percentiles(o, f->percentiles);
+	return e;
+}
+
 static int measure(struct jt_subjects *s, const struct flags *f)
 {
-	struct jt_rounds rounds = {
+	static struct jt_rounds rounds;
+	static struct jt_open open;
+	int r;
+
+	rounds = (struct jt_rounds){
 		.subjects = s,
 		.n_pipelines = f->n_pipelines,
 		.n_rounds = (unsigned)f->rounds,
 		.slice_ms = (unsigned)f->slice_ms,
 		.warm_ms = (unsigned)f->warm_ms,
+		.workloads = !f->valid_only,
 		.keep_all = f->keep_all,
 		.seed = f->seed,
 	};
-	int r;
-
+	open.rounds = &rounds;
+	open.n_rounds = (unsigned)f->open_rounds;
 	memcpy(rounds.pipelines, f->pipelines, sizeof(f->pipelines));
 	r = jt_subjects_start(s, f->subjects);
 	if (!r)
 		r = jt_rounds_run(&rounds);
+	if (!r)
+		r = jt_open_run(&open);
 	if (!r || r == -ENODATA)
-		jt_report_print(&rounds, stdout);
-	if (!r && f->json) {
-		r = jt_report_write_json(&rounds, f->json);
-		if (r)
-			fprintf(stderr, "jeton-bench: %s: %s\n", f->json,
-				strerror(-r));
-	}
+		jt_report_print(&rounds, &open, stdout);
+	if (!r)
+		r = write_out(&rounds, &open, f);
 	if (r == -EINTR)
 		fprintf(stderr, "\njeton-bench: interrupted\n");
 	jt_rounds_free(&rounds);
@@ -163,15 +200,17 @@ static int run(const struct flags *f)
 int jt_verb_run(int argc, char **argv)
 {
 	struct flags f = {
-		.rounds = 24,
-		.slice_ms = 500,
-		.warm_ms = 60,
+		.rounds = 8,
+		.open_rounds = 8,
+		.slice_ms = 250,
+		.warm_ms = 40,
 		.tokens = 1000000,
 		.connections = 50,
 		.seed = 1,
-		.n_pipelines = 2,
-		.pipelines = {1, 64},
-		.subjects = "floor,get,eval,jeton",
+		.n_pipelines = 3,
+		.pipelines = {1, 16, 64},
+		.subjects = "floor,echo,get,eval,packed,memcached,jeton,http,"
+			    "bare",
 		.tmp = "/tmp",
 	};
 	int c, r;

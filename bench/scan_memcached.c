@@ -5,24 +5,22 @@
 #include <string.h>
 
 #define LINE_MAX_BYTES 1024
-#define VALUE "VALUE "
+#define VALUE "VA "
 #define VALUE_BYTES (sizeof(VALUE) - 1)
-#define TAIL "\r\nEND\r\n"
-#define TAIL_BYTES (sizeof(TAIL) - 1)
+#define DIGITS_MAX 7
 
-/* The number that ends the line before CR: how long the value is; else -1. */
+/* The number that begins at AT and ends with a blank or CR; else -1. */
 static long value_bytes(const uint8_t *at, const uint8_t *cr)
 {
-	const uint8_t *digit = cr;
-	long n = 0, unit = 1;
+	const uint8_t *first = at;
+	long n = 0;
 
-	while (digit > at && digit[-1] >= '0' && digit[-1] <= '9') {
-		if (unit > 1000000)
+	for (; at < cr && *at != ' '; at++) {
+		if (*at < '0' || *at > '9' || at - first == DIGITS_MAX)
 			return -1;
-		n += (*--digit - '0') * unit;
-		unit *= 10;
+		n = n * 10 + (*at - '0');
 	}
-	return digit < cr && digit > at && digit[-1] == ' ' ? n : -1;
+	return at > first ? n : -1;
 }
 
 int jt_scan_memcached(const uint8_t *at, const uint8_t *end,
@@ -44,10 +42,10 @@ int jt_scan_memcached(const uint8_t *at, const uint8_t *end,
 	n = value_bytes(at + VALUE_BYTES, cr);
 	if (n < 0)
 		return -EPROTO;
-	if (end - *nextp < n + (long)TAIL_BYTES)
+	if (end - *nextp < n + 2)
 		return 1;
 	*answerp = *nextp;
 	*bytesp = (size_t)n;
-	*nextp += n + (long)TAIL_BYTES;
-	return memcmp(*answerp + n, TAIL, TAIL_BYTES) == 0 ? 0 : -EPROTO;
+	*nextp += n + 2;
+	return memcmp(*answerp + n, "\r\n", 2) == 0 ? 0 : -EPROTO;
 }

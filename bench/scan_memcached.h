@@ -1,9 +1,9 @@
 /*
- * scan_memcached: counts complete replies of memcached's text protocol, as
+ * scan_memcached: counts complete replies of memcached's meta commands, as
  * scan.h does RESP.
  *
- * The answer of a `get` of one key is its value, `END` if there is none; of
- * anything else its line.
+ * The answer of `mg KEY v` is its value, `EN` if there is none; of anything
+ * else its line.
  */
 #ifndef JT_BENCH_SCAN_MEMCACHED_H
 #define JT_BENCH_SCAN_MEMCACHED_H

@@ -1,12 +1,15 @@
 /*
  * subjects: the servers that are compared, all up at once.
  *
- *   floor  bare io_uring loop, requests and replies as long as jeton's
- *   get    Redis GET of a 64-character key (the token), value of 32 bytes
- *   eval   Redis EVALSHA of bench/verify.lua: jeton's checks on a hash a token
- *   jeton  jetond, one worker, VERIFY of tokens with a rate limit
- *   http   the same daemon's HTTP door, GET /auth/default
- *   bare   bare libmicrohttpd, replies as long as those of http
+ *   floor      bare io_uring loop, requests and replies as long as jeton's
+ *   echo       bare epoll server, likewise, written apart from it
+ *   get        Redis GET of a 64-character key (the token), value of 32 bytes
+ *   eval       Redis EVALSHA of bench/verify.lua: jeton's checks on a hash
+ *   packed     Redis EVALSHA of bench/verify_packed.lua: the same on a string
+ *   memcached  get of the same keys and values
+ *   jeton      jetond, one worker, VERIFY of tokens with a rate limit
+ *   http       the same daemon's HTTP door, GET /auth/default
+ *   bare       bare libmicrohttpd, replies as long as those of http
  *
  * Each has a server process of its own on the server's core and connections of
  * its own; idle ones cost nothing. All are asked for the same tokens, in an
@@ -22,22 +25,29 @@
 #include "bench/tokens.h"
 #include <stdbool.h>
 
-#define JT_SUBJECTS_MAX 6u
+#define JT_SUBJECTS_MAX 9u
 
 enum {
 	JT_SUBJECTS_E_NAME = 1, /* a subject that there is not */
 };
 
+/* What is asked of a server, and what it must answer. */
+struct jt_load {
+	const char *name;      /* of the workload; "": all valid, uniform */
+	const char *want;      /* the answer; NULL: any but nil */
+	const char *tolerated; /* beside it; NULL: nothing */
+	char want_type;	       /* see jt_scan */
+	struct jt_requests requests;
+};
+
 struct jt_subject {
 	const char *name;
 	const char *what; /* in plain words */
-	const char *want; /* the answer that a request must get; NULL: any */
-	char want_type;	  /* see jt_scan */
 	bool borrowed;	  /* `process` is another subject's */
 	struct jt_process process;
 	char socket[108];
-	char script[41]; /* eval: the script's digest */
-	struct jt_requests requests;
+	char script[41]; /* eval, packed: the script's digest */
+	struct jt_load load;
 	struct jt_loadgen *loadgen;
 	double setup_s; /* server up and filled */
 	double touch_s; /* every token asked once */
@@ -55,8 +65,11 @@ struct jt_subjects {
 	unsigned n;
 	struct jt_subject list[JT_SUBJECTS_MAX];
 	struct jt_tokens tokens;
+	/* one each, which only the workloads of these names ask for */
+	struct jt_tokens hot, limited;
 	double create_s; /* jeton create of all tokens */
 	char redis_version[32];
+	char memcached_version[32];
 };
 
 /* Start those named in WISHES ("floor,jeton"). */
@@ -67,6 +80,11 @@ int jt_subjects_start(struct jt_subjects *s, const char *wishes);
  * jetond closes a connection that sends nothing in its first 30 s.
  */
 int jt_subjects_connect(struct jt_subjects *s, struct jt_subject *one);
+
+/* The requests that ONE is asked with for these tokens, in order. */
+int jt_subjects_render(const struct jt_subject *one,
+		       const struct jt_tokens *tokens, struct jt_requests *q);
+
 void jt_subjects_stop(struct jt_subjects *s);
 
 /* The place of NAME in the list, or -1. */
