@@ -19,11 +19,11 @@
 #define JT_JETON_BURST 1000000u
 
 /*
- * Behind them two more that everybody asks for: one that is never refused, for
- * a request each nanosecond is allowed, and one that hardly ever is not.
+ * Behind them two more that everybody asks for: one that is never refused, with
+ * the highest rate that there is, and one that hardly ever is not.
  */
 #define JT_JETON_EXTRA 2u
-#define JT_JETON_HOT_RATE 1000000000u
+#define JT_JETON_HOT_RATE 10000000u
 #define JT_JETON_LIMITED_RATE 1000u
 #define JT_JETON_LIMITED_BURST 1000u
 
