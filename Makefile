@@ -151,6 +151,7 @@ help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 18
 
 $(O)/bench/redis.o: bench/verify.lua bench/verify_packed.lua # .incbin
+$(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \

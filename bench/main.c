@@ -15,6 +15,7 @@ static const struct verb {
 	 jt_verb_load},
 	{"inprocess", "compare libjeton with the socket, one request at a time",
 	 jt_verb_inprocess},
+	{"page", "join what was found: goals, and one HTML page", jt_verb_page},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
