@@ -2,6 +2,7 @@
 # targets; V=1 shows the commands.
 FLAVOUR ?= release
 O := build/$(FLAVOUR)
+R := $(O)/results
 PREFIX ?= /usr/local
 SECONDS ?= 10
 VERSION := 0.1.0
@@ -113,9 +114,26 @@ fuzz: deps ## parsers under libFuzzer, SECONDS each
 fuzz-programs: $(call program,fuzz)
 plants: deps ## planted bugs: each must be caught by its test
 	$(Q)tests/plants/run.sh
-bench: deps-test ## measure beside Redis and a bare echo, in one run
+bench: deps-test ## measure beside Redis, memcached and bare echoes; under 5 minutes
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(O)/jeton-bench run --json $(O)/bench.json
+	$(Q)mkdir -p $(R)
+	$(Q)$(O)/jeton-bench run --json $(R)/run.json --percentiles $(R)
+	$(Q)$(O)/jeton-bench inprocess --rounds 8 --slice-ms 250 --json $(R)/inprocess.json
+	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
+		--json $(R)/table.json
+	$(Q)$(MAKE) --no-print-directory bench-page
+bench-full: deps-test ## the same with slices of 3 s; about an hour
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)mkdir -p $(R)
+	$(Q)$(O)/jeton-bench run --rounds 20 --open-rounds 20 --slice-ms 3000 \
+		--warm-ms 200 --json $(R)/run.json --percentiles $(R)
+	$(Q)$(O)/jeton-bench inprocess --rounds 20 --slice-ms 3000 --json $(R)/inprocess.json
+	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
+		--rounds 20 --slice-ms 500 --json $(R)/table.json
+	$(Q)$(MAKE) --no-print-directory bench-page
+bench-page: ## what was measured so far, as results/bench.html
+	$(Q)$(O)/jeton-bench page $(R)/*.json --html $(R)/bench.html \
+		--commit "$$(git describe --always --dirty 2>/dev/null)"
 check-layers: ## rooms include only to the left: shm < admin < sidecar < bench < tests
 	$(Q)tests/layers.sh
 lint: ## formatting, and what static analysis sees
@@ -155,6 +173,6 @@ $(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
-	fuzz fuzz-programs plants bench check-layers lint install uninstall \
-	clean help
+	fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
+	install uninstall clean help
 .DELETE_ON_ERROR:

@@ -15,6 +15,8 @@ static const struct verb {
 	 jt_verb_load},
 	{"inprocess", "compare libjeton with the socket, one request at a time",
 	 jt_verb_inprocess},
+	{"table", "libjeton against the number of tokens, and one hot token",
+	 jt_verb_table},
 	{"page", "join what was found: goals, and one HTML page", jt_verb_page},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -24,6 +24,7 @@ bool jt_options_list(const char *name, const char *text, unsigned max,
 int jt_verb_run(int argc, char **argv);
 int jt_verb_load(int argc, char **argv);
 int jt_verb_inprocess(int argc, char **argv);
+int jt_verb_table(int argc, char **argv);
 int jt_verb_page(int argc, char **argv);
 
 #endif
