@@ -30,6 +30,7 @@
 #define LINE_TOP 12
 #define LINE_BOTTOM 44
 #define TICKS_MAX 16
+#define WORDS 96
 
 void jt_svg_text(FILE *to, const char *text)
 {
@@ -280,50 +281,58 @@ static bool find_ranges(const json_t *all, struct axis *x, struct axis *y)
 }
 
 /* 1 / (1 - share) as a percentile: 10 is "90", 1000 "99.9" */
-static void percentile_words(double x, char out[24])
+static void percentile_words(double x, char out[WORDS])
 {
 	int digits = (int)lround(log10(x)) - 2;
 
 	if (x < 1.5)
-		snprintf(out, 24, "0 %%");
+		snprintf(out, WORDS, "0 %%");
 	else
-		snprintf(out, 24, "%.*f %%", digits > 0 ? digits : 0,
+		snprintf(out, WORDS, "%.*f %%", digits > 0 ? digits : 0,
 			 100 * (1 - 1 / x));
 }
 
-static void count_words(double x, char out[24])
+/* A tick's number: 2, 50, 10 k, 1 M. */
+static void tick_words(double x, char out[WORDS])
 {
-	int power = (int)lround(log10(x));
+	const char *unit = x >= 1e6 ? " M" : x >= 1e4 ? " k" : "";
 
-	if (fabs(log10(x) - power) < 0.001 && power >= 3)
-		snprintf(out, 24,
-			 "10<tspan dy=\"-5\" class=\"power\">%d</tspan>",
-			 power);
-	else
-		jt_svg_short(x, out);
+	snprintf(out, WORDS, "%g%s",
+		 x >= 1e6   ? x / 1e6
+		 : x >= 1e4 ? x / 1e3
+			    : x,
+		 unit);
+}
+
+/* A power of ten of tokens. */
+static void power_words(double x, char out[WORDS])
+{
+	snprintf(out, WORDS, "10<tspan dy=\"-5\" class=\"power\">%ld</tspan>",
+		 lround(log10(x)));
 }
 
 static void draw_axes(FILE *to, const struct axis *x, const struct axis *y,
 		      bool percentiles, const json_t *plot)
 {
 	double ticks[TICKS_MAX];
-	char words[64];
+	char words[WORDS];
 	unsigned n = choose_ticks(y, ticks);
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		tick_words(ticks[i], words);
 		fprintf(to,
 			"<path class=\"grid\" d=\"M%d %.1fH%d\"/>"
 			"<text class=\"tick end\" x=\"%d\" "
 			"y=\"%.1f\">%s</text>\n",
 			LINE_LEFT, place(y, ticks[i]), LINE_WIDTH - LINE_RIGHT,
-			LINE_LEFT - 7, place(y, ticks[i]) + 4,
-			jt_svg_short(ticks[i], words));
+			LINE_LEFT - 7, place(y, ticks[i]) + 4, words);
+	}
 	for (double t = pow(10, ceil(log10(x->low) - 1e-6));
 	     t <= x->high * 1.01; t *= 10) {
 		if (percentiles)
 			percentile_words(t, words);
 		else
-			count_words(t, words);
+			power_words(t, words);
 		fprintf(to,
 			"<path class=\"grid\" d=\"M%.1f %dV%d\"/>"
 			"<text class=\"tick\" x=\"%.1f\" y=\"%d\">%s</text>\n",

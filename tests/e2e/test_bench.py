@@ -1,0 +1,176 @@
+"""jeton-bench: each verb runs to its end on a small load, and says what it
+found; the page that joins their findings is one file of well-formed HTML."""
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+
+import rig
+
+BENCH = str(rig.BIN / "jeton-bench")
+SMALL = ["--tokens", "10000", "--slice-ms", "20", "--rounds", "2"]
+
+
+def bench(*args, ok=True):
+    p = subprocess.run([BENCH, *map(str, args)], capture_output=True,
+                       text=True, timeout=300)
+    assert not ok or p.returncode == 0, p.stdout + p.stderr
+    return p
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """All verbs once; their findings by name."""
+    at = tmp_path_factory.mktemp("found")
+    run = bench("run", *SMALL, "--warm-ms", 5, "--open-rounds", 2,
+                "--connections", 8, "--keep-all", "--json", at / "run.json",
+                "--percentiles", at)
+    bench("inprocess", *SMALL, "--json", at / "inprocess.json")
+    bench("table", "--sizes", "1000,20000", "--rounds", 2, "--slice-ms", 10,
+          "--json", at / "table.json")
+    page = bench("page", at / "run.json", at / "inprocess.json",
+                 at / "table.json", "--html", at / "bench.html",
+                 "--commit", "0123abc")
+    return at, run.stdout, page.stdout
+
+
+def findings(found, verb):
+    return json.loads((found[0] / f"{verb}.json").read_text())
+
+
+def test_every_subject_was_measured_at_every_depth(found):
+    cells = {(c["name"], c["pipeline"]): c for c in
+             findings(found, "run")["cells"]}
+    for depth in 1, 16, 64:
+        for name in ("floor", "echo", "get", "eval", "packed", "memcached",
+                     "jeton", "twin"):
+            cell = cells[name, depth]
+            assert cell["requests_per_s"]["median"] > 0
+            assert cell["server_cpu_ns_per_request"]["median"] > 0
+            assert cell["client_cpu_ns_per_request"]["median"] > 0
+    for name in "http", "bare":
+        assert cells[name, 1]["requests_per_s"]["median"] > 0
+    for name in "zipf", "unknown", "mistyped", "hot", "limited":
+        assert cells[name, 64]["requests_per_s"]["median"] > 0
+
+
+def test_floors_answer_at_jetons_lengths(found):
+    cells = {(c["name"], c["pipeline"]): c["reply_bytes"]["median"] for c in
+             findings(found, "run")["cells"]}
+    for name in "floor", "echo":
+        assert abs(cells[name, 1] - cells["jeton", 1]) <= 3
+    assert abs(cells["bare", 1] - cells["http", 1]) <= 40
+
+
+def test_nobody_was_admitted_beyond_the_limit(found):
+    for verb in "run", "table":
+        goals = {g["key"]: g["median"] for g in findings(found, verb)["goals"]}
+        assert goals["admitted_beyond"] == 0
+    assert re.search(r"the limited token: admitted [1-9]\d* times, "
+                     r"refused \d+ times; beyond its limit: 0", found[1])
+
+
+def test_goals_that_a_verb_measures_are_among_its_findings(found):
+    keys = {g["key"] for v in ("run", "inprocess", "table")
+            for g in findings(found, v)["goals"]}
+    assert keys >= {"cpu_p1_floor", "rate_p1_get", "rate_p64_get",
+                    "rate_p64_eval", "rate_p64_floor", "open_p99_get",
+                    "rate_unknown_valid", "admitted_beyond",
+                    "socket_inprocess", "hot_two"}
+    assert "not measured (jeton-bench restart)" in found[2]
+
+
+@pytest.mark.parametrize("name", ["jeton-25", "jeton-70", "get-50"])
+def test_curves_are_in_hdrhistograms_layout(found, name):
+    lines = (found[0] / f"{name}.hgrm").read_text().splitlines()
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount",
+                                "1/(1-Percentile)"]
+    rows = [line.split() for line in lines[2:] if not line.startswith("#")]
+    values = [float(r[0]) for r in rows]
+    assert len(rows) > 10 and values == sorted(values)
+    assert float(rows[-1][1]) == 1.0
+    assert [line[:5] for line in lines[-3:]] == ["#[Mea", "#[Max", "#[Buc"]
+
+
+class Page(HTMLParser):
+    """Every tag that is opened is closed; attributes are collected."""
+    VOID = {"meta", "br"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.attributes, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += attrs
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}>"
+
+
+def test_the_page_is_whole_and_loads_nothing(found):
+    text = (found[0] / "bench.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert not page.open
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert not {k for k, _ in page.attributes} & {"src", "href", "xlink:href",
+                                                  "onload", "onclick"}
+    assert not set(page.tags) & {"script", "link", "iframe", "img", "object"}
+    assert "commit 0123abc" in text
+
+
+def test_every_svg_is_well_formed_and_draws_within_its_bounds(found):
+    text = (found[0] / "bench.html").read_text()
+    svgs = re.findall(r"<svg.*?</svg>", text, re.S)
+    assert len(svgs) >= 10
+    for svg in svgs:
+        root = ET.fromstring(svg)
+        _, _, width, height = map(float, root.get("viewBox").split())
+        for path in root.iter("path"):
+            if "line" not in path.get("class"):
+                continue
+            points = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path.get("d"))
+            assert points
+            for x, y in points:
+                assert 0 <= float(x) <= width and 0 <= float(y) <= height
+        for rect in root.iter("rect"):
+            assert 0 <= float(rect.get("width")) <= width
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
+def test_a_browser_shows_the_page(found, tmp_path):
+    shot = tmp_path / "page.png"
+    subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu",
+                    "--hide-scrollbars", "--window-size=1200,2000",
+                    f"--user-data-dir={tmp_path / 'profile'}",
+                    f"--screenshot={shot}", f"file://{found[0]}/bench.html"],
+                   capture_output=True, timeout=120, check=True)
+    assert shot.stat().st_size > 50000
+
+
+def test_a_file_without_findings_is_refused_by_name(tmp_path):
+    odd = tmp_path / "odd.json"
+    for text in "", "[]", '{"goals": 1}', "{":
+        odd.write_text(text)
+        p = bench("page", odd, "--html", tmp_path / "x.html", ok=False)
+        assert p.returncode == 1
+        assert "odd.json" in p.stderr and p.stderr.count("\n") == 1
+        assert not (tmp_path / "x.html").exists()
+
+
+def test_flags_out_of_range_are_refused():
+    for args in (["run", "--pipelines", "0"], ["run", "--subjects", "nobody"],
+                 ["table", "--sizes", "1,x"], ["page"], ["table", "more"]):
+        p = bench(*args, ok=False)
+        assert p.returncode == 2, args
+        assert p.stderr
