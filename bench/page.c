@@ -32,9 +32,11 @@ static const json_t *goal_in(const json_t *findings, const char *key)
 	const json_t *goal;
 	size_t i;
 
-	json_array_foreach(json_object_get(findings, "goals"), i,
-			   goal) if (strcmp(string_of(goal, "key"), key) ==
-				     0) return goal;
+	json_array_foreach(json_object_get(findings, "goals"), i, goal)
+	{
+		if (strcmp(string_of(goal, "key"), key) == 0)
+			return goal;
+	}
 	return NULL;
 }
 
@@ -165,8 +167,12 @@ static void write_plots(FILE *to, const json_t *all)
 
 	fputs("<h2>Plots</h2>\n<div class=\"plots\">\n", to);
 	json_array_foreach(all, i, findings)
+	{
 		json_array_foreach(json_object_get(findings, "plots"), k, plot)
+		{
 			jt_svg_plot(to, plot);
+		}
+	}
 	fputs("</div>\n", to);
 }
 
@@ -225,7 +231,9 @@ static void write_table(FILE *to, const json_t *table)
 	{
 		fputs("<tr>", to);
 		json_array_foreach(row, k, cell)
+		{
 			write_cell(to, "", json_string_value(cell));
+		}
 		fputs("</tr>\n", to);
 	}
 	fputs("</table></div><br>\n", to);
@@ -240,8 +248,13 @@ static void write_tables(FILE *to, const json_t *all)
 	      "These hold for this machine; ratios hold for others, too.</p>\n",
 	      to);
 	json_array_foreach(all, i, findings)
+	{
 		json_array_foreach(json_object_get(findings, "tables"), k,
-				   table) write_table(to, table);
+				   table)
+		{
+			write_table(to, table);
+		}
+	}
 }
 
 static void write_facts(FILE *to, const json_t *facts)

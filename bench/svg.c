@@ -102,8 +102,11 @@ static const json_t *point_in(const json_t *series, size_t group)
 	const json_t *points = json_object_get(series, "points"), *point;
 	size_t i;
 
-	json_array_foreach(points, i, point) if (number_at(point, 0) ==
-						 (double)group) return point;
+	json_array_foreach(points, i, point)
+	{
+		if (number_at(point, 0) == (double)group)
+			return point;
+	}
 	return NULL;
 }
 
@@ -167,7 +170,10 @@ static void draw_panel(FILE *to, const json_t *all, size_t group,
 	int n = 0, y = BAR_TOP;
 	size_t i;
 
-	json_array_foreach(all, i, series) n += point_in(series, group) != NULL;
+	json_array_foreach(all, i, series)
+	{
+		n += point_in(series, group) != NULL;
+	}
 	if (!n || most <= 0)
 		return;
 	fprintf(to,
@@ -195,8 +201,10 @@ static void draw_bars(FILE *to, const json_t *plot)
 
 	fputs("<div class=\"panels\">\n", to);
 	json_array_foreach(groups, i, group)
+	{
 		draw_panel(to, all, i, json_string_value(group),
 			   json_array_size(groups) == 1);
+	}
 	fputs("</div>\n", to);
 }
 
@@ -407,8 +415,10 @@ static void draw_lines(FILE *to, const json_t *plot, bool percentiles)
 		LINE_WIDTH, LINE_HEIGHT);
 	draw_axes(to, &x, &y, percentiles, plot);
 	json_array_foreach(all, i, series)
+	{
 		draw_line(to, series, colour_of(string_of(series, "name"), i),
 			  &x, &y, !percentiles);
+	}
 	fputs("</svg>\n", to);
 }
 
