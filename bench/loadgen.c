@@ -4,11 +4,13 @@
  * One ring, SINGLE_ISSUER and DEFER_TASKRUN: completions are made only while
  * we wait. A round is: stamp and submit what was queued, wait for at least one
  * completion, take all. Sends post no completion unless they fail; MSG_WAITALL
- * makes the kernel finish a short one. A receive is queued together with its
- * send and looks at the socket only once it polls readable (POLL_FIRST).
+ * makes the kernel finish a short one. Each connection has one multishot
+ * receive, armed when it is opened, into buffers that all share: so a batch
+ * costs one submission and no arming.
  *
- * Each connection receives into a buffer of its own; an unfinished reply stays
- * at its front and the next receive goes on behind it.
+ * Replies are scanned where they lie. An unfinished one at a buffer's end is
+ * copied to its connection, and what comes next is put behind it in a buffer
+ * made for that.
  */
 #include "bench/loadgen.h"
 
@@ -25,23 +27,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define BUFFERS 64u
 #define BUFFER_BYTES 65536u
 #define BUFFER_STEP                                                            \
-	(BUFFER_BYTES + 128u) /* so that fronts differ in cache set */
+	(BUFFER_BYTES + KEPT_BYTES + 128u) /* fronts differ in cache set */
+#define RING_BYTES 4096u		   /* BUFFERS entries, a page */
+#define KEPT_BYTES 1024u		   /* of an unfinished reply */
+#define GROUP 0
 #define SEND_MARK (1ull << 32)
 #define NS_PER_S 1000000000ull
 
 struct connection {
 	uint64_t sent_ns;
-	uint32_t awaited;    /* replies still due of the batch under way */
-	uint32_t kept_bytes; /* of an unfinished reply, at the buffer's front */
+	uint32_t awaited; /* replies still due of the batch under way */
+	uint32_t kept_bytes;
+	uint8_t kept[KEPT_BYTES];
 };
 
 struct jt_loadgen {
 	struct io_uring ring;
 	unsigned n_connections;
 	struct connection *connections;
-	uint8_t *buffers;
+	struct io_uring_buf_ring *shared;
+	uint8_t *buffers; /* BUFFERS, and one to put together in */
 	/* connections whose batch waits for the next submit */
 	unsigned n_queued;
 	uint32_t *queued;
@@ -56,6 +64,50 @@ struct jt_loadgen {
 	size_t cursor; /* order ONCE */
 	uint64_t random;
 };
+
+static struct io_uring_sqe *get_sqe(struct jt_loadgen *lg)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&lg->ring);
+
+	/* the ring holds a send and a receive of every connection */
+	assert(sqe);
+	return sqe;
+}
+
+static void queue_receive(struct jt_loadgen *lg, uint32_t i)
+{
+	struct io_uring_sqe *sqe = get_sqe(lg);
+
+	io_uring_prep_recv_multishot(sqe, (int)i, NULL, 0, 0);
+	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+	sqe->buf_group = GROUP;
+	io_uring_sqe_set_data64(sqe, i);
+}
+
+static void give_back(struct jt_loadgen *lg, unsigned id)
+{
+	io_uring_buf_ring_add(lg->shared, lg->buffers + id * BUFFER_STEP,
+			      BUFFER_BYTES, (unsigned short)id,
+			      io_uring_buf_ring_mask(BUFFERS), 0);
+	io_uring_buf_ring_advance(lg->shared, 1);
+}
+
+static int share_buffers(struct jt_loadgen *lg)
+{
+	struct io_uring_buf_reg reg = {
+		.ring_addr = (uintptr_t)lg->shared,
+		.ring_entries = BUFFERS,
+		.bgid = GROUP,
+	};
+	int r;
+
+	memset(lg->shared, 0, RING_BYTES);
+	r = io_uring_register_buf_ring(&lg->ring, &reg, 0);
+	for (unsigned id = 0; !r && id < BUFFERS; id++)
+		give_back(lg, id);
+	return r;
+}
 
 /* Sockets live in the ring's table only: their numbers are 0..n-1. */
 static int connect_all(struct jt_loadgen *lg, const char *path)
@@ -106,15 +158,21 @@ int jt_loadgen_open(const char *path, unsigned connections,
 	lg->n_connections = connections;
 	lg->connections = calloc(connections, sizeof(*lg->connections));
 	lg->queued = calloc(connections, sizeof(*lg->queued));
-	lg->buffers = malloc((size_t)connections * BUFFER_STEP);
 	lg->idle = calloc(connections, sizeof(*lg->idle));
-	if (!lg->connections || !lg->queued || !lg->idle || !lg->buffers)
+	lg->shared = aligned_alloc(RING_BYTES, RING_BYTES);
+	lg->buffers = malloc((size_t)(BUFFERS + 1) * BUFFER_STEP);
+	if (!lg->connections || !lg->queued || !lg->idle || !lg->shared ||
+	    !lg->buffers)
 		goto fail;
 	r = open_ring(lg);
+	if (!r)
+		r = share_buffers(lg);
 	if (!r)
 		r = connect_all(lg, path);
 	if (r)
 		goto fail;
+	for (uint32_t i = 0; i < connections; i++)
+		queue_receive(lg, i);
 	*lgp = lg;
 	return 0;
 fail:
@@ -129,6 +187,7 @@ void jt_loadgen_close(struct jt_loadgen *lg)
 	if (lg->ring.ring_fd >= 0)
 		io_uring_queue_exit(&lg->ring);
 	free(lg->buffers);
+	free(lg->shared);
 	free(lg->idle);
 	free(lg->queued);
 	free(lg->connections);
@@ -154,29 +213,6 @@ static uint32_t next_window(struct jt_loadgen *lg, size_t *firstp)
 	return count;
 }
 
-static struct io_uring_sqe *get_sqe(struct jt_loadgen *lg)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&lg->ring);
-
-	/* the ring holds a send and a receive of every connection */
-	assert(sqe);
-	return sqe;
-}
-
-static void queue_receive(struct jt_loadgen *lg, uint32_t i)
-{
-	struct connection *c = &lg->connections[i];
-	struct io_uring_sqe *sqe = get_sqe(lg);
-
-	io_uring_prep_recv(sqe, (int)i,
-			   lg->buffers + (size_t)i * BUFFER_STEP +
-				   c->kept_bytes,
-			   BUFFER_BYTES - c->kept_bytes, 0);
-	sqe->flags |= IOSQE_FIXED_FILE;
-	sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-	io_uring_sqe_set_data64(sqe, i);
-}
-
 static void queue_batch(struct jt_loadgen *lg, uint32_t i)
 {
 	struct connection *c = &lg->connections[i];
@@ -194,7 +230,6 @@ static void queue_batch(struct jt_loadgen *lg, uint32_t i)
 			   count * each, MSG_WAITALL | MSG_NOSIGNAL);
 	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
 	io_uring_sqe_set_data64(sqe, SEND_MARK | i);
-	queue_receive(lg, i);
 	lg->queued[lg->n_queued++] = i;
 }
 
@@ -204,34 +239,65 @@ static void make_idle(struct jt_loadgen *lg, uint32_t i)
 	lg->idle[lg->idle_to++ % lg->n_connections] = i;
 }
 
-/* RES new bytes are in the buffer of connection I. */
-static int receive(struct jt_loadgen *lg, uint32_t i, int res, uint64_t now_ns,
+/* The NEW bytes at AT belong behind what is kept; all of it in *HAVEP. */
+static const uint8_t *put_together(struct jt_loadgen *lg, struct connection *c,
+				   const uint8_t *at, size_t new, size_t *havep)
+{
+	uint8_t *whole = lg->buffers + (size_t)BUFFERS * BUFFER_STEP;
+	size_t kept = c->kept_bytes;
+
+	memcpy(whole, c->kept, kept);
+	memcpy(whole + kept, at, new);
+	*havep = kept + new;
+	return whole;
+}
+
+/* NEW bytes of connection I are at AT. */
+static int receive(struct jt_loadgen *lg, uint32_t i, const uint8_t *at,
+		   size_t new, uint64_t now_ns,
 		   struct jt_loadgen_result *result)
 {
 	struct connection *c = &lg->connections[i];
-	uint8_t *buffer = lg->buffers + (size_t)i * BUFFER_STEP;
 	uint64_t before = result->scan.replies, got;
-	size_t have, taken;
+	size_t have = new, taken;
 	int r;
 
-	if (res <= 0)
-		return res ? res : -ECONNRESET;
-	have = c->kept_bytes + (uint32_t)res;
-	r = jt_scan_feed(&result->scan, buffer, have, &taken);
+	if (c->kept_bytes)
+		at = put_together(lg, c, at, new, &have);
+	r = jt_scan_feed(&result->scan, at, have, &taken);
 	got = result->scan.replies - before;
-	if (r || got > c->awaited || have - taken == BUFFER_BYTES)
+	if (r || got > c->awaited || have - taken > KEPT_BYTES)
 		return r ? r : -EPROTO;
 	jt_histogram_add(&result->latency, now_ns - c->sent_ns, got);
 	c->kept_bytes = (uint32_t)(have - taken);
-	memmove(buffer, buffer + taken, c->kept_bytes);
+	memcpy(c->kept, at + taken, c->kept_bytes);
 	c->awaited -= (uint32_t)got;
 	if (c->awaited)
-		queue_receive(lg, i);
-	else if (lg->order == JT_ORDER_PACED)
+		return 0;
+	if (lg->order == JT_ORDER_PACED)
 		make_idle(lg, i);
 	else
 		queue_batch(lg, i);
 	return 0;
+}
+
+static int take_receive(struct jt_loadgen *lg, const struct io_uring_cqe *cqe,
+			uint64_t now_ns, struct jt_loadgen_result *result)
+{
+	uint32_t i = (uint32_t)cqe->user_data;
+	unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	int r = 0;
+
+	if (cqe->res <= 0 && cqe->res != -ENOBUFS)
+		return cqe->res ? cqe->res : -ECONNRESET;
+	if (cqe->res > 0) {
+		r = receive(lg, i, lg->buffers + id * BUFFER_STEP,
+			    (size_t)cqe->res, now_ns, result);
+		give_back(lg, id);
+	}
+	if (!(cqe->flags & IORING_CQE_F_MORE))
+		queue_receive(lg, i);
+	return r;
 }
 
 static int take_completions(struct jt_loadgen *lg, uint64_t now_ns,
@@ -247,8 +313,7 @@ static int take_completions(struct jt_loadgen *lg, uint64_t now_ns,
 		if (cqe->user_data & SEND_MARK)
 			r = cqe->res < 0 ? cqe->res : -EPIPE;
 		else
-			r = receive(lg, (uint32_t)cqe->user_data, cqe->res,
-				    now_ns, result);
+			r = take_receive(lg, cqe, now_ns, result);
 		if (r)
 			break;
 	}

@@ -43,11 +43,12 @@ bool jt_shape_learn(struct jt_shape *s, const uint8_t *at, size_t bytes,
 	for (size_t next = 0; next < bytes;)
 		mark(at, &next, mask, &answer_due, answer);
 	s->bytes = (uint32_t)bytes;
-	s->words = (s->bytes + 7) / 8;
+	s->words = (s->bytes + JT_SHAPE_WORD - 1) / JT_SHAPE_WORD;
 	for (uint32_t i = 0; i < s->words; i++) {
-		from = i + 1 < s->words ? 8 * i : bytes - 8;
-		memcpy(&s->form[i], at + from, 8);
-		memcpy(&s->mask[i], mask + from, 8);
+		from = i + 1 < s->words ? JT_SHAPE_WORD * i
+					: bytes - JT_SHAPE_WORD;
+		memcpy(&s->form[i], at + from, JT_SHAPE_WORD);
+		memcpy(&s->mask[i], mask + from, JT_SHAPE_WORD);
 	}
 	return true;
 }

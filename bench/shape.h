@@ -17,14 +17,18 @@
 #include <string.h>
 
 #define JT_SHAPE_BYTES_MAX 256u
-#define JT_SHAPE_BYTES_MIN 8u
+#define JT_SHAPE_BYTES_MIN 16u
+#define JT_SHAPE_WORD 16u
+
+/* What a vector register of any of our hosts holds. */
+typedef uint64_t jt_shape_word __attribute__((vector_size(JT_SHAPE_WORD)));
 
 struct jt_shape {
 	uint32_t bytes; /* 0: none */
-	/* at 0, 8, 16 ...; the last one at bytes - 8 */
+	/* at 0, 16, 32 ...; the last one at bytes - 16 */
 	uint32_t words;
-	uint64_t form[JT_SHAPE_BYTES_MAX / 8];
-	uint64_t mask[JT_SHAPE_BYTES_MAX / 8];
+	jt_shape_word form[JT_SHAPE_BYTES_MAX / JT_SHAPE_WORD];
+	jt_shape_word mask[JT_SHAPE_BYTES_MAX / JT_SHAPE_WORD];
 };
 
 /*
@@ -38,19 +42,19 @@ bool jt_shape_learn(struct jt_shape *s, const uint8_t *at, size_t bytes,
 static inline bool jt_shape_fits(const struct jt_shape *s, const uint8_t *at,
 				 size_t bytes)
 {
-	uint64_t differs = 0, word;
+	jt_shape_word differs = {0}, word;
 	uint32_t last;
 
 	if (bytes < s->bytes || !s->bytes)
 		return false;
 	last = s->words - 1;
 	for (uint32_t i = 0; i < last; i++) {
-		memcpy(&word, at + 8 * i, 8);
+		memcpy(&word, at + JT_SHAPE_WORD * i, sizeof(word));
 		differs |= (word ^ s->form[i]) & s->mask[i];
 	}
-	memcpy(&word, at + s->bytes - 8, 8);
+	memcpy(&word, at + s->bytes - JT_SHAPE_WORD, sizeof(word));
 	differs |= (word ^ s->form[last]) & s->mask[last];
-	return differs == 0;
+	return (differs[0] | differs[1]) == 0;
 }
 
 #endif
