@@ -118,6 +118,18 @@ static void write_cell(FILE *to, const char *class, const char *text)
 	fputs("</td>", to);
 }
 
+/* The words of a goal: 10^6 with its power raised. */
+static void write_words(FILE *to, const char *words)
+{
+	fputs("<td>", to);
+	for (; *words; words++)
+		if (words[0] == '^' && words[1])
+			fprintf(to, "<sup>%c</sup>", *++words);
+		else
+			fputc(*words, to);
+	fputs("</td>", to);
+}
+
 static void write_mark(FILE *to, const struct jt_goal *g, bool found,
 		       double value)
 {
@@ -145,7 +157,7 @@ static void write_goals(FILE *to, const json_t *all)
 		bool found = find_goal(all, g, &s);
 
 		fputs("<tr>", to);
-		write_cell(to, "", g->words);
+		write_words(to, g->words);
 		write_cell(to, "figure", found ? figure(s.median, text) : "");
 		interval(&s, text);
 		write_cell(to, "soft", found ? text : "");

@@ -26,7 +26,7 @@
 #define LINE_WIDTH 560
 #define LINE_HEIGHT 330
 #define LINE_LEFT 58
-#define LINE_RIGHT 16
+#define LINE_RIGHT 30
 #define LINE_TOP 12
 #define LINE_BOTTOM 44
 #define TICKS_MAX 16
@@ -125,7 +125,7 @@ static double highest(const json_t *all, size_t group)
 	return most;
 }
 
-/* Ours and what we compare with in colour, all others in grey. */
+/* Ours in colour, others in grey; all in colour where nobody else is. */
 static const char *class_of(const char *name)
 {
 	return strcmp(name, "jeton") == 0 || strcmp(name, "http") == 0
@@ -134,7 +134,7 @@ static const char *class_of(const char *name)
 }
 
 static void draw_bar(FILE *to, const char *name, const json_t *point, int y,
-		     double most, bool single)
+		     double most, bool all_own)
 {
 	double v = number_at(point, 1), scale = BAR_ROOM / most;
 	double low = number_at(point, 2) * scale;
@@ -147,7 +147,7 @@ static void draw_bar(FILE *to, const char *name, const json_t *point, int y,
 	fprintf(to,
 		"</text><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" "
 		"height=\"%d\" rx=\"2\"><title>",
-		single ? "own" : class_of(name), BAR_LEFT, y, v * scale,
+		all_own ? "own" : class_of(name), BAR_LEFT, y, v * scale,
 		BAR_HEIGHT);
 	jt_svg_text(to, name);
 	fprintf(to, ": %.0f (%.0f to %.0f)</title></rect>\n", v,
@@ -163,7 +163,7 @@ static void draw_bar(FILE *to, const char *name, const json_t *point, int y,
 }
 
 static void draw_panel(FILE *to, const json_t *all, size_t group,
-		       const char *title, bool single)
+		       const char *title, bool all_own)
 {
 	double most = highest(all, group);
 	const json_t *series, *point;
@@ -187,7 +187,8 @@ static void draw_panel(FILE *to, const json_t *all, size_t group,
 		point = point_in(series, group);
 		if (!point)
 			continue;
-		draw_bar(to, string_of(series, "name"), point, y, most, single);
+		draw_bar(to, string_of(series, "name"), point, y, most,
+			 all_own);
 		y += BAR_STEP;
 	}
 	fputs("</svg>\n", to);
@@ -196,14 +197,19 @@ static void draw_panel(FILE *to, const json_t *all, size_t group,
 static void draw_bars(FILE *to, const json_t *plot)
 {
 	const json_t *groups = json_object_get(plot, "groups"), *group;
-	const json_t *all = json_object_get(plot, "series");
+	const json_t *all = json_object_get(plot, "series"), *series;
+	bool all_own = true;
 	size_t i;
 
+	json_array_foreach(all, i, series)
+	{
+		if (strcmp(class_of(string_of(series, "name")), "own") == 0)
+			all_own = false;
+	}
 	fputs("<div class=\"panels\">\n", to);
 	json_array_foreach(groups, i, group)
 	{
-		draw_panel(to, all, i, json_string_value(group),
-			   json_array_size(groups) == 1);
+		draw_panel(to, all, i, json_string_value(group), all_own);
 	}
 	fputs("</div>\n", to);
 }
