@@ -27,6 +27,7 @@ struct count {
 	_Alignas(64) _Atomic uint64_t calls;
 	_Atomic uint64_t admitted;
 	_Atomic uint64_t ns;
+	_Atomic uint64_t own_ns; /* of CPU time in it */
 };
 
 struct shared {
@@ -73,7 +74,7 @@ static int run_process(void *arg)
 	const struct task *t = arg;
 	struct count *c = &t->shared->counts[t->me];
 	uint64_t number = t->hot->lender->n + (t->way == JT_HOT_LIMITED);
-	uint64_t start_ns, now_ns, end_ns;
+	uint64_t start_ns, now_ns, end_ns, own_ns;
 	char token[JT_TOKEN_BYTES];
 	struct jeton *handle;
 	int r = jeton_attach(t->hot->lender->dir, 0, &handle);
@@ -85,6 +86,7 @@ static int run_process(void *arg)
 	/* relaxed: nothing but the number is waited for */
 	while (jt_load_relaxed(&t->shared->ready) < t->n)
 		;
+	own_ns = jt_machine_own_cpu_ns();
 	start_ns = now_ns = jt_machine_now_ns();
 	end_ns = start_ns + t->hot->slice_ms * 1000000ull;
 	while (now_ns < end_ns) {
@@ -95,8 +97,9 @@ static int run_process(void *arg)
 		jt_count(&c->admitted, (uint64_t)r);
 		now_ns = jt_machine_now_ns();
 	}
-	/* relaxed: read after this process has ended */
+	/* relaxed, both: read after this process has ended */
 	jt_store_relaxed(&c->ns, now_ns - start_ns);
+	jt_store_relaxed(&c->own_ns, jt_machine_own_cpu_ns() - own_ns);
 	_exit(0);
 }
 
@@ -154,10 +157,12 @@ int jt_hot_slice(struct jt_hot *h, enum jt_hot_way way, unsigned n,
 	for (unsigned i = 0; i < PROCESSES; i++)
 		tasks[i] = (struct task){h, way, n, i, s};
 	r = run_all(h, tasks, n);
-	*per_sp = 0;
+	*per_sp = h->own_ns = h->wall_ns = 0;
 	for (unsigned i = 0; i < n && !r; i++) {
 		/* relaxed: the writers have ended */
 		ns = jt_load_relaxed(&s->counts[i].ns);
+		h->wall_ns += (double)ns;
+		h->own_ns += (double)jt_load_relaxed(&s->counts[i].own_ns);
 		calls += jt_load_relaxed(&s->counts[i].calls);
 		admitted += jt_load_relaxed(&s->counts[i].admitted);
 		*per_sp += (double)jt_load_relaxed(&s->counts[i].calls) * 1e9 /

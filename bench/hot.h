@@ -24,6 +24,8 @@ struct jt_hot {
 	const struct jt_lender *lender;
 	const struct jt_machine *machine;
 	unsigned slice_ms;
+	/* of the last slice, its processes together: CPU time and time */
+	double own_ns, wall_ns;
 	/* the limited token since its first request */
 	uint64_t first_ns;
 	uint64_t admitted, refused, beyond;

@@ -9,6 +9,9 @@
  * before they are asked for, as a request would have brought them, and their
  * making is not timed. Each token is asked for once before, so that no first
  * touch is measured.
+ *
+ * A slice is dropped if the host stole from its core, or if others did, so that
+ * this process had less than 98 % of it; what was dropped is no number.
  */
 #include "bench/options.h"
 
@@ -23,6 +26,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +35,7 @@
 #define SIZES_MAX 8u
 #define CHUNK 1024u
 #define BATCH 32u
+#define OWN_MIN 0.98
 
 enum way {
 	SINGLE,
@@ -54,10 +59,11 @@ static const char *const way_names[WAYS] = {
 struct flags {
 	unsigned n_sizes, sizes[SIZES_MAX];
 	uint64_t rounds, slice_ms, seed;
+	bool keep_all;
 	const char *json, *tmp;
 };
 
-/* What was found at one size. */
+/* What was found at one size. NAN: that slice was dropped. */
 struct size {
 	double ns[WAYS][JT_SUMMARY_MAX];
 	double bytes_per_token, fill_s;
@@ -76,6 +82,7 @@ struct bench {
 	struct jeton_token tokens[CHUNK];
 	struct jeton_verdict verdicts[CHUNK];
 	struct size sizes[SIZES_MAX];
+	unsigned n_slices, n_dropped;
 	struct jt_hot hot;
 	double hot_per_s[JT_HOT_WAYS][2][JT_SUMMARY_MAX];
 };
@@ -90,6 +97,7 @@ static const char usage[] =
 	"  --rounds N        slices of each (12)\n"
 	"  --slice-ms N      length of a slice (100)\n"
 	"  --seed N          of tokens and their order (1)\n"
+	"  --keep-all        count disturbed slices too (for smoke tests)\n"
 	"  --json FILE       write everything measured; `jeton-bench page` "
 	"shows it\n"
 	"  --tmp DIR         sockets, logs; deleted at the end (/tmp)\n"
@@ -100,6 +108,7 @@ static const struct option options[] = {
 	{"rounds", required_argument, NULL, 'r'},
 	{"slice-ms", required_argument, NULL, 'm'},
 	{"seed", required_argument, NULL, 'S'},
+	{"keep-all", no_argument, NULL, 'k'},
 	{"json", required_argument, NULL, 'j'},
 	{"tmp", required_argument, NULL, 't'},
 	{"help", no_argument, NULL, 'h'},
@@ -121,6 +130,8 @@ static bool take_flag(struct flags *f, int c)
 	case 'S':
 		return jt_options_number("seed", optarg, 0, UINT64_MAX >> 1,
 					 &f->seed);
+	case 'k':
+		return f->keep_all = true;
 	case 'j':
 		f->json = optarg;
 		return true;
@@ -184,12 +195,33 @@ static double measure_floor(struct bench *b, enum way way)
 	}
 }
 
+/* VALUE, or that there is none: OWN_NS of CPU time in WALL_NS were too few. */
+static double judge(struct bench *b, double own_ns, double wall_ns,
+		    const struct jt_machine_times *before, double value)
+{
+	struct jt_machine_times now;
+	double stolen_ns;
+
+	jt_machine_times(&b->machine, &now);
+	stolen_ns = (double)(now.stolen_ns - before->stolen_ns);
+	b->n_slices++;
+	if (b->flags->keep_all || (own_ns >= OWN_MIN * wall_ns &&
+				   stolen_ns <= JT_ROUNDS_STOLEN_MAX * wall_ns))
+		return value;
+	b->n_dropped++;
+	return NAN;
+}
+
 static int run_slice(struct bench *b, enum way way, double *nsp)
 {
-	uint64_t end_ns = jt_machine_now_ns() + b->flags->slice_ms * 1000000u;
-	uint64_t chunks = 0, spent_ns = 0;
+	uint64_t start_ns = jt_machine_now_ns();
+	uint64_t end_ns = start_ns + b->flags->slice_ms * 1000000u;
+	uint64_t chunks = 0, spent_ns = 0, own_ns = jt_machine_own_cpu_ns();
+	struct jt_machine_times before;
 	double floor_ns = 0;
 	int rc = 0;
+
+	jt_machine_times(&b->machine, &before);
 
 	do {
 		if (way > BATCHED) {
@@ -200,8 +232,11 @@ static int run_slice(struct bench *b, enum way way, double *nsp)
 		}
 		chunks++;
 	} while (!rc && jt_machine_now_ns() < end_ns);
-	*nsp = way > BATCHED ? floor_ns / (double)chunks
-			     : (double)spent_ns / ((double)chunks * CHUNK);
+	*nsp = judge(b, (double)(jt_machine_own_cpu_ns() - own_ns),
+		     (double)(jt_machine_now_ns() - start_ns), &before,
+		     way > BATCHED
+			     ? floor_ns / (double)chunks
+			     : (double)spent_ns / ((double)chunks * CHUNK));
 	return jt_process_interrupted() ? -EINTR : rc;
 }
 
@@ -247,9 +282,14 @@ static int run_hot(struct bench *b)
 		for (unsigned k = 0; k < 2 * JT_HOT_WAYS && !rc; k++) {
 			unsigned at = round % 2 ? 2 * JT_HOT_WAYS - 1 - k : k;
 			unsigned way = at / 2, n = at % 2;
+			double *to = &b->hot_per_s[way][n][round];
+			struct jt_machine_times before;
 
+			jt_machine_times(&b->machine, &before);
 			rc = jt_hot_slice(&b->hot, (enum jt_hot_way)way, n + 1,
-					  &b->hot_per_s[way][n][round]);
+					  to);
+			*to = judge(b, b->hot.own_ns, b->hot.wall_ns, &before,
+				    *to);
 		}
 	}
 	if (b->hot.beyond)
@@ -312,16 +352,20 @@ static int run_size(struct bench *b, unsigned i)
 
 /* ---- what was found ---- */
 
+/* Of the values that there are. */
 static void summarise(const struct bench *b, const double *values,
 		      struct jt_summary *out)
 {
-	double copy[JT_SUMMARY_MAX];
+	double kept[JT_SUMMARY_MAX];
+	size_t n = 0;
 
-	memcpy(copy, values, b->flags->rounds * sizeof(*copy));
-	jt_summary_make(copy, b->flags->rounds, b->flags->seed, out);
+	for (unsigned i = 0; i < b->flags->rounds; i++)
+		if (!isnan(values[i]))
+			kept[n++] = values[i];
+	jt_summary_make(kept, n, b->flags->seed, out);
 }
 
-/* OVER / (UNDER [+ ALSO]), within each round. */
+/* OVER / (UNDER [+ ALSO]), within each round that has them all. */
 static void ratio(const struct bench *b, const double *over,
 		  const double *under, const double *also,
 		  struct jt_summary *out)
@@ -330,7 +374,34 @@ static void ratio(const struct bench *b, const double *over,
 
 	for (unsigned i = 0; i < b->flags->rounds; i++)
 		values[i] = over[i] / (under[i] + (also ? also[i] : 0));
-	jt_summary_make(values, b->flags->rounds, b->flags->seed, out);
+	summarise(b, values, out);
+}
+
+static bool has_any(const struct bench *b, const double *values)
+{
+	struct jt_summary s;
+
+	summarise(b, values, &s);
+	return s.n > 0;
+}
+
+/* At least one slice of each way was kept. */
+static int check_kept(const struct bench *b)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < b->flags->n_sizes; i++)
+		for (unsigned k = 0; k < WAYS; k++)
+			all &= has_any(b, b->sizes[i].ns[k]);
+	for (unsigned k = 0; k < 2 * JT_HOT_WAYS; k++)
+		all &= has_any(b, b->hot_per_s[k / 2][k % 2]);
+	if (all)
+		return 0;
+	fprintf(stderr,
+		"jeton-bench: NOT MEASURED: the machine was too busy (%u of %u "
+		"slices disturbed); try when it is idle\n",
+		b->n_dropped, b->n_slices);
+	return -ENODATA;
 }
 
 static int find_size(const struct bench *b, unsigned n)
@@ -462,6 +533,8 @@ static json_t *make_findings(const struct bench *b)
 			 json_integer((json_int_t)b->flags->rounds));
 	jt_findings_flag(f, "slice_ms",
 			 json_integer((json_int_t)b->flags->slice_ms));
+	jt_findings_flag(f, "slices", json_integer(b->n_slices));
+	jt_findings_flag(f, "dropped", json_integer(b->n_dropped));
 	for (unsigned i = 0; i < b->flags->n_sizes; i++)
 		add_size(b, i, f);
 	if (small >= 0 && large >= 0) {
@@ -538,13 +611,17 @@ static int run(struct bench *b)
 	for (unsigned k = 0; k < CHUNK; k++)
 		b->tokens[k] =
 			(struct jeton_token){b->values[k], JT_TOKEN_BYTES};
-	for (unsigned i = 0; i < b->flags->n_sizes && !rc; i++) {
+	for (unsigned i = 0; i < b->flags->n_sizes && !rc; i++)
 		rc = run_size(b, i);
-		if (!rc)
-			print_size(b, i);
-	}
+	if (!rc)
+		rc = check_kept(b);
+	for (unsigned i = 0; i < b->flags->n_sizes && !rc; i++)
+		print_size(b, i);
 	if (!rc)
 		print_hot(b);
+	if (!rc && b->n_dropped)
+		printf("%u of %u slices were disturbed and dropped\n",
+		       b->n_dropped, b->n_slices);
 	if (!rc && b->flags->json)
 		rc = jt_findings_write(make_findings(b), b->flags->json);
 	jt_scratch_remove(dir);

@@ -139,8 +139,7 @@ Test(scan, what_is_no_reply_is_refused_behind_a_shape_too)
 
 Test(scan, of_memcached_the_value_is_the_answer)
 {
-	static const char text[] =
-		HIT "EN\r\n" HIT "VA 2 t1\r\n\r\n\r\n";
+	static const char text[] = HIT "EN\r\n" HIT "VA 2 t1\r\n\r\n\r\n";
 
 	jt_scan_init(&scan, 'M', "VALID");
 	cr_assert_eq(feed(text, strlen(text)), 0);

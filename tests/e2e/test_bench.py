@@ -31,7 +31,7 @@ def found(tmp_path_factory):
                 "--percentiles", at)
     bench("inprocess", *SMALL, "--json", at / "inprocess.json")
     bench("table", "--sizes", "1000,20000", "--rounds", 2, "--slice-ms", 10,
-          "--json", at / "table.json")
+          "--keep-all", "--json", at / "table.json")
     page = bench("page", at / "run.json", at / "inprocess.json",
                  at / "table.json", "--html", at / "bench.html",
                  "--commit", "0123abc")
