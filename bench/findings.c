@@ -2,6 +2,7 @@
 #include "bench/findings.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,13 @@
 
 static json_t *machine_json(const struct jt_machine *m)
 {
-	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:f,s:i}", "kernel",
-			 m->kernel, "cpu", m->cpu, "cpus", (int)m->cpus,
-			 "server_cpu", m->server_cpu, "client_cpu",
-			 m->client_cpu, "thp_shmem", m->thp_shmem, "thp",
-			 m->thp, "mitigations", m->mitigations, "memory_gb",
-			 m->memory_gb, "page_bytes", (int)m->page_bytes);
+	return json_pack(
+		"{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:f,s:i}", "kernel",
+		m->kernel, "cpu", m->cpu, "cpus", (int)m->cpus, "server_cpu",
+		m->server_cpu, "client_cpu", m->client_cpu, "thp_shmem",
+		m->thp_shmem, "thp", m->thp, "mitigations", m->mitigations,
+		"memory_gb", m->memory_gb, "page_bytes", (int)m->page_bytes,
+		"compiler", __VERSION__, "libsodium", sodium_version_string());
 }
 
 json_t *jt_findings_new(const char *verb, const struct jt_machine *m)
