@@ -118,12 +118,16 @@ static void put(json_t *o)
 		{"applied", "Applied"},
 		{"tokens", "Tokens"},
 		{"capacity", "Capacity"},
+		{"capacity_max", "It may grow to"},
+		{"growing", "Growing, %"},
+		{"growths", "Growths"},
 		{"slots_used", "Slots used"},
 		{"slots", "Slots"},
 		{"plans", "Limits"},
 		{"expired", "Expired"},
 		{"shared_bytes", "Shared bytes"},
 		{"large_page_bytes", "in 2 MB pages"},
+		{"bytes_per_token", "Bytes per token"},
 	};
 	struct jt_sheet s;
 

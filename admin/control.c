@@ -249,6 +249,7 @@ static int refusal(struct jt_control *c)
 		int e;
 	} words[] = {
 		{"ERR FULL ", JT_CONTROL_E_FULL},
+		{"ERR GROWING ", JT_CONTROL_E_GROWING},
 		{"ERR NOTFOUND ", JT_CONTROL_E_NOTFOUND},
 		{"ERR RED ", JT_CONTROL_E_REFUSED},
 		{"ERR TIMEOUT ", JT_CONTROL_E_REFUSED},
@@ -335,11 +336,18 @@ int jt_control_sync(struct jt_control *c, uint64_t number)
 
 int jt_control_fit(struct jt_control *c, uint64_t at, const struct jt_room *r)
 {
-	int e = ask(c,
-		    "FIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-		    " %" PRIu64 "\n",
-		    at, r->tokens, r->values, r->plans, r->owner_bytes);
+	uint64_t deadline_ms = now_ms() + JT_CONTROL_GROWING_MS;
+	int e;
 
+	do {
+		e = ask(c,
+			"FIT %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+			" %" PRIu64 "\n",
+			at, r->tokens, r->values, r->plans, r->owner_bytes);
+		if (e != JT_CONTROL_E_GROWING)
+			break;
+		poll(NULL, 0, JT_CONTROL_GROWING_STEP_MS);
+	} while (now_ms() < deadline_ms);
 	return e ? e : numbers(c, NULL, 0);
 }
 

@@ -41,8 +41,9 @@
  *                                             what came within the span
  *   STATUS                  OK {...}          one line of JSON
  *
- * Refusals: "ERR WORD sentence"; WORD is FULL, NOTFOUND, RED (the journal
- * cannot be trusted or flushed; the sentence says why), TIMEOUT or USAGE.
+ * Refusals: "ERR WORD sentence"; WORD is FULL, GROWING (FIT: there will be
+ * room, ask again), NOTFOUND, RED (the journal cannot be trusted or flushed;
+ * the sentence says why), TIMEOUT or USAGE.
  */
 #ifndef JT_ADMIN_CONTROL_H
 #define JT_ADMIN_CONTROL_H
@@ -62,7 +63,12 @@ enum {
 	JT_CONTROL_E_FULL,
 	JT_CONTROL_E_NOTFOUND,
 	JT_CONTROL_E_REFUSED, /* RED, TIMEOUT, USAGE: see the line */
+	JT_CONTROL_E_GROWING,
 };
+
+/* So long FIT is asked again while the table grows, and how often. */
+#define JT_CONTROL_GROWING_MS 120000u
+#define JT_CONTROL_GROWING_STEP_MS 10
 
 struct jt_control {
 	int fd;
@@ -111,6 +117,7 @@ void jt_control_close(struct jt_control *c);
 bool jt_control_where(const char *data, char dir[PATH_MAX]);
 
 int jt_control_sync(struct jt_control *c, uint64_t number);
+/* Waits for a table that grows. */
 int jt_control_fit(struct jt_control *c, uint64_t at,
 		   const struct jt_room *room);
 int jt_control_limit(struct jt_control *c, uint64_t at,

@@ -22,6 +22,11 @@
  *   calls  struct jt_calls     32 B each  its worker     everyone
  *   lines  struct jt_meter     64 B each  any worker     everyone
  *
+ * There is one meter segment as long as the daemon lives: it has lines for as
+ * many tokens as there may ever be, and memory only for those that an identity
+ * segment has room for. A table that grows is another identity segment, with a
+ * higher number, beside the same meters; so a token's line never moves.
+ *
  * Identity decides what is valid: workers map it read-only. Meters decide how
  * much: workers write them, so nothing read from there is trusted beyond that.
  *
@@ -34,7 +39,7 @@
 #include "shm/atomic.h"
 #include <stddef.h>
 
-#define JT_LAYOUT_VERSION 3u
+#define JT_LAYOUT_VERSION 4u
 #define JT_IDENTITY_MAGIC 0x31444e45444a544aull
 #define JT_METERS_MAGIC 0x315254454d4e544aull
 
@@ -201,8 +206,12 @@ struct jt_news {
 	_Atomic uint64_t cpu_ns;   /* 104 */
 	_Atomic uint64_t resident; /* 112 bytes */
 	_Atomic uint64_t open_fds; /* 120 */
+	_Atomic uint64_t growths;  /* 128 of the table, since the start */
+	_Atomic uint64_t growing;  /* 136 % of the one under way + 1; 0: none */
+	_Atomic uint64_t capacity_max; /* 144 tokens that it may grow to */
+	uint8_t zeros[40];
 };
-static_assert(sizeof(struct jt_news) == 128, "news");
+static_assert(sizeof(struct jt_news) == 192, "news");
 
 struct jt_identity {
 	uint64_t magic;		/*   0 */
@@ -236,7 +245,9 @@ struct jt_identity {
 	_Atomic uint64_t env;	    /* 216 only tokens of this one; 0: any */
 	char prefix[8];		    /* 224 how ids begin */
 	uint64_t settings_off;	    /* 232 */
-	uint8_t zeros1[16];	    /* 240 */
+	uint64_t number;	    /* 240 1, and one more at each growth */
+	_Atomic uint64_t offered;   /* 248 number of a newer one that has been
+				     * sent to the workers; 0: none */
 	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 256 names, zero-padded words */
 	/* 2304 boot clock: who is in no process of the daemon believes this
 	 * segment until then (jeton.c); on a line of its own */
@@ -254,6 +265,7 @@ static_assert(offsetof(struct jt_identity, schemes) == 208, "schemes");
 static_assert(offsetof(struct jt_identity, prefix) == 224, "prefix");
 static_assert(offsetof(struct jt_identity, envs) == 256, "envs");
 static_assert(offsetof(struct jt_identity, settings_off) == 232, "settings");
+static_assert(offsetof(struct jt_identity, offered) == 248, "offered");
 static_assert(offsetof(struct jt_identity, lease_ns) == 2304, "own line");
 static_assert(offsetof(struct jt_identity, news) == 2368, "news");
 
@@ -303,7 +315,7 @@ struct jt_desk {
 	_Atomic uint64_t paused;      /*  32 not accepting, others have fewer */
 	_Atomic uint64_t beat_ns;     /*  40 when its last drain began */
 	_Atomic uint64_t kind;	      /*  48 enum jt_desk_kind */
-	uint8_t zeros0[8];	      /*  56 */
+	_Atomic uint64_t table;	      /*  56 jt_identity.number it looks into */
 	_Atomic uint64_t accepted;    /*  64 */
 	_Atomic uint64_t busy;	      /*  72 refused: too many connections */
 	_Atomic uint64_t commands;    /*  80 */
@@ -327,6 +339,7 @@ struct jt_desk {
 };
 static_assert(sizeof(struct jt_desk) == 1024, "desk");
 static_assert(offsetof(struct jt_desk, beat_ns) == 40, "desk beat");
+static_assert(offsetof(struct jt_desk, table) == 56, "desk table");
 static_assert(offsetof(struct jt_desk, accepted) == 64, "desk second line");
 static_assert(offsetof(struct jt_desk, memo_hits) == 128, "desk third line");
 static_assert(offsetof(struct jt_desk, words) == 256, "desk words");
@@ -356,7 +369,7 @@ struct jt_meters {
 	uint32_t zero;	      /* 12 */
 	uint64_t fingerprint; /* 16 */
 	uint64_t size_bytes;  /* 24 */
-	uint64_t lines;	      /* 32 */
+	uint64_t lines;	      /* 32 not all of them have memory, see above */
 	uint64_t board_off;   /* 40 */
 	uint64_t lines_off;   /* 48 */
 	uint64_t peers_off;   /* 56 */

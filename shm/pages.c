@@ -59,6 +59,11 @@ static void *over(void *at, size_t bytes, int prot, int flags, int fd)
 	return NULL;
 }
 
+static size_t page_up(size_t at)
+{
+	return (at + JT_PAGES_LARGE - 1) & ~(size_t)(JT_PAGES_LARGE - 1);
+}
+
 void *jt_pages_map(int fd, size_t bytes, int prot)
 {
 	void *at = claim(bytes);
@@ -66,13 +71,15 @@ void *jt_pages_map(int fd, size_t bytes, int prot)
 	return at ? over(at, bytes, prot, MAP_SHARED, fd) : NULL;
 }
 
-int jt_pages_fill(int fd, void *map, size_t bytes, size_t *largep)
+int jt_pages_fill(int fd, void *map, size_t from, size_t bytes, size_t *largep)
 {
+	size_t end = from + bytes;
 	unsigned failed = 0;
 	int err;
 
-	*largep = 0;
-	for (size_t at = 0; bytes - at >= JT_PAGES_LARGE && failed < FAILED_MAX;
+	/* a page of which a part was there before is in use: it stays small */
+	for (size_t at = page_up(from);
+	     at + JT_PAGES_LARGE <= end && failed < FAILED_MAX;
 	     at += JT_PAGES_LARGE) {
 		err = posix_fallocate(fd, (off_t)at, 1);
 		if (err && err != EINTR)
@@ -83,7 +90,7 @@ int jt_pages_fill(int fd, void *map, size_t bytes, size_t *largep)
 			*largep += JT_PAGES_LARGE;
 	}
 	do
-		err = posix_fallocate(fd, 0, (off_t)bytes);
+		err = posix_fallocate(fd, (off_t)from, (off_t)bytes);
 	while (err == EINTR);
 	return -err;
 }

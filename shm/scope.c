@@ -110,8 +110,8 @@ bool jt_scope_granted(const struct jt_maps *maps,
 	return false;
 }
 
-void jt_scope_put(struct jt_maps *maps, uint16_t number,
-		  const char name[JT_SCOPE_BYTES])
+static void put(struct jt_maps *maps, uint16_t number,
+		const char name[JT_SCOPE_BYTES])
 {
 	struct jt_identity *id = maps->identity_rw;
 	struct jt_scopes *scopes =
@@ -119,7 +119,6 @@ void jt_scope_put(struct jt_maps *maps, uint16_t number,
 	size_t bytes = strnlen(name, JT_SCOPE_BYTES);
 	uint32_t at = place_of(maps, (const uint8_t *)name, bytes);
 
-	assert(number > 0 && number <= JT_SCOPES_MAX);
 	memcpy(scopes->names[number - 1].name, name, JT_SCOPE_BYTES);
 	/* relaxed: one writer reads its own words */
 	while (jt_load_relaxed(&scopes->places[at]))
@@ -127,4 +126,12 @@ void jt_scope_put(struct jt_maps *maps, uint16_t number,
 	/* pairs with jt_scope_number() */
 	jt_store_release(&scopes->places[at], number);
 	jt_store_relaxed(&id->scopes, number);
+}
+
+void jt_scope_put(struct jt_maps *maps, uint16_t number,
+		  const char name[JT_SCOPE_BYTES])
+{
+	assert(number > 0 && number <= JT_SCOPES_MAX);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		put(m, number, name);
 }

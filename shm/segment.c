@@ -17,8 +17,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define POOL_PER_TOKEN 16u
+#define POOL_PER_TOKEN 8u
 #define POOL_MIN 65536u
+#define LINES_MAX (1ull << 32)
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static uint64_t fingerprint(void)
@@ -46,6 +47,7 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_identity, state),
 		offsetof(struct jt_identity, applied),
 		offsetof(struct jt_identity, envs),
+		offsetof(struct jt_identity, offered),
 		offsetof(struct jt_identity, lease_ns),
 		offsetof(struct jt_identity, news),
 		offsetof(struct jt_meter, rate),
@@ -57,6 +59,7 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_desk, connections),
 		offsetof(struct jt_desk, beat_ns),
 		offsetof(struct jt_desk, kind),
+		offsetof(struct jt_desk, table),
 		offsetof(struct jt_desk, words),
 		offsetof(struct jt_desk, took),
 		JT_PLANS_MAX,
@@ -76,10 +79,17 @@ static uint64_t page_up(uint64_t bytes)
 	return (bytes + JT_PAGE - 1) / JT_PAGE * JT_PAGE;
 }
 
+/* Lines are made by pages, so that their number is what their bytes say. */
+static uint64_t page_of_lines(uint64_t lines)
+{
+	return page_up(lines * sizeof(struct jt_meter)) /
+	       sizeof(struct jt_meter);
+}
+
 uint64_t jt_segment_slots(uint64_t capacity)
 {
-	/* 1.05 / 0.7 = 1.5 */
-	return capacity + capacity / 2 + 1;
+	/* 1.05 / 0.75 = 1.4 */
+	return capacity + capacity * 2 / 5 + 1;
 }
 
 uint64_t jt_segment_values(uint64_t capacity)
@@ -131,7 +141,7 @@ struct meters_plot {
 	uint64_t board, peers, calls, lines, end;
 };
 
-static struct meters_plot meters_plot_of(uint64_t capacity)
+static struct meters_plot meters_plot_of(uint64_t lines)
 {
 	struct meters_plot p = {.board = JT_PAGE};
 
@@ -139,19 +149,19 @@ static struct meters_plot meters_plot_of(uint64_t capacity)
 	p.calls = p.peers + page_up(JT_PEERS_MAX * sizeof(struct jt_peer));
 	p.lines = p.calls + page_up(JT_WORKERS_MAX * JT_PEERS_MAX *
 				    sizeof(struct jt_calls));
-	p.end = p.lines + page_up(capacity * sizeof(struct jt_meter));
+	p.end = p.lines + page_up(lines * sizeof(struct jt_meter));
 	return p;
 }
 
-static uint64_t meters_bytes(uint64_t capacity)
+uint64_t jt_segment_meters_end(uint64_t tokens)
 {
-	return meters_plot_of(capacity).end;
+	return meters_plot_of(tokens).end;
 }
 
 uint64_t jt_segment_bytes(const struct jt_segment_size *size)
 {
 	return identity_bytes(size->capacity, size->pool_bytes) +
-	       meters_bytes(size->capacity);
+	       jt_segment_meters_end(size->capacity);
 }
 
 /* From capacity and pool alone, not from what the headers say by now. */
@@ -159,7 +169,7 @@ static void point(struct jt_maps *maps)
 {
 	const char *base = (const char *)maps->identity;
 	struct plot at = plot_of(maps->capacity, maps->pool_bytes);
-	struct meters_plot p = meters_plot_of(maps->capacity);
+	struct meters_plot p = meters_plot_of(maps->lines_max);
 	char *meters = (char *)maps->meters;
 
 	maps->n_slots = jt_segment_slots(maps->capacity);
@@ -176,9 +186,24 @@ static void point(struct jt_maps *maps)
 	maps->lines = (void *)(meters + p.lines);
 }
 
-/* A memfd of that size with every page there, mapped writable. */
-static int make(const char *name, uint64_t bytes, int *fdp, void **mapp,
-		size_t *largep)
+int jt_segment_allocate(int fd, void *map, uint64_t from, uint64_t bytes,
+			size_t *largep)
+{
+	int rc = jt_pages_fill(fd, map, from, bytes, largep);
+
+	return rc == -ENOSPC || rc == -ENOMEM ? JT_SEGMENT_E_MEMORY : rc;
+}
+
+void jt_segment_release(int fd, uint64_t from, uint64_t bytes)
+{
+	/* what cannot be given back is there for the next time */
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)from, (off_t)bytes))
+		errno = 0;
+}
+
+/* A memfd of that size, mapped writable; it has no page yet. */
+static int make(const char *name, uint64_t bytes, int *fdp, void **mapp)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *map;
@@ -191,15 +216,9 @@ static int make(const char *name, uint64_t bytes, int *fdp, void **mapp,
 	map = jt_pages_map(fd, bytes, PROT_READ | PROT_WRITE);
 	if (!map)
 		goto fail;
-	rc = jt_pages_fill(fd, map, bytes, largep);
-	if (!rc) {
-		*fdp = fd;
-		*mapp = map;
-		return 0;
-	}
-	munmap(map, bytes);
-	close(fd);
-	return rc == -ENOSPC || rc == -ENOMEM ? JT_SEGMENT_E_MEMORY : rc;
+	*fdp = fd;
+	*mapp = map;
+	return 0;
 fail:
 	rc = -errno;
 	close(fd);
@@ -228,6 +247,7 @@ static void fill_identity(struct jt_identity *id,
 	id->scopes_off = p.scopes;
 	id->settings_off = p.settings;
 	id->pool_off = p.pool;
+	id->number = 1;
 	memcpy(id->prefix, size->prefix, sizeof(id->prefix));
 	id->pool_bytes = page_up(size->pool_bytes);
 	/* relaxed: nobody else has mapped it yet */
@@ -236,73 +256,171 @@ static void fill_identity(struct jt_identity *id,
 	jt_store_relaxed(&id->pool_used, 1); /* offset 0 means none */
 }
 
-static void fill_meters(struct jt_meters *m, uint64_t capacity)
+static void fill_meters(struct jt_meters *m, uint64_t lines)
 {
-	struct meters_plot p = meters_plot_of(capacity);
+	struct meters_plot p = meters_plot_of(lines);
 
 	m->magic = JT_METERS_MAGIC;
 	m->version = JT_LAYOUT_VERSION;
 	m->fingerprint = fingerprint();
-	m->size_bytes = meters_bytes(capacity);
-	m->lines = capacity;
+	m->size_bytes = p.end;
+	m->lines = lines;
 	m->board_off = p.board;
 	m->peers_off = p.peers;
 	m->calls_off = p.calls;
 	m->lines_off = p.lines;
 }
 
-static int seal(const struct jt_segment_fds *fds, struct jt_maps *maps)
+static int seal_identity(int fd, const struct jt_maps *maps)
 {
-	if (madvise(maps->identity_rw, maps->identity_bytes, MADV_DONTFORK))
-		return -errno;
-	if (fcntl(fds->identity, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) ||
-	    fcntl(fds->meters, F_ADD_SEALS, SEALS))
+	if (madvise(maps->identity_rw, maps->identity_bytes, MADV_DONTFORK) ||
+	    fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE))
 		return -errno;
 	return 0;
+}
+
+static int make_identity(const struct jt_segment_size *size, int *fdp,
+			 struct jt_maps *maps)
+{
+	void *map;
+	int rc;
+
+	if (!size->capacity || size->capacity > UINT32_MAX ||
+	    size->pool_bytes > JT_POOL_MAX)
+		return -EINVAL;
+	maps->capacity = size->capacity;
+	maps->pool_bytes = page_up(size->pool_bytes);
+	maps->identity_bytes = identity_bytes(size->capacity, size->pool_bytes);
+	rc = make("jeton-identity", maps->identity_bytes, fdp, &map);
+	if (rc)
+		return rc;
+	maps->identity = maps->identity_rw = map;
+	rc = seal_identity(*fdp, maps);
+	if (rc) {
+		jt_segment_leave(maps);
+		close(*fdp);
+	}
+	return rc;
+}
+
+static int make_meters(const struct jt_segment_size *size, int *fdp,
+		       struct jt_maps *maps)
+{
+	void *map;
+	int rc;
+
+	maps->lines_max = page_of_lines(size->lines_max > size->capacity
+						? size->lines_max
+						: size->capacity);
+	if (maps->lines_max > LINES_MAX)
+		return -EINVAL;
+	maps->meters_bytes = jt_segment_meters_end(maps->lines_max);
+	rc = make("jeton-meters", maps->meters_bytes, fdp, &map);
+	if (rc)
+		return rc;
+	maps->meters = map;
+	return fcntl(*fdp, F_ADD_SEALS, SEALS) ? -errno : 0;
 }
 
 int jt_segment_create(const struct jt_segment_size *size,
 		      const uint8_t journal_id[16], struct jt_segment_fds *fdsp,
 		      struct jt_maps *mapsp)
 {
-	size_t large = 0;
-	void *map;
 	int rc;
 
 	memset(mapsp, 0, sizeof(*mapsp));
 	fdsp->meters = -1;
-	if (!size->capacity || size->capacity > UINT32_MAX ||
-	    size->pool_bytes > JT_POOL_MAX)
-		return -EINVAL;
-	mapsp->identity_bytes =
-		identity_bytes(size->capacity, size->pool_bytes);
-	mapsp->meters_bytes = meters_bytes(size->capacity);
-	rc = make("jeton-identity", mapsp->identity_bytes, &fdsp->identity,
-		  &map, &large);
+	rc = make_identity(size, &fdsp->identity, mapsp);
 	if (rc)
 		return rc;
-	mapsp->identity = mapsp->identity_rw = map;
-	mapsp->large_bytes = large;
-	rc = make("jeton-meters", mapsp->meters_bytes, &fdsp->meters, &map,
-		  &large);
-	if (rc)
-		goto out;
-	mapsp->meters = map;
-	mapsp->large_bytes += large;
-	fill_identity(mapsp->identity_rw, size, journal_id);
-	fill_meters(mapsp->meters, size->capacity);
-	mapsp->capacity = size->capacity;
-	mapsp->pool_bytes = mapsp->identity->pool_bytes;
-	point(mapsp);
-	rc = seal(fdsp, mapsp);
+	rc = make_meters(size, &fdsp->meters, mapsp);
 	if (!rc)
-		return 0;
-out:
-	jt_segment_unmap(mapsp);
-	close(fdsp->identity);
-	if (fdsp->meters >= 0)
-		close(fdsp->meters);
-	return rc;
+		rc = jt_segment_allocate(fdsp->identity, mapsp->identity_rw, 0,
+					 mapsp->identity_bytes,
+					 &mapsp->large_bytes);
+	if (!rc)
+		rc = jt_segment_allocate(fdsp->meters, mapsp->meters, 0,
+					 jt_segment_meters_end(size->capacity),
+					 &mapsp->meters_large_bytes);
+	if (rc) {
+		jt_segment_unmap(mapsp);
+		close(fdsp->identity);
+		if (fdsp->meters >= 0)
+			close(fdsp->meters);
+		return rc;
+	}
+	fill_identity(mapsp->identity_rw, size, journal_id);
+	fill_meters(mapsp->meters, mapsp->lines_max);
+	point(mapsp);
+	return 0;
+}
+
+/* ---- the next one ---- */
+
+/* All of meters, and who may verify with them, is what OLD has. */
+static void share_meters(struct jt_maps *maps, const struct jt_maps *old)
+{
+	maps->meters = old->meters;
+	maps->meters_bytes = old->meters_bytes;
+	maps->meters_large_bytes = old->meters_large_bytes;
+	maps->lines_max = old->lines_max;
+	maps->guests = old->guests;
+}
+
+int jt_segment_begin(const struct jt_segment_size *size,
+		     const struct jt_maps *old, int *fdp, struct jt_maps *mapsp)
+{
+	int rc;
+
+	memset(mapsp, 0, sizeof(*mapsp));
+	if (size->capacity > old->lines_max)
+		return -EINVAL;
+	rc = make_identity(size, fdp, mapsp);
+	if (rc)
+		return rc;
+	share_meters(mapsp, old);
+	point(mapsp);
+	return 0;
+}
+
+static void copy(struct jt_maps *new, const void *to, const void *from,
+		 size_t bytes)
+{
+	size_t off = (size_t)((const char *)to - (const char *)new->identity);
+
+	memcpy((char *)new->identity_rw + off, from, bytes);
+}
+
+void jt_segment_succeed(struct jt_maps *new, const struct jt_maps *old)
+{
+	struct jt_identity *id = new->identity_rw;
+	const struct jt_identity *was = old->identity;
+	const struct jt_segment_size size = {
+		.capacity = new->capacity,
+		.pool_bytes = new->pool_bytes,
+	};
+	/* relaxed: one writer reads its own words */
+	size_t plans = jt_load_relaxed(&was->plans) + 1;
+	size_t limits = jt_load_relaxed(&was->limits) + 1;
+	size_t sets = jt_load_relaxed(&was->sets) + 1;
+
+	/* plain copies of words: the keeper alone writes the one, and nobody
+	 * else has the other yet */
+	memcpy(id, was, sizeof(*id));
+	fill_identity(id, &size, was->journal_id);
+	id->seed = was->seed; /* so a key is the same in both */
+	id->number = was->number + 1;
+	memcpy(id->prefix, was->prefix, sizeof(id->prefix));
+	jt_store_relaxed(&id->offered, 0);
+	jt_store_relaxed(&id->used, 0);
+	jt_store_relaxed(&id->env, jt_load_relaxed(&was->env));
+	jt_store_relaxed(&id->state, jt_load_relaxed(&was->state));
+	jt_store_relaxed(&id->pool_used, jt_load_relaxed(&was->pool_used));
+	copy(new, new->plans, old->plans, plans * sizeof(*new->plans));
+	copy(new, new->limits, old->limits, limits * sizeof(*new->limits));
+	copy(new, new->sets, old->sets, sets * sizeof(*new->sets));
+	copy(new, new->scopes, old->scopes, sizeof(*new->scopes));
+	copy(new, new->settings, old->settings, JT_SETTINGS_BYTES);
 }
 
 /* Sealed against resizing, and of a size that holds a header? */
@@ -340,16 +458,16 @@ static bool is_identity(const struct jt_identity *id, size_t bytes,
 	       id->pool_off == p.pool;
 }
 
-static bool is_meters(const struct jt_meters *m, size_t bytes,
-		      uint64_t capacity)
+static bool is_meters(const struct jt_meters *m, size_t bytes, uint64_t lines)
 {
-	struct meters_plot p = meters_plot_of(capacity);
+	struct meters_plot p = meters_plot_of(lines);
 
 	return m->magic == JT_METERS_MAGIC && m->version == JT_LAYOUT_VERSION &&
 	       m->fingerprint == fingerprint() && m->size_bytes == bytes &&
-	       bytes == meters_bytes(capacity) && m->lines == capacity &&
-	       m->board_off == p.board && m->peers_off == p.peers &&
-	       m->calls_off == p.calls && m->lines_off == p.lines;
+	       lines <= LINES_MAX && lines == page_of_lines(lines) &&
+	       bytes == p.end && m->board_off == p.board &&
+	       m->peers_off == p.peers && m->calls_off == p.calls &&
+	       m->lines_off == p.lines;
 }
 
 /* What is checked is what is used, though others could write it meanwhile. */
@@ -359,13 +477,26 @@ static uint64_t once(const uint64_t *word)
 }
 
 /* Sizes and offsets follow from capacity and pool: recomputed, not believed. */
-static bool fits(struct jt_maps *maps)
+static bool identity_fits(struct jt_maps *maps)
 {
 	maps->capacity = once(&maps->identity->capacity);
 	maps->pool_bytes = once(&maps->identity->pool_bytes);
 	return is_identity(maps->identity, maps->identity_bytes, maps->capacity,
 			   maps->pool_bytes) &&
-	       is_meters(maps->meters, maps->meters_bytes, maps->capacity);
+	       maps->capacity <= maps->lines_max;
+}
+
+static bool fits(struct jt_maps *maps)
+{
+	maps->lines_max = once(&maps->meters->lines);
+	return is_meters(maps->meters, maps->meters_bytes, maps->lines_max) &&
+	       identity_fits(maps);
+}
+
+static int map_identity(int fd, struct jt_maps *maps)
+{
+	maps->identity = jt_pages_map(fd, maps->identity_bytes, PROT_READ);
+	return maps->identity ? 0 : -errno;
 }
 
 static int map_with(const struct jt_segment_fds *fds, int meters_prot,
@@ -381,10 +512,9 @@ static int map_with(const struct jt_segment_fds *fds, int meters_prot,
 		rc = sized(fds->meters, SEALS, &mapsp->meters_bytes);
 	if (rc)
 		return rc;
-	map = jt_pages_map(fds->identity, mapsp->identity_bytes, PROT_READ);
-	if (!map)
-		return -errno;
-	mapsp->identity = map;
+	rc = map_identity(fds->identity, mapsp);
+	if (rc)
+		return rc;
 	map = jt_pages_map(fds->meters, mapsp->meters_bytes, meters_prot);
 	if (!map) {
 		rc = -errno;
@@ -417,6 +547,45 @@ static void unmap(const void *map, size_t bytes)
 
 	memcpy(&p, &map, sizeof(p)); /* munmap takes no const */
 	munmap(p, bytes);
+}
+
+/* A newer table of the same daemon, whose keys are the same? */
+static bool follows(const struct jt_maps *maps, const struct jt_maps *old)
+{
+	return maps->identity->number > old->identity->number &&
+	       maps->identity->seed == old->identity->seed &&
+	       memcmp(maps->identity->journal_id, old->identity->journal_id,
+		      sizeof(maps->identity->journal_id)) == 0;
+}
+
+int jt_segment_follow(int identity, const struct jt_maps *old,
+		      struct jt_maps *mapsp)
+{
+	int rc;
+
+	memset(mapsp, 0, sizeof(*mapsp));
+	rc = sized(identity, SEALS | F_SEAL_FUTURE_WRITE,
+		   &mapsp->identity_bytes);
+	if (!rc)
+		rc = map_identity(identity, mapsp);
+	if (rc)
+		return rc;
+	share_meters(mapsp, old);
+	if (!identity_fits(mapsp))
+		rc = JT_SEGMENT_E_MISMATCH;
+	else if (!follows(mapsp, old))
+		rc = -ESTALE;
+	if (rc)
+		jt_segment_leave(mapsp);
+	else
+		point(mapsp);
+	return rc;
+}
+
+void jt_segment_leave(struct jt_maps *maps)
+{
+	unmap(maps->identity, maps->identity_bytes);
+	memset(maps, 0, sizeof(*maps));
 }
 
 void jt_segment_unmap(struct jt_maps *maps)

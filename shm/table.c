@@ -2,11 +2,12 @@
  * table: lock-free lookup under one writer.
  *
  * Layout. `slots` lines of 64 bytes (layout.h); a key's home is
- * (key x slots) >> 64, so the number of slots need not be a power of two; a
- * value stands in the first slot from its home on that was free. Next to its
- * own value each slot keeps `reach`: how many slots beyond this one the values
- * whose *home* is here went. A search looks at reach + 1 slots and stops. At
- * the highest load, 0.67: a miss looks at 1.6 lines (82 % at one), a hit at 2.
+ * (key x slots) >> 64, so the number of slots need not be a power of two, and
+ * values keep their order in a larger table; a value stands in the first slot
+ * from its home on that was free. Next to its own value each slot keeps
+ * `reach`: how many slots beyond this one the values whose *home* is here went.
+ * A search looks at reach + 1 slots and stops. At the highest load, 0.75: a
+ * miss looks at 1.9 lines, a hit at 2.5.
  *
  *     home h: reach 2
  *     | h: key of h | h+1: other home | h+2: key of h | h+3 ...
@@ -44,12 +45,18 @@
  * that, and before R1, which is loaded after the receive and not kept
  * (verify.c). An edge of this chain that leaves the host is the user's.
  *
+ * Two tables, while one grows into the next: every change goes to both before
+ * it is acknowledged. RETIRED is stored (release) in the older one before the
+ * first change made only in the newer; whoever begins to verify in the older
+ * one after that was acknowledged finds it there, by the same chain as above,
+ * and takes nothing from the table.
+ *
  * Crash of the keeper anywhere: the segment dies with it and is rebuilt from
  * the journal; a slot left BUSY is denied meanwhile. Crash of a reader: it
  * wrote nothing here. Hostile readers: their map is read-only.
  *
  * Limits: reach at most JT_REACH_MAX (a put that would go further is refused;
- * at load 0.67 and a random seed the longest is about 110); bounded loops
+ * at load 0.75 and a random seed the longest is about 200); bounded loops
  * throughout.
  *
  * References: Knuth vol. 3, 6.4 (linear probing, multiply-shift by a random
@@ -228,26 +235,31 @@ static void raise_reach(struct jt_slot *home, uint32_t distance)
 		jt_store_release(&home->reach, (uint16_t)distance);
 }
 
+/* What is put: the words of a slot, but for its generation. */
+struct words {
+	uint64_t key, digest[4], b;
+	uint32_t owner, expires_s;
+	uint8_t env, scheme, state, flags;
+};
+
 /* W1-W3. */
-static void fill(struct jt_slot *slot, uint64_t key, const struct jt_entry *e)
+static void fill(struct jt_slot *slot, const struct words *w)
 {
-	uint64_t words[4];
 	/* relaxed: one writer reads its own word */
 	uint16_t generation =
 		(uint16_t)(jt_a_generation(jt_load_relaxed(&slot->a)) + 1);
 
-	memcpy(words, e->digest, sizeof(words));
 	/* each pairs with the acquire of the same word in view_slot() */
 	jt_store_release(&slot->a, jt_word_a(generation, JT_SLOT_BUSY, 0, 0));
 	for (unsigned i = 0; i < 4; i++)
-		jt_store_release(&slot->digest[i], words[i]);
-	jt_store_release(&slot->b, jt_word_b(e->meter, e->plan, e->scope_set));
-	jt_store_release(&slot->owner, e->owner);
-	jt_store_release(&slot->env, e->env);
-	jt_store_release(&slot->scheme, e->scheme);
-	jt_store_release(&slot->key, key);
-	jt_store_release(&slot->a, jt_word_a(generation, e->state, e->flags,
-					     e->expires_s));
+		jt_store_release(&slot->digest[i], w->digest[i]);
+	jt_store_release(&slot->b, w->b);
+	jt_store_release(&slot->owner, w->owner);
+	jt_store_release(&slot->env, w->env);
+	jt_store_release(&slot->scheme, w->scheme);
+	jt_store_release(&slot->key, w->key);
+	jt_store_release(&slot->a, jt_word_a(generation, w->state, w->flags,
+					     w->expires_s));
 }
 
 void jt_table_prefetch(const struct jt_maps *maps, uint64_t key)
@@ -255,29 +267,66 @@ void jt_table_prefetch(const struct jt_maps *maps, uint64_t key)
 	__builtin_prefetch(&maps->slots[jt_table_home(maps, key)], 1);
 }
 
-int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
-		 uint32_t *slotp)
+static int put(struct jt_maps *maps, const struct words *w, uint32_t *slotp)
 {
 	struct jt_slot *slots = slot_rw(maps, 0);
-	uint64_t key =
-		jt_table_key(maps, entry->scheme, entry->id, entry->digest);
-	uint64_t home = jt_table_home(maps, key);
+	uint64_t home = jt_table_home(maps, w->key);
 
-	assert(entry->state > JT_SLOT_BUSY && entry->state < JT_SLOT_STATES);
-	assert(entry->meter < maps->capacity);
+	assert(w->state > JT_SLOT_BUSY && w->state < JT_SLOT_STATES);
+	assert(jt_b_meter(w->b) < maps->capacity);
 	for (uint32_t i = 0; i <= reach_max(maps); i++) {
 		struct jt_slot *slot = &slots[wrap(maps, home + i)];
 
 		/* relaxed: one writer reads its own word */
 		if (jt_a_state(jt_load_relaxed(&slot->a)) != JT_SLOT_EMPTY)
 			continue;
-		fill(slot, key, entry);
+		fill(slot, w);
 		raise_reach(&slots[home], i);
 		jt_count(&maps->identity_rw->used, 1);
 		*slotp = (uint32_t)(slot - slots);
 		return 0;
 	}
 	return JT_TABLE_E_FULL;
+}
+
+int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
+		 uint32_t *slotp)
+{
+	struct words w = {
+		.key = jt_table_key(maps, entry->scheme, entry->id,
+				    entry->digest),
+		.b = jt_word_b(entry->meter, entry->plan, entry->scope_set),
+		.owner = entry->owner,
+		.expires_s = entry->expires_s,
+		.env = entry->env,
+		.scheme = entry->scheme,
+		.state = entry->state,
+		.flags = entry->flags,
+	};
+
+	memcpy(w.digest, entry->digest, sizeof(w.digest));
+	return put(maps, &w, slotp);
+}
+
+int jt_table_put_copy(struct jt_maps *maps, const struct jt_slot *from,
+		      uint32_t *slotp)
+{
+	/* relaxed, all: one writer reads its own words */
+	uint64_t a = jt_load_relaxed(&from->a);
+	struct words w = {
+		.key = jt_load_relaxed(&from->key),
+		.b = jt_load_relaxed(&from->b),
+		.owner = jt_load_relaxed(&from->owner),
+		.expires_s = jt_a_expires_s(a),
+		.env = jt_load_relaxed(&from->env),
+		.scheme = jt_load_relaxed(&from->scheme),
+		.state = jt_a_state(a),
+		.flags = jt_a_flags(a),
+	};
+
+	for (unsigned i = 0; i < 4; i++)
+		w.digest[i] = jt_load_relaxed(&from->digest[i]);
+	return put(maps, &w, slotp);
 }
 
 void jt_table_set_a(struct jt_maps *maps, uint32_t slot, uint8_t state,
@@ -322,13 +371,23 @@ void jt_table_drop(struct jt_maps *maps, uint32_t slot)
 			 jt_load_relaxed(&maps->identity_rw->used) - 1);
 }
 
-void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
-			 const struct jt_bounds *bounds)
+/* ---- what has a number ---- */
+
+void jt_table_part(struct jt_maps *maps)
 {
-	struct jt_identity *id = maps->identity_rw;
+	struct jt_maps *twin = maps->twin;
+
+	maps->twin = NULL;
+	/* pairs with the loads in jt_verify(), believes() and crossing.c:
+	 * before the first change made only in the other */
+	jt_store_release(&twin->identity_rw->state, JT_IDENTITY_RETIRED);
+}
+
+static void put_limits(struct jt_identity *id, uint16_t block,
+		       const struct jt_bounds *bounds)
+{
 	struct jt_limits *l = at(id, id->limits_off);
 
-	assert(block > 0);
 	l += block;
 	/* relaxed: pairs through the plan's word, stored with release later */
 	jt_store_relaxed(&l->interval_ns, bounds->interval_ns);
@@ -340,26 +399,37 @@ void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
 		jt_store_relaxed(&id->limits, block);
 }
 
-void jt_table_set_plan(struct jt_maps *maps, uint16_t plan, uint16_t block)
+void jt_table_put_limits(struct jt_maps *maps, uint16_t block,
+			 const struct jt_bounds *bounds)
 {
-	struct jt_identity *id = maps->identity_rw;
+	assert(block > 0);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		put_limits(m->identity_rw, block, bounds);
+}
+
+static void set_plan(struct jt_identity *id, uint16_t plan, uint16_t block)
+{
 	_Atomic uint32_t *plans = at(id, id->plans_off);
 
-	assert(plan > 0);
 	/* pairs with jt_table_limits(): the block was written before */
 	jt_store_release(&plans[plan], block);
 	if (jt_load_relaxed(&id->plans) < plan)
 		jt_store_relaxed(&id->plans, plan);
 }
 
-void jt_table_put_set(struct jt_maps *maps, uint16_t number,
-		      const uint8_t bits[32])
+void jt_table_set_plan(struct jt_maps *maps, uint16_t plan, uint16_t block)
 {
-	struct jt_identity *id = maps->identity_rw;
+	assert(plan > 0);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		set_plan(m->identity_rw, plan, block);
+}
+
+static void put_set(struct jt_identity *id, uint16_t number,
+		    const uint8_t bits[32])
+{
 	struct jt_scope_set *set = at(id, id->sets_off);
 	uint64_t words[4];
 
-	assert(number > 0 && number < JT_SETS_MAX);
 	memcpy(words, bits, sizeof(words));
 	/* relaxed: pairs through the slot's b, stored with release later */
 	for (unsigned i = 0; i < 4; i++)
@@ -368,10 +438,25 @@ void jt_table_put_set(struct jt_maps *maps, uint16_t number,
 		jt_store_relaxed(&id->sets, number);
 }
 
+void jt_table_put_set(struct jt_maps *maps, uint16_t number,
+		      const uint8_t bits[32])
+{
+	assert(number > 0 && number < JT_SETS_MAX);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		put_set(m->identity_rw, number, bits);
+}
+
+static void add_env(struct jt_identity *id, uint64_t number, uint64_t env_word)
+{
+	/* relaxed: one writer; readers meet a number through a slot's env */
+	jt_store_relaxed(&id->envs[number], env_word);
+	jt_store_relaxed(&id->envs_used, number);
+}
+
 uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word)
 {
 	struct jt_identity *id = maps->identity_rw;
-	/* relaxed: one writer; readers meet a number through a slot's env */
+	/* relaxed: one writer */
 	uint64_t used = jt_load_relaxed(&id->envs_used);
 
 	for (uint64_t i = 1; i <= used; i++)
@@ -381,25 +466,65 @@ uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word)
 		return 0;
 	if (used + 1 >= JT_ENV_OTHER)
 		return JT_ENV_OTHER;
-	jt_store_relaxed(&id->envs[used + 1], env_word);
-	jt_store_relaxed(&id->envs_used, used + 1);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		add_env(m->identity_rw, used + 1, env_word);
 	return (uint8_t)(used + 1);
+}
+
+void jt_table_add_scheme(struct jt_maps *maps, uint8_t scheme)
+{
+	for (struct jt_maps *m = maps; m; m = m->twin) {
+		_Atomic uint64_t *schemes = &m->identity_rw->schemes;
+
+		/* relaxed: one writer; see find_others() in verify.c */
+		jt_store_relaxed(schemes,
+				 jt_load_relaxed(schemes) | 1ull << scheme);
+	}
+}
+
+void jt_table_count_tokens(struct jt_maps *maps, int n)
+{
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		jt_count(&m->identity_rw->tokens, (uint64_t)(int64_t)n);
+}
+
+void jt_table_set_applied(struct jt_maps *maps, uint64_t number)
+{
+	/* pairs with readers of `applied` in verdicts: what it counts is in */
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		jt_store_release(&m->identity_rw->applied, number);
+}
+
+static bool pool_takes(const struct jt_maps *maps, uint64_t used,
+		       uint32_t bytes)
+{
+	return used + bytes + 1 <= maps->pool_bytes;
+}
+
+static void put_owner(struct jt_identity *id, const uint8_t *owner,
+		      uint32_t bytes, uint64_t offset)
+{
+	uint8_t *pool = at(id, id->pool_off);
+
+	/* plain bytes, never rewritten: published by the slot's owner word */
+	pool[offset] = (uint8_t)bytes;
+	memcpy(pool + offset + 1, owner, bytes);
+	jt_store_relaxed(&id->pool_used, offset + bytes + 1); /* ours */
 }
 
 int jt_table_put_owner(struct jt_maps *maps, const uint8_t *owner,
 		       uint32_t bytes, uint32_t *offsetp)
 {
-	struct jt_identity *id = maps->identity_rw;
-	uint8_t *pool = (uint8_t *)id + id->pool_off;
-	uint64_t used = jt_load_relaxed(&id->pool_used); /* relaxed: ours */
+	/* relaxed: ours */
+	uint64_t used = jt_load_relaxed(&maps->identity_rw->pool_used);
 
 	assert(bytes <= UINT8_MAX);
-	if (used + bytes + 1 > id->pool_bytes)
+	if (!pool_takes(maps, used, bytes))
 		return JT_TABLE_E_FULL;
-	/* plain bytes, never rewritten: published by the slot's owner word */
-	pool[used] = (uint8_t)bytes;
-	memcpy(pool + used + 1, owner, bytes);
-	jt_store_relaxed(&id->pool_used, used + bytes + 1);
+	if (maps->twin && !pool_takes(maps->twin, used, bytes))
+		jt_table_part(maps);
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		put_owner(m->identity_rw, owner, bytes, used);
 	*offsetp = (uint32_t)used;
 	return 0;
 }

@@ -70,6 +70,18 @@ const uint8_t *jt_table_owner(const struct jt_maps *maps, uint32_t owner,
 
 /* ---- the keeper ---- */
 
+/*
+ * While there are two tables (maps->twin) what has a number, the same in both,
+ * is stored in both: limits, plans, sets, environments, owners. Slots have not;
+ * those of the twin are the caller's (sidecar/places.h).
+ */
+
+/*
+ * The twin cannot take a change that this table takes, or is no longer wanted:
+ * it is retired, before that change is made, and no longer the twin.
+ */
+void jt_table_part(struct jt_maps *maps);
+
 struct jt_entry {
 	uint8_t id[JT_PUBLIC_BYTES];
 	uint8_t digest[JT_VALUE_DIGEST];
@@ -89,6 +101,10 @@ void jt_table_prefetch(const struct jt_maps *maps, uint64_t key);
 /* Put a new value; *SLOTP receives its slot. It is in force on return. */
 int jt_table_put(struct jt_maps *maps, const struct jt_entry *entry,
 		 uint32_t *slotp);
+
+/* Put what stands in a slot of another table of the same seed. */
+int jt_table_put_copy(struct jt_maps *maps, const struct jt_slot *from,
+		      uint32_t *slotp);
 
 /* Change in place, one atomic store each, in force on return. */
 void jt_table_set_a(struct jt_maps *maps, uint32_t slot, uint8_t state,
@@ -121,6 +137,13 @@ void jt_table_put_set(struct jt_maps *maps, uint16_t number,
  * number left: JT_ENV_OTHER, which no ENV that is asked for is equal to.
  */
 uint8_t jt_table_env(struct jt_maps *maps, uint64_t env_word);
+
+/* Values of that scheme may be found from now on. */
+void jt_table_add_scheme(struct jt_maps *maps, uint8_t scheme);
+/* So many tokens more, or fewer. */
+void jt_table_count_tokens(struct jt_maps *maps, int n);
+/* The journal's number that is in force. */
+void jt_table_set_applied(struct jt_maps *maps, uint64_t number);
 
 /* Append an owner to the pool; *OFFSETP is what jt_entry.owner takes. */
 int jt_table_put_owner(struct jt_maps *maps, const uint8_t *owner,

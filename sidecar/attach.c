@@ -32,8 +32,7 @@
 #define GROUPS_MAX 256u /* of one client; who has more may not attach */
 #define STEP_NS 1000000000ull
 
-/* The same memory, in a descriptor that cannot be mapped writable. */
-static int reopen(int fd)
+int jt_attaches_reopen(int fd)
 {
 	char path[40];
 
@@ -53,14 +52,20 @@ int jt_attaches_init(struct jt_attaches *a, struct jt_doors *doors,
 	a->spend = fds->meters;
 	if (doors->attached)
 		a->hold_until_ns = now_ns + JT_LEASE_NS;
-	a->identity = reopen(fds->identity);
+	a->identity = jt_attaches_reopen(fds->identity);
 	if (a->identity < 0)
 		return a->identity;
-	a->look = reopen(fds->meters);
+	a->look = jt_attaches_reopen(fds->meters);
 	if (a->look >= 0)
 		return 0;
 	close(a->identity);
 	return a->look;
+}
+
+void jt_attaches_change(struct jt_attaches *a, int identity)
+{
+	close(a->identity);
+	a->identity = identity;
 }
 
 uint64_t jt_attaches_hold_until_ns(const struct jt_attaches *a)
@@ -165,15 +170,21 @@ static void answer_some(struct jt_attaches *a, bool in_force)
 	}
 }
 
-void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force)
+static void renew(_Atomic uint64_t *lease, uint64_t next_ns)
 {
-	_Atomic uint64_t *lease = &a->maps->identity_rw->lease_ns;
-	uint64_t next_ns = now_ns + JT_LEASE_NS;
-
 	/* relaxed: the keeper's own word */
-	if (in_force && jt_load_relaxed(lease) + JT_LEASE_STEP_NS <= next_ns)
+	if (jt_load_relaxed(lease) + JT_LEASE_STEP_NS <= next_ns)
 		/* pairs with believes() in shm/jeton.c */
 		jt_store_release(lease, next_ns);
+}
+
+void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force)
+{
+	uint64_t next_ns = now_ns + JT_LEASE_NS;
+
+	/* also in the older of two tables, until that is retired */
+	for (struct jt_maps *m = a->maps; m && in_force; m = m->twin)
+		renew(&m->identity_rw->lease_ns, next_ns);
 	answer_some(a, in_force);
 	if (a->handed_out && now_ns >= a->step_due_ns) {
 		a->maps->guests++;

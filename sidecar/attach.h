@@ -32,6 +32,15 @@ int jt_attaches_init(struct jt_attaches *a, struct jt_doors *doors,
 		     struct jt_maps *maps, const struct jt_segment_fds *fds,
 		     const struct jt_settings *settings, uint64_t now_ns);
 
+/* Hand out this identity from now on; the descriptor is theirs. */
+void jt_attaches_change(struct jt_attaches *a, int identity);
+
+/*
+ * The same memory, in a descriptor that cannot be mapped writable. Negative
+ * errno.
+ */
+int jt_attaches_reopen(int fd);
+
 /*
  * Once a turn: renew the lease, answer who has come, some at a time, count the
  * seconds since there may be guests (rest.h). IN_FORCE:

@@ -24,7 +24,9 @@
 	X(workers, "workers", "JETON_WORKERS", 0, 0, JT_RESP_WORKERS_MAX,      \
 	  "verifying processes; 0: one less than cores, at least 1")           \
 	X(capacity, "capacity", "JETON_CAPACITY", 131072, 64, 1000000000,      \
-	  "tokens; grows at start to 1.25 x what is stored")                   \
+	  "tokens at first; more when more are stored")                        \
+	X(capacity_max, "capacity-max", "JETON_CAPACITY_MAX", 0, 0,            \
+	  1000000000, "tokens it may grow to; 0: as memory allows")            \
 	X(connections, "connections", "JETON_CONNECTIONS", 1024, 1, 20000,     \
 	  "open connections of a worker; beyond: -BUSY")                       \
 	X(http_workers, "http-workers", "JETON_HTTP_WORKERS", 1, 0,            \

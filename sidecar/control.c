@@ -48,6 +48,13 @@ void jt_controls_saving(struct jt_controls *c, uint64_t (*save)(void *ctx),
 	c->saved = saved;
 }
 
+void jt_controls_growing(struct jt_controls *c,
+			 bool (*grow)(void *ctx, const struct jt_room *want,
+				      struct jt_fault *faultp))
+{
+	c->grow = grow;
+}
+
 static void hang_up(struct jt_control_client *cl)
 {
 	close(cl->fd);
@@ -165,13 +172,19 @@ static enum done fit(struct jt_controls *c, struct jt_control_client *cl,
 	struct jt_room room = {v[1], v[2], v[3], v[4]};
 	struct jt_ledger *l = &c->feed->ledger;
 	struct jt_fault fault;
+	int rc;
 
 	jt_feed_clock(c->feed);
 	jt_ledger_tidy(l, room.values);
 	jt_plans_tidy(&l->plans);
-	if (jt_ledger_fits(l, &room, &fault))
-		return say_error(cl, "FULL", fault.line);
-	return say(cl, "OK\n");
+	rc = jt_ledger_fits(l, &room, &fault);
+	if (!rc)
+		return say(cl, "OK\n");
+	/* a table that grows has no more different limits */
+	if (room.plans <= jt_plans_left(&l->plans) && c->grow &&
+	    c->grow(c->ctx, &room, &fault))
+		return say_error(cl, "GROWING", "the table grows; ask again");
+	return say_error(cl, "FULL", fault.line);
 }
 
 static enum done limit(struct jt_controls *c, struct jt_control_client *cl,

@@ -37,6 +37,9 @@ struct jt_controls {
 	void *ctx;
 	/* Begin to save use counts; a ticket, not 0. */
 	uint64_t (*save)(void *ctx);
+	/* No room: will there be? See jt_growth_want(). NULL: never. */
+	bool (*grow)(void *ctx, const struct jt_room *want,
+		     struct jt_fault *faultp);
 	/* Is that done? *WHYP: why it failed, NULL: it did not. */
 	bool (*saved)(void *ctx, uint64_t ticket, const char **whyp);
 };
@@ -48,6 +51,10 @@ void jt_controls_init(struct jt_controls *c, int listener, struct jt_feed *feed,
 void jt_controls_saving(struct jt_controls *c, uint64_t (*save)(void *ctx),
 			bool (*saved)(void *ctx, uint64_t ticket,
 				      const char **whyp));
+/* Without this, what there is no room for is refused. */
+void jt_controls_growing(struct jt_controls *c,
+			 bool (*grow)(void *ctx, const struct jt_room *want,
+				      struct jt_fault *faultp));
 void jt_controls_deinit(struct jt_controls *c);
 
 /* Descriptors to poll; returns how many, at most JT_CONTROLS_MAX + 1. */

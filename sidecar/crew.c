@@ -12,6 +12,7 @@
  */
 #include "sidecar/crew.h"
 
+#include "sidecar/crossing.h"
 #include "sidecar/http_worker.h"
 #include "sidecar/log.h"
 #include <errno.h>
@@ -33,7 +34,7 @@
 #define DELAY_MAX_NS (5000 * NS_PER_MS)
 #define IDLE_MS 60000u
 #define LIVES_MAX 3u		     /* short ones in a row */
-#define N_KEPT (4u + JT_WORKERS_MAX) /* HTTP workers keep fewer */
+#define N_KEPT (5u + JT_WORKERS_MAX) /* HTTP workers keep fewer */
 
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps)
@@ -41,7 +42,9 @@ int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 	memset(crew, 0, sizeof(*crew));
 	crew->args = *args;
 	crew->maps = maps;
-	crew->link = -1;
+	crew->link = crew->scribe.crossing = -1;
+	for (unsigned i = 0; i < JT_WORKERS_MAX; i++)
+		crew->hands[i].crossing = -1;
 	crew->n_hands = args->n_workers + args->n_http;
 	if (crew->n_hands > JT_WORKERS_MAX)
 		return -EINVAL;
@@ -75,9 +78,9 @@ static void close_others(int *kept, unsigned n)
 
 static void keep_for_worker(const struct jt_worker_args *args)
 {
-	int kept[N_KEPT] = {args->listener, args->serving_lock,
+	int kept[N_KEPT] = {args->listener, args->serving_lock, args->crossing,
 			    args->segments.identity, args->segments.meters};
-	unsigned n = 4;
+	unsigned n = 5;
 
 	for (unsigned i = 0; i < args->n_workers; i++)
 		kept[n++] = args->wakes[i];
@@ -86,9 +89,10 @@ static void keep_for_worker(const struct jt_worker_args *args)
 
 static void keep_for_http(const struct jt_worker_args *args)
 {
-	int kept[N_KEPT] = {args->serving_lock, args->segments.identity,
-			    args->segments.meters, args->http};
-	unsigned n = 4;
+	int kept[N_KEPT] = {args->serving_lock, args->crossing,
+			    args->segments.identity, args->segments.meters,
+			    args->http};
+	unsigned n = 5;
 
 	if (args->http_tcp >= 0)
 		kept[n++] = args->http_tcp;
@@ -137,8 +141,9 @@ static _Noreturn void become_scribe(struct jt_crew *crew, int link,
 				    pid_t keeper)
 {
 	struct jt_scribe_args *args = &crew->scribe_args;
-	int kept[] = {args->dir_fd, args->serving_lock, link,
-		      args->segments.identity, args->segments.meters};
+	int kept[] = {
+		args->dir_fd,	args->serving_lock,	 link,
+		args->crossing, args->segments.identity, args->segments.meters};
 
 	/* asked of a whole service at once, it is not for the scribe: what
 	 * the workers still count must be written, too */
@@ -149,21 +154,99 @@ static _Noreturn void become_scribe(struct jt_crew *crew, int link,
 	exit(jt_scribe_run(args));
 }
 
+/* ---- links over which a larger table comes ---- */
+
+/* Both ends; *THEIRSP is to be closed once they have it. */
+static int open_crossing(struct jt_hand *hand, int *theirsp)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	hand->crossing = ends[0];
+	hand->owed = false; /* it is born with the newest */
+	*theirsp = ends[1];
+	return 0;
+}
+
+static void close_crossing(struct jt_hand *hand)
+{
+	if (hand->crossing >= 0)
+		close(hand->crossing);
+	hand->crossing = -1;
+	hand->owed = false;
+}
+
+static void send_table(struct jt_crew *crew, struct jt_hand *hand)
+{
+	if (hand->owed &&
+	    jt_crossing_send(hand->crossing, crew->args.segments.identity,
+			     crew->maps->identity->number) != -EAGAIN)
+		hand->owed = false; /* sent, or it is dead */
+}
+
+static void send_tables(struct jt_crew *crew)
+{
+	for (unsigned i = 0; i < crew->n_hands; i++)
+		send_table(crew, &crew->hands[i]);
+	send_table(crew, &crew->scribe);
+}
+
+void jt_crew_offer(struct jt_crew *crew, int identity)
+{
+	uint64_t one = 1;
+
+	close(crew->args.segments.identity);
+	crew->args.segments.identity = identity;
+	crew->scribe_args.segments.identity = identity;
+	for (unsigned i = 0; i < crew->n_hands; i++)
+		crew->hands[i].owed = crew->hands[i].pid != 0;
+	crew->scribe.owed = crew->scribe.pid != 0;
+	send_tables(crew);
+	for (unsigned i = 0; i < crew->args.n_workers; i++)
+		/* who is not woken looks at its next tick */
+		if (write(crew->args.wakes[i], &one, sizeof(one)) < 0)
+			continue;
+}
+
+bool jt_crew_crossed(const struct jt_crew *crew)
+{
+	for (unsigned i = 0; i < crew->n_hands; i++)
+		/* pairs with go_over() in crossing.c */
+		if (crew->hands[i].pid &&
+		    jt_load_seq(&crew->maps->board[i].table) !=
+			    crew->maps->identity->number)
+			return false;
+	return true;
+}
+
+/* ---- workers ---- */
+
 static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
 {
 	struct jt_hand *hand = &crew->hands[number];
 	struct jt_desk *desk = &crew->maps->board[number];
-	pid_t keeper = getpid(), pid;
+	pid_t keeper = getpid(), pid = -1;
+	int theirs = -1, rc;
 
 	jt_store_seq(&desk->kind, number < crew->args.n_workers ? JT_DESK_RESP
 								: JT_DESK_HTTP);
+	jt_store_seq(&desk->table, crew->maps->identity->number);
 	jt_store_seq(&desk->state, JT_DESK_STARTING);
-	pid = fork();
+	rc = open_crossing(hand, &theirs);
+	crew->args.crossing = theirs;
+	if (!rc) {
+		pid = fork();
+		rc = pid < 0 ? -errno : 0;
+	}
 	if (pid == 0)
 		become_worker(crew, number, keeper);
-	if (pid < 0) {
+	if (theirs >= 0)
+		close(theirs);
+	if (rc) {
 		jt_log(JT_LOG_ERROR, "cannot start worker %u: %s", number,
-		       strerror(errno));
+		       strerror(-rc));
+		close_crossing(hand);
 		hand->start_at_ns = now_ns + DELAY_MAX_NS;
 		return;
 	}
@@ -201,30 +284,46 @@ static void pass_on(struct jt_crew *crew)
 		errno = 0; /* its end will be noticed */
 }
 
+/* Our ends stand in the crew then, theirs in THEIRS. */
+static int open_links(struct jt_crew *crew, int theirs[2])
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	crew->link = ends[0];
+	theirs[0] = ends[1];
+	return open_crossing(&crew->scribe, &theirs[1]);
+}
+
 static void start_scribe(struct jt_crew *crew, uint64_t now_ns)
 {
 	pid_t keeper = getpid(), pid = -1;
-	int ends[2] = {-1, -1};
+	int theirs[2] = {-1, -1};
+	int rc = open_links(crew, theirs);
 
-	if (!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+	crew->scribe_args.crossing = theirs[1];
+	if (!rc) {
 		pid = fork();
-	if (pid == 0)
-		become_scribe(crew, ends[1], keeper);
-	if (pid < 0) {
-		jt_log(JT_LOG_ERROR, "cannot start the scribe: %s",
-		       strerror(errno));
-		crew->scribe.start_at_ns = now_ns + DELAY_MAX_NS;
-		if (ends[0] >= 0)
-			close(ends[0]);
-	} else {
-		crew->scribe.pid = pid;
-		crew->scribe.started_ns = now_ns;
-		crew->heard = false;
-		crew->link = ends[0];
-		pass_on(crew);
+		rc = pid < 0 ? -errno : 0;
 	}
-	if (ends[1] >= 0)
-		close(ends[1]);
+	if (pid == 0)
+		become_scribe(crew, theirs[0], keeper);
+	for (unsigned i = 0; i < 2; i++)
+		if (theirs[i] >= 0)
+			close(theirs[i]);
+	if (rc) {
+		jt_log(JT_LOG_ERROR, "cannot start the scribe: %s",
+		       strerror(-rc));
+		cut_link(crew);
+		close_crossing(&crew->scribe);
+		crew->scribe.start_at_ns = now_ns + DELAY_MAX_NS;
+		return;
+	}
+	crew->scribe.pid = pid;
+	crew->scribe.started_ns = now_ns;
+	crew->heard = false;
+	pass_on(crew);
 }
 
 uint64_t jt_crew_save(struct jt_crew *crew)
@@ -349,6 +448,7 @@ static void worker_ended(struct jt_crew *crew, unsigned number, int status,
 	char who[32];
 
 	clear_desk(crew->maps, number);
+	close_crossing(&crew->hands[number]);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
 		crew->hopeless = !has_served(crew);
 	bury(&crew->hands[number], now_ns);
@@ -363,6 +463,7 @@ static void scribe_ended(struct jt_crew *crew, int status, uint64_t now_ns)
 {
 	hear(crew);
 	cut_link(crew);
+	close_crossing(&crew->scribe);
 	crew->before_ns = crew->figures.cpu_ns;
 	crew->figures = (struct jt_figures){.cpu_ns = crew->before_ns};
 	bury(&crew->scribe, now_ns);
@@ -409,6 +510,7 @@ unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
 	if (crew->scribe_args.io && is_due(&crew->scribe, now_ns, &due_ms))
 		start_scribe(crew, now_ns);
 	hear(crew);
+	send_tables(crew);
 	return due_ms;
 }
 

@@ -17,6 +17,8 @@ struct jt_hand {
 	pid_t pid; /* 0: not running */
 	uint64_t started_ns, start_at_ns;
 	unsigned failures; /* short lives in a row */
+	int crossing;	   /* our end, see crossing.h; -1: none */
+	bool owed;	   /* the newest table was not sent yet */
 };
 
 struct jt_crew {
@@ -36,13 +38,25 @@ struct jt_crew {
 	uint64_t before_ns;
 };
 
-/* Opens the wake-up descriptors. ARGS: all but number and wakes. */
+/*
+ * Opens the wake-up descriptors. ARGS: all but number, wakes and crossing; its
+ * descriptor of identity is the crew's.
+ */
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps);
 
 /* Have a scribe, too, that writes into the open directory DIR_FD. */
 void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
 			int dir_fd);
+
+/*
+ * The table has grown: IDENTITY, a descriptor that is the crew's from now on,
+ * is for all who are there and for those who start. A full link is tried again
+ * by jt_crew_tend().
+ */
+void jt_crew_offer(struct jt_crew *crew, int identity);
+/* Do all workers look into the newest table? */
+bool jt_crew_crossed(const struct jt_crew *crew);
 
 /* Ask it for a whole round, now; the ticket. Nobody waits here. */
 uint64_t jt_crew_save(struct jt_crew *crew);

@@ -223,8 +223,7 @@ static void apply_chunk(struct jt_feed *feed, size_t n)
 		return;
 	feed->applied = applied(&feed->reader);
 	memcpy(feed->applied_tag, feed->reader.tag, JT_TAG_BYTES);
-	/* pairs with readers of `applied` in verdicts: what it counts is in */
-	jt_store_release(&feed->maps->identity_rw->applied, feed->applied);
+	jt_table_set_applied(feed->maps, feed->applied);
 }
 
 static int replaced(struct jt_fault *faultp)

@@ -11,6 +11,7 @@
 #include "admin/output.h"
 #include "shm/pages.h"
 #include "sidecar/child.h"
+#include "sidecar/crossing.h"
 #include "sidecar/http_door.h"
 #include "sidecar/log.h"
 #include <errno.h>
@@ -24,6 +25,7 @@
 
 struct worker {
 	struct jt_maps maps;
+	struct jt_crossing crossing;
 	struct jt_memo memo;
 	struct jt_http_door door;
 	struct jt_child_figures figures;
@@ -59,10 +61,15 @@ static int listen_on(struct worker *w, int listener)
 	return 0;
 }
 
+static int patience_ms(const struct worker *w)
+{
+	return jt_crossing_busy(&w->crossing) ? 1 : TICK_MS;
+}
+
 static int timeout_ms(const struct worker *w)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	int least = TICK_MS;
+	int least = patience_ms(w);
 
 	for (unsigned i = 0; i < w->n; i++)
 		if (MHD_get_timeout(w->daemons[i], &ms) == MHD_YES &&
@@ -74,8 +81,9 @@ static int timeout_ms(const struct worker *w)
 static int drain(struct worker *w)
 {
 	if (w->n == 1)
-		return MHD_run_wait(w->daemons[0], TICK_MS) == MHD_YES ? 0
-								       : -EIO;
+		return MHD_run_wait(w->daemons[0], patience_ms(w)) == MHD_YES
+			       ? 0
+			       : -EIO;
 	if (poll(w->fds, w->n, timeout_ms(w)) < 0 && errno != EINTR)
 		return -errno;
 	for (unsigned i = 0; i < w->n; i++)
@@ -103,6 +111,7 @@ static int serve(struct worker *w)
 		rc = drain(w);
 		jt_http_door_wake(&w->door);
 		tick(w);
+		jt_crossing_look(&w->crossing);
 		if (w->refusals.n)
 			jt_refusals_tell(&w->refusals, w->door.now.boot_ns);
 		jt_child_figures_tell(&w->figures, desk, w->door.now.boot_ns);
@@ -131,6 +140,8 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 
 	if (rc)
 		return rc;
+	jt_crossing_init(&w->crossing, args->crossing, &w->maps,
+			 &w->maps.board[args->number]);
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
 	memory = jt_pages_reserve(memo_bytes);
 	if (!memory)

@@ -22,7 +22,9 @@
 #include "sidecar/control.h"
 #include "sidecar/crew.h"
 #include "sidecar/doors.h"
+#include "sidecar/growth.h"
 #include "sidecar/log.h"
+#include "sidecar/memory.h"
 #include "sidecar/news.h"
 #include "sidecar/restore.h"
 #include "sidecar/service.h"
@@ -47,6 +49,8 @@
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
 #define BEAT_NS (5 * NS_PER_S)
 #define HEADROOM(n) ((n) + (n) / 4)
+#define TOKEN_BYTES 162u       /* of shared memory, when all have a place */
+#define LINES_MAX (1ull << 27) /* by default */
 
 struct keeper {
 	const struct jt_config *config;
@@ -54,6 +58,7 @@ struct keeper {
 	struct jt_feed feed;
 	struct jt_maps maps;
 	struct jt_crew crew;
+	struct jt_growth growth;
 	struct jt_controls controls;
 	struct jt_attaches attaches;
 	struct jt_teller teller;
@@ -225,6 +230,8 @@ static const char *trouble(const struct keeper *k)
 		       "it; check the disk";
 	if (k->anchor_failed)
 		return anchor_trouble;
+	if (k->growth.why[0])
+		return k->growth.why;
 	return any_worker_serves(k) ? NULL : "no worker is serving";
 }
 
@@ -237,6 +244,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.maps = &k->maps,
 			.feed = &k->feed,
 			.crew = &k->crew,
+			.growth = &k->growth,
 			.paths = &k->doors.paths,
 			.settings = &k->settings,
 			.why = trouble(k),
@@ -246,6 +254,33 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.uptime_s = (boot_ns() - k->started_ns) / NS_PER_S,
 		},
 		buf, max);
+}
+
+/* ---- growth ---- */
+
+static bool grow(void *ctx, const struct jt_room *want, struct jt_fault *faultp)
+{
+	struct keeper *k = ctx;
+
+	return is_serving(k) && jt_growth_want(&k->growth, want, faultp);
+}
+
+/* All who have the table, or hand it out, are told in the same turn. */
+static void tend_growth(struct keeper *k)
+{
+	struct jt_growth *g = &k->growth;
+	enum jt_growth_event event =
+		jt_growth_tend(g, k->now_ns, jt_crew_crossed(&k->crew));
+
+	if (event == JT_GROWTH_SWAPPED) {
+		jt_crew_offer(&k->crew, g->fd);
+		jt_attaches_change(&k->attaches, g->look);
+		g->fd = g->look = -1;
+		jt_news_move(&k->teller, &k->maps);
+	}
+	jt_news_growth(&k->teller, g->n_done,
+		       jt_growth_busy(g) ? jt_growth_percent(g) + 1 : 0,
+		       k->maps.lines_max);
 }
 
 /* ---- settings, read again ---- */
@@ -337,19 +372,36 @@ static int check_anchor(struct keeper *k, const struct jt_journal *j,
 	return rc ? rc : jt_anchor_check(j, &k->anchor, faultp);
 }
 
-/* Bytes that the machine could give, as it says; without a word, all. */
-static uint64_t memory_left(void)
+/*
+ * So many tokens may there be at most. What is not needed costs addresses
+ * alone, so as a default it is what all memory would hold.
+ */
+static uint64_t lines_max(const struct keeper *k)
 {
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long long kb = UINT64_MAX >> 10;
-	char line[128];
+	uint64_t asked = k->config->capacity_max;
+	uint64_t most = jt_memory_left() / TOKEN_BYTES;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb << 10;
+	if (asked)
+		return asked;
+	return most < LINES_MAX ? most : LINES_MAX;
+}
+
+/* Where files or addresses are limited there are fewer lines to grow into. */
+static int create_segments(struct keeper *k, struct jt_segment_size *size,
+			   const struct jt_journal *j,
+			   struct jt_segment_fds *fdsp)
+{
+	int rc;
+
+	size->lines_max = lines_max(k);
+	if (jt_memory_left() < jt_segment_bytes(size))
+		return JT_SEGMENT_E_MEMORY;
+	do {
+		rc = jt_segment_create(size, j->id, fdsp, &k->maps);
+		size->lines_max /= 2;
+	} while ((rc == -EFBIG || rc == -ENOMEM) &&
+		 size->lines_max >= size->capacity);
+	return rc;
 }
 
 /* Segments for at least 1.25 x what is stored. */
@@ -375,9 +427,7 @@ static int make_segments(struct keeper *k, const struct jt_journal *j,
 		size.pool_bytes = HEADROOM(need.owner_bytes) < JT_POOL_MAX
 					  ? HEADROOM(need.owner_bytes)
 					  : JT_POOL_MAX;
-	rc = memory_left() < jt_segment_bytes(&size)
-		     ? JT_SEGMENT_E_MEMORY
-		     : jt_segment_create(&size, j->id, fdsp, &k->maps);
+	rc = create_segments(k, &size, j, fdsp);
 	if (rc)
 		snprintf(faultp->line, sizeof(faultp->line),
 			 "no shared memory for %llu tokens (%llu MB): %s; "
@@ -530,6 +580,9 @@ static int begin(struct keeper *k)
 	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
 			 k);
 	jt_controls_saving(&k->controls, save, saved);
+	jt_controls_growing(&k->controls, grow);
+	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
+		       boot_ns, jt_memory_left);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
 	return 0;
 }
@@ -660,13 +713,16 @@ static int turn(struct keeper *k)
 	jt_attaches_run(&k->attaches, k->now_ns,
 			is_serving(k) && !k->feed.stuck);
 	jt_controls_run(&k->controls, k->now_ns);
+	if (is_serving(k))
+		tend_growth(k);
 	keep_anchor(k, false);
 	tell_news(k);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
 	due_ms = jt_service_tend(&k->service, k->now_ns, any_worker_beats(k),
 				 due_ms);
-	if (jt_controls_waiting(&k->controls) || !is_serving(k))
+	if (jt_controls_waiting(&k->controls) || !is_serving(k) ||
+	    jt_growth_busy(&k->growth))
 		due_ms = 1;
 	sleep_until_needed(k, more ? 0 : due_ms);
 	k->now_ns = boot_ns();
@@ -698,6 +754,7 @@ static void end(struct keeper *k)
 	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
 	keep_anchor(k, true);
+	jt_growth_stop(&k->growth);
 	jt_attaches_retire(&k->attaches, boot_ns());
 	save_last(k, was_serving);
 	jt_controls_deinit(&k->controls);

@@ -20,6 +20,7 @@
  */
 #include "sidecar/ledger.h"
 
+#include "sidecar/wide.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +33,12 @@ int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
 	memset(l, 0, sizeof(*l));
 	l->maps = maps;
 	l->free_first = l->rest_first = l->rest_last = JT_LINE_NONE;
-	l->lines = calloc(maps->identity->capacity, sizeof(*l->lines));
+	l->lines_room = maps->capacity;
+	l->lines = jt_wide_new(l->lines_room, sizeof(*l->lines));
 	l->past = calloc(JT_LEDGER_PAST, sizeof(*l->past));
 	l->sets.maps = maps;
-	if (l->lines && l->past && !jt_plans_init(&l->plans, maps) &&
-	    !jt_intern_init(&l->owners))
+	if (l->lines && l->past && !jt_places_init(&l->places, maps) &&
+	    !jt_plans_init(&l->plans, maps) && !jt_intern_init(&l->owners))
 		return 0;
 	jt_ledger_deinit(l);
 	return -ENOMEM;
@@ -46,10 +48,25 @@ void jt_ledger_deinit(struct jt_ledger *l)
 {
 	if (l->owners.offsets)
 		jt_intern_deinit(&l->owners);
-	free(l->lines);
+	jt_places_deinit(&l->places);
+	jt_wide_free(l->lines, l->lines_room, sizeof(*l->lines));
 	free(l->past);
 	jt_plans_deinit(&l->plans);
 	memset(l, 0, sizeof(*l));
+}
+
+int jt_ledger_widen(struct jt_ledger *l, uint64_t capacity)
+{
+	struct jt_line *lines;
+
+	if (capacity <= l->lines_room)
+		return 0;
+	lines = jt_wide_grow(l->lines, l->lines_room, capacity, sizeof(*lines));
+	if (!lines)
+		return -ENOMEM;
+	l->lines = lines;
+	l->lines_room = capacity;
+	return 0;
 }
 
 static uint32_t length(const char *text, size_t max)
@@ -114,6 +131,11 @@ static void let(struct jt_ledger *l, const struct jt_line *line)
 		jt_plans_let(&l->plans, line->plan, line->own);
 }
 
+static bool has_old(const struct jt_ledger *l, uint32_t line)
+{
+	return jt_places_slot(&l->places, line, JT_BEFORE) != JT_PLACE_NONE;
+}
+
 int jt_ledger_settle(struct jt_ledger *l)
 {
 	for (uint32_t i = 0; i < l->n_lines; i++) {
@@ -127,10 +149,10 @@ int jt_ledger_settle(struct jt_ledger *l)
 		if (rc)
 			return rc;
 		line->holds = true;
-		jt_table_set_b(l->maps, line->slot, number, line->set);
-		if (line->old_slot != JT_LINE_NONE)
-			jt_table_set_b(l->maps, line->old_slot, number,
-				       line->set);
+		jt_places_set_b(&l->places, i, JT_NEWEST, number, line->set);
+		if (has_old(l, i))
+			jt_places_set_b(&l->places, i, JT_BEFORE, number,
+					line->set);
 	}
 	return 0;
 }
@@ -204,15 +226,6 @@ static int entry_of(struct jt_ledger *l, const struct jt_record *r,
 			 length(t->owner, JT_OWNER_MAX), &e->owner);
 }
 
-static void learn_scheme(struct jt_ledger *l, uint8_t scheme)
-{
-	struct jt_identity *id = l->maps->identity_rw;
-
-	/* relaxed: one writer; see find_others() in verify.c */
-	jt_store_relaxed(&id->schemes,
-			 jt_load_relaxed(&id->schemes) | 1ull << scheme);
-}
-
 static void note(const struct jt_ledger *l, struct jt_line *line,
 		 const struct jt_record *r)
 {
@@ -233,8 +246,7 @@ static uint32_t new_line(struct jt_ledger *l)
 	struct jt_meter *m;
 
 	if (line == JT_LINE_NONE)
-		return l->n_lines < l->maps->identity->capacity ? l->n_lines++
-								: line;
+		return l->n_lines < l->maps->capacity ? l->n_lines++ : line;
 	l->free_first = l->lines[line].next;
 	l->n_free--;
 	m = &l->maps->lines[line];
@@ -269,14 +281,13 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 	line = new_line(l);
 	if (line == JT_LINE_NONE)
 		return JT_TABLE_E_FULL;
-	l->lines[line] =
-		(struct jt_line){.first = r->number, .old_slot = JT_LINE_NONE};
+	l->lines[line] = (struct jt_line){.first = r->number};
 	rc = entry_of(l, r, line, &e);
 	if (rc == 0)
 		rc = hold(l, &r->token, &e.plan);
 	if (rc == 0) {
-		learn_scheme(l, e.scheme);
-		rc = jt_table_put(l->maps, &e, &l->lines[line].slot);
+		jt_table_add_scheme(l->maps, e.scheme);
+		rc = jt_places_put(&l->places, &e);
 		if (rc)
 			unhold(l, &r->token);
 	}
@@ -285,89 +296,91 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 		return rc;
 	}
 	note(l, &l->lines[line], r);
-	jt_count(&l->maps->identity_rw->tokens, 1);
+	jt_table_count_tokens(l->maps, 1);
 	return 0;
 }
 
-static void remember(struct jt_ledger *l, const struct jt_line *line)
+/* The words of a slot's digest: the keeper's own. */
+static void digest_at(const struct jt_ledger *l, uint32_t slot,
+		      uint64_t words[4])
 {
-	const struct jt_slot *s = &l->maps->slots[line->old_slot];
-	struct jt_past *p = &l->past[l->n_past++ % JT_LEDGER_PAST];
-	/* relaxed: the keeper's own words */
-	uint64_t words[2] = {jt_load_relaxed(&s->digest[0]),
-			     jt_load_relaxed(&s->digest[1])};
+	for (unsigned i = 0; i < 4; i++) /* relaxed: one writer */
+		words[i] = jt_load_relaxed(&l->maps->slots[slot].digest[i]);
+}
 
-	*p = (struct jt_past){.first = line->first,
-			      .line = (uint32_t)(line - l->lines)};
+/* SLOT, of the table itself, was dropped just now. */
+static void remember(struct jt_ledger *l, uint32_t line, uint32_t slot)
+{
+	struct jt_past *p = &l->past[l->n_past++ % JT_LEDGER_PAST];
+	uint64_t words[4];
+
+	digest_at(l, slot, words);
+	*p = (struct jt_past){.first = l->lines[line].first, .line = line};
 	memcpy(p->key, words, sizeof(p->key));
 }
 
-static void drop_old(struct jt_ledger *l, struct jt_line *line)
+static void drop_old(struct jt_ledger *l, uint32_t line)
 {
-	if (line->old_slot != JT_LINE_NONE) {
-		remember(l, line);
-		jt_table_drop(l->maps, line->old_slot);
-	}
-	line->old_slot = JT_LINE_NONE;
+	uint32_t slot = jt_places_slot(&l->places, line, JT_BEFORE);
+
+	if (slot == JT_PLACE_NONE)
+		return;
+	jt_places_drop(&l->places, line, JT_BEFORE);
+	remember(l, line, slot);
 }
 
-static bool has_digest(const struct jt_ledger *l, const struct jt_line *line,
+static bool has_digest(const struct jt_ledger *l, uint32_t line,
 		       const uint8_t digest[JT_DIGEST_BYTES])
 {
-	const struct jt_slot *s = &l->maps->slots[line->slot];
 	uint64_t words[4];
 
-	/* relaxed: the keeper's own words */
-	for (unsigned i = 0; i < 4; i++)
-		words[i] = jt_load_relaxed(&s->digest[i]);
+	digest_at(l, jt_places_slot(&l->places, line, JT_NEWEST), words);
 	return memcmp(words, digest, sizeof(words)) == 0;
 }
 
 /* Revoked is final, and a token stays in its environment. */
-static bool may_change(const struct jt_ledger *l, const struct jt_line *line,
+static bool may_change(const struct jt_ledger *l, uint32_t line,
 		       const struct jt_entry *e)
 {
-	const struct jt_slot *s = &l->maps->slots[line->slot];
+	uint32_t slot = jt_places_slot(&l->places, line, JT_NEWEST);
 
 	/* relaxed: the keeper's own word */
-	return line->state != JT_SLOT_REVOKED &&
-	       jt_load_relaxed(&s->env) == e->env;
+	return l->lines[line].state != JT_SLOT_REVOKED &&
+	       jt_load_relaxed(&l->maps->slots[slot].env) == e->env;
 }
 
 /* Another value: the one that the token has is its old one now. */
 static int change_value(struct jt_ledger *l, uint32_t n,
 			const struct jt_entry *e)
 {
-	struct jt_line *line = &l->lines[n];
-	uint32_t slot;
-	int rc = jt_table_put(l->maps, e, &slot);
+	uint32_t gone;
+	int rc = jt_places_put_newer(&l->places, e, &gone);
 
 	if (rc)
 		return rc;
-	drop_old(l, line);
-	line->old_slot = line->slot;
-	line->slot = slot;
+	if (gone != JT_PLACE_NONE)
+		remember(l, n, gone);
 	/* relaxed: statistics, of the value that is old now */
 	jt_store_relaxed(&l->maps->lines[n].old_use_s, 0);
 	jt_store_relaxed(&l->maps->lines[n].old_use_by, 0);
 	return 0;
 }
 
-static void change_old(struct jt_ledger *l, const struct jt_line *line,
+static void change_old(struct jt_ledger *l, uint32_t n,
 		       const struct jt_record *r, const struct jt_entry *e)
 {
-	uint32_t ends_s = line->old_until_s < e->expires_s ? line->old_until_s
-							   : e->expires_s;
+	uint32_t until_s = l->lines[n].old_until_s;
+	uint32_t ends_s = until_s < e->expires_s ? until_s : e->expires_s;
 	/* ended by a record: no clock that steps back revives it */
 	bool over = ends_s <= r->time_ns / NS_PER_S;
 
-	if (line->old_until_s < l->tidy_from_s)
-		l->tidy_from_s = line->old_until_s;
-	jt_table_set_b(l->maps, line->old_slot, e->plan, e->scope_set);
-	jt_table_set_owner(l->maps, line->old_slot, e->owner);
-	jt_table_set_a(l->maps, line->old_slot,
-		       over ? JT_SLOT_REVOKED : e->state, JT_SLOT_OLD_VALUE,
-		       ends_s);
+	if (until_s < l->tidy_from_s)
+		l->tidy_from_s = until_s;
+	jt_places_set_b(&l->places, n, JT_BEFORE, e->plan, e->scope_set);
+	jt_places_set_owner(&l->places, n, JT_BEFORE, e->owner);
+	jt_places_set_a(&l->places, n, JT_BEFORE,
+			over ? JT_SLOT_REVOKED : e->state, JT_SLOT_OLD_VALUE,
+			ends_s);
 }
 
 /* Make the slots say what the record says. */
@@ -381,45 +394,43 @@ static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 	if (!line)
 		return -ENOENT;
 	rc = entry_of(l, r, n, &e);
-	if (!rc && !may_change(l, line, &e))
+	if (!rc && !may_change(l, n, &e))
 		rc = -EINVAL;
 	if (!rc)
 		rc = hold(l, &r->token, &e.plan);
 	if (rc)
 		return rc;
 	before = *line;
-	if (!has_digest(l, line, e.digest))
+	if (!has_digest(l, n, e.digest))
 		rc = change_value(l, n, &e);
 	if (rc) {
 		unhold(l, &r->token);
 		return rc;
 	}
-	jt_table_set_b(l->maps, line->slot, e.plan, e.scope_set);
-	jt_table_set_owner(l->maps, line->slot, e.owner);
-	jt_table_set_a(l->maps, line->slot, e.state, 0, e.expires_s);
+	jt_places_set_b(&l->places, n, JT_NEWEST, e.plan, e.scope_set);
+	jt_places_set_owner(&l->places, n, JT_NEWEST, e.owner);
+	jt_places_set_a(&l->places, n, JT_NEWEST, e.state, 0, e.expires_s);
 	note(l, line, r);
 	if (before.plan != line->plan || before.own != line->own)
 		clamp(l, n);
-	if (line->old_slot != JT_LINE_NONE)
-		change_old(l, line, r, &e);
+	if (has_old(l, n))
+		change_old(l, n, r, &e);
 	let(l, &before);
 	return 0;
 }
 
 static int apply_purge(struct jt_ledger *l, const struct jt_record *r)
 {
-	struct jt_identity *id = l->maps->identity_rw;
 	uint32_t n = jt_ledger_find(l, r->token.id);
 	struct jt_line *line;
 
 	if (n == JT_LINE_NONE)
 		return -ENOENT;
 	line = &l->lines[n];
-	drop_old(l, line);
-	jt_table_drop(l->maps, line->slot);
+	drop_old(l, n);
+	jt_places_drop(&l->places, n, JT_NEWEST);
 	let(l, line);
-	/* relaxed: the keeper's own word */
-	jt_store_relaxed(&id->tokens, jt_load_relaxed(&id->tokens) - 1);
+	jt_table_count_tokens(l->maps, -1);
 	if (is_loading(l)) {
 		free_line(l, n);
 		return 0;
@@ -460,23 +471,25 @@ int jt_ledger_apply(struct jt_ledger *l, const struct jt_record *r)
 	}
 }
 
-static void deny_slot(struct jt_ledger *l, uint32_t slot, uint8_t state)
+static void deny_value(struct jt_ledger *l, uint32_t line, enum jt_which which,
+		       uint8_t state)
 {
+	uint32_t slot = jt_places_slot(&l->places, line, which);
 	uint64_t a;
 
-	if (slot == JT_LINE_NONE)
+	if (slot == JT_PLACE_NONE)
 		return;
 	a = jt_load_relaxed(&l->maps->slots[slot].a); /* relaxed: ours */
 	if (jt_a_state(a) == JT_SLOT_REVOKED)
 		return; /* for good */
-	jt_table_set_a(l->maps, slot, state, jt_a_flags(a), jt_a_expires_s(a));
+	jt_places_set_a(&l->places, line, which, state, jt_a_flags(a),
+			jt_a_expires_s(a));
 }
 
 int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 {
 	uint8_t state =
 		r->type == JT_REC_SUSPEND ? JT_SLOT_SUSPENDED : JT_SLOT_REVOKED;
-	struct jt_line *line;
 	uint32_t n;
 
 	if (r->type != JT_REC_REVOKE && r->type != JT_REC_SUSPEND &&
@@ -485,11 +498,10 @@ int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 	n = jt_ledger_find(l, r->token.id);
 	if (n == JT_LINE_NONE)
 		return 0; /* its creation was left out, too */
-	line = &l->lines[n];
 	if (r->type != JT_REC_FINISH)
-		deny_slot(l, line->slot, state);
-	deny_slot(l, line->old_slot, state);
-	line->last = r->number;
+		deny_value(l, n, JT_NEWEST, state);
+	deny_value(l, n, JT_BEFORE, state);
+	l->lines[n].last = r->number;
 	return 0;
 }
 
@@ -508,13 +520,47 @@ static void take_back_lines(struct jt_ledger *l)
 	l->rest_last = JT_LINE_NONE;
 }
 
+/* Of both tables the one that takes less. */
 static uint64_t values_left(const struct jt_ledger *l)
 {
-	const struct jt_identity *id = l->maps->identity;
-	uint64_t most = jt_segment_values(id->capacity);
-	uint64_t used = jt_load_relaxed(&id->used); /* relaxed: ours */
+	uint64_t least = UINT64_MAX;
 
-	return used < most ? most - used : 0;
+	for (const struct jt_maps *m = l->maps; m; m = m->twin) {
+		uint64_t most = jt_segment_values(m->capacity);
+		/* relaxed: ours. A twin that is being filled has fewer */
+		uint64_t used = jt_load_relaxed(&l->maps->identity->used);
+		uint64_t left = used < most ? most - used : 0;
+
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
+static uint64_t least_capacity(const struct jt_ledger *l)
+{
+	const struct jt_maps *twin = l->maps->twin;
+
+	return twin && twin->capacity < l->maps->capacity ? twin->capacity
+							  : l->maps->capacity;
+}
+
+static uint64_t lines_left(const struct jt_ledger *l)
+{
+	uint64_t lines = least_capacity(l);
+
+	return (l->n_lines < lines ? lines - l->n_lines : 0) + l->n_free;
+}
+
+static uint64_t pool_left(const struct jt_ledger *l)
+{
+	const struct jt_maps *twin = l->maps->twin;
+	uint64_t bytes = l->maps->pool_bytes;
+	/* relaxed: ours; both have the same */
+	uint64_t used = jt_load_relaxed(&l->maps->identity->pool_used);
+
+	if (twin && twin->pool_bytes < bytes)
+		bytes = twin->pool_bytes;
+	return used < bytes ? bytes - used : 0;
 }
 
 void jt_ledger_tidy(struct jt_ledger *l, uint64_t values)
@@ -528,10 +574,10 @@ void jt_ledger_tidy(struct jt_ledger *l, uint64_t values)
 	for (uint32_t i = 0; i < l->n_lines; i++) {
 		struct jt_line *line = &l->lines[i];
 
-		if (!line->last || line->old_slot == JT_LINE_NONE)
+		if (!line->last || !has_old(l, i))
 			continue;
 		if (line->old_until_s <= l->now.wall_s)
-			drop_old(l, line);
+			drop_old(l, i);
 		else if (line->old_until_s < next_s)
 			next_s = line->old_until_s;
 	}
@@ -541,17 +587,15 @@ void jt_ledger_tidy(struct jt_ledger *l, uint64_t values)
 int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 		   struct jt_fault *faultp)
 {
-	const struct jt_identity *id = l->maps->identity;
-	/* relaxed: the keeper reads its own words */
-	uint64_t pool_left = id->pool_bytes - jt_load_relaxed(&id->pool_used);
-	uint64_t tokens = jt_load_relaxed(&id->tokens);
+	/* relaxed: the keeper's own word */
+	uint64_t tokens = jt_load_relaxed(&l->maps->identity->tokens);
 	const struct {
 		uint64_t want, left;
 		const char *what;
 	} rooms[] = {
-		{want->tokens, id->capacity - l->n_lines + l->n_free, "tokens"},
+		{want->tokens, lines_left(l), "tokens"},
 		{want->values, values_left(l), "values"},
-		{want->owner_bytes, pool_left, "bytes of owners' names"},
+		{want->owner_bytes, pool_left(l), "bytes of owners' names"},
 		{want->plans, jt_plans_left(&l->plans), "different limits"},
 	};
 
@@ -564,7 +608,7 @@ int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 			 (unsigned long long)rooms[i].want, rooms[i].what,
 			 (unsigned long long)rooms[i].left,
 			 (unsigned long long)tokens,
-			 (unsigned long long)id->capacity,
+			 (unsigned long long)least_capacity(l),
 			 i < 3 ? "restart jetond with a larger --capacity"
 			 : jt_plans_resting(&l->plans)
 				 ? "try again when every worker has passed a "
@@ -661,9 +705,8 @@ bool jt_ledger_look(const struct jt_ledger *l, const char id[JT_ID_BYTES],
 		.old_use_by = jt_load_relaxed(&m->old_use_by),
 		.quota = jt_load_relaxed(&m->quota),
 	};
-	/* relaxed: the keeper's own words */
-	for (unsigned i = 0; i < 4 && line->old_slot != JT_LINE_NONE; i++)
-		lookp->old_digest[i] = jt_load_relaxed(
-			&l->maps->slots[line->old_slot].digest[i]);
+	if (has_old(l, n))
+		digest_at(l, jt_places_slot(&l->places, n, JT_BEFORE),
+			  lookp->old_digest);
 	return true;
 }

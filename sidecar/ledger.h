@@ -6,7 +6,8 @@
  * in force: find the token's line, make its one or two slots say what the
  * record says. Nothing here reads a file or a clock.
  *
- * The books are private memory of the keeper, per token 48 bytes. Numbers of
+ * The books are private memory of the keeper, per token 48 bytes. In
+ * which slots a token's values stand: places.h. Numbers of
  * plans in the table are the ledger's own: plans.h. Keeper only.
  */
 #ifndef JT_SIDECAR_LEDGER_H
@@ -15,6 +16,7 @@
 #include "admin/control.h"
 #include "admin/journal.h"
 #include "sidecar/intern.h"
+#include "sidecar/places.h"
 #include "sidecar/plans.h"
 #include "sidecar/sets.h"
 
@@ -23,8 +25,6 @@
 /* One token, by its meter line. */
 struct jt_line {
 	uint64_t first, last; /* its first and newest record; 0: free line */
-	uint32_t slot;	      /* of its value */
-	uint32_t old_slot;    /* of the value before, or JT_LINE_NONE */
 	uint32_t old_until_s;
 	uint32_t next; /* of free lines */
 	uint32_t expires_s;
@@ -46,7 +46,9 @@ struct jt_ledger {
 	struct jt_maps *maps;
 	struct jt_now now; /* the caller's, before each call that changes */
 	struct jt_intern owners;
+	struct jt_places places;
 	struct jt_line *lines;
+	uint64_t lines_room; /* as many as the table has room for */
 	uint32_t n_lines;    /* lines ever used */
 	uint32_t free_first; /* lines that may be used again */
 	uint32_t n_free;
@@ -84,6 +86,9 @@ int jt_ledger_settle(struct jt_ledger *l);
 /* Of this record only what takes something away, if anything. */
 int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r);
 
+/* Books for a table of at least so many tokens. 0 or -ENOMEM. */
+int jt_ledger_widen(struct jt_ledger *l, uint64_t capacity);
+
 /*
  * Make room: forget values whose time is over when there are fewer than VALUES
  * free places for new ones; take back the lines of purged tokens.
@@ -92,7 +97,8 @@ void jt_ledger_tidy(struct jt_ledger *l, uint64_t values);
 
 /*
  * Is there room for so many more tokens, values (those of new tokens and of
- * rotations), numbers of plans, bytes of owners? JT_TABLE_E_FULL and a line.
+ * rotations), numbers of plans, bytes of owners, in both tables when there are
+ * two? JT_TABLE_E_FULL and a line.
  */
 int jt_ledger_fits(const struct jt_ledger *l, const struct jt_room *want,
 		   struct jt_fault *faultp);

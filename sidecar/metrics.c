@@ -323,6 +323,14 @@ static void write_table(struct text *t, const struct source *s)
 	     s->id->slots - used);
 	one(t, "jeton_table_capacity_tokens", "gauge",
 	    "Tokens that there is room for.", s->id->capacity);
+	one(t, "jeton_table_capacity_max_tokens", "gauge",
+	    "Tokens that it may grow to.",
+	    jt_load_relaxed(&s->news->capacity_max));
+	one(t, "jeton_table_growths_total", "counter",
+	    "Times that the table has grown.",
+	    jt_load_relaxed(&s->news->growths));
+	one(t, "jeton_table_growing", "gauge", "1: it grows now.",
+	    jt_load_relaxed(&s->news->growing) != 0);
 	one(t, "jeton_table_tokens", "gauge", "Tokens in the table.",
 	    jt_load_relaxed(&s->id->tokens));
 }

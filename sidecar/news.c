@@ -19,6 +19,19 @@ void jt_news_open(struct jt_teller *t, struct jt_maps *maps,
 	jt_store_relaxed(&t->news->started_s, started_s);
 }
 
+void jt_news_move(struct jt_teller *t, struct jt_maps *maps)
+{
+	t->news = &maps->identity_rw->news;
+}
+
+void jt_news_growth(struct jt_teller *t, uint64_t n_done, uint64_t growing,
+		    uint64_t capacity_max)
+{
+	jt_store_relaxed(&t->news->growths, n_done);
+	jt_store_relaxed(&t->news->growing, growing);
+	jt_store_relaxed(&t->news->capacity_max, capacity_max);
+}
+
 void jt_news_tell(struct jt_teller *t, uint64_t committed, bool red)
 {
 	jt_store_relaxed(&t->news->committed, committed);

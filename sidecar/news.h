@@ -35,6 +35,13 @@ void jt_news_open(struct jt_teller *t, struct jt_maps *maps,
 		  const struct jt_ledger *ledger, uint64_t (*clock_ns)(void),
 		  uint64_t started_s);
 
+/* It is told in another segment from now on, where all of it stands too. */
+void jt_news_move(struct jt_teller *t, struct jt_maps *maps);
+
+/* How often the table has grown, how far it is (0: it does not) and may. */
+void jt_news_growth(struct jt_teller *t, uint64_t n_done, uint64_t growing,
+		    uint64_t capacity_max);
+
 /* Each turn of the keeper's loop: a few stores. */
 void jt_news_tell(struct jt_teller *t, uint64_t committed, bool red);
 

@@ -88,9 +88,11 @@ int jt_ranks_look(struct jt_ranks *r, const struct jt_ledger *l,
 {
 	if (r->before && now_ns - r->looked_ns < JT_RANKS_EVERY_NS)
 		return 0;
+	if (r->before && r->lines != l->maps->capacity)
+		jt_ranks_rest(r); /* it has grown: begin to compare anew */
 	if (!r->before) {
-		r->before =
-			calloc(l->maps->identity->capacity, sizeof(*r->before));
+		r->lines = l->maps->capacity;
+		r->before = calloc(r->lines, sizeof(*r->before));
 		r->looked_ns = 0;
 	}
 	if (!r->before)

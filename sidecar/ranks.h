@@ -23,6 +23,7 @@ struct jt_count {
 
 struct jt_ranks {
 	struct jt_count *before; /* by line; NULL: nobody asks */
+	uint64_t lines;
 	uint64_t looked_ns;
 	struct jt_top top; /* as of then */
 };

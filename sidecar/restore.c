@@ -74,18 +74,26 @@ static bool has_key(const struct restore *r, uint32_t slot,
 {
 	uint64_t digest[4];
 
-	if (slot == JT_LINE_NONE)
+	if (slot == JT_PLACE_NONE)
 		return false;
 	digest_of(r, slot, digest);
 	return memcmp(digest, key, JT_USAGE_KEY) == 0;
+}
+
+/* Of a line that a token has; JT_LINE_NONE has none. */
+static uint32_t slot_of(const struct restore *r, uint32_t line,
+			enum jt_which which)
+{
+	return line != JT_LINE_NONE && r->l->lines[line].first
+		       ? jt_places_slot(&r->l->places, line, which)
+		       : JT_PLACE_NONE;
 }
 
 /* ---- the file, from front to back ---- */
 
 static int take(struct restore *r, uint64_t at, const struct jt_usage_entry *e)
 {
-	const struct jt_line *line =
-		at < r->l->n_lines ? &r->l->lines[at] : NULL;
+	uint32_t line = at < r->l->n_lines ? (uint32_t)at : JT_LINE_NONE;
 	struct jt_usage u;
 
 	switch (jt_usage_unpack(e, r->file.journal_id, &u)) {
@@ -97,9 +105,9 @@ static int take(struct restore *r, uint64_t at, const struct jt_usage_entry *e)
 	case JT_USAGE_SAVED:
 		break;
 	}
-	if (line && line->first && has_key(r, line->slot, e->key))
+	if (has_key(r, slot_of(r, line, JT_NEWEST), e->key))
 		put(r, (uint32_t)at, &u, false);
-	else if (line && line->first && has_key(r, line->old_slot, e->key))
+	else if (has_key(r, slot_of(r, line, JT_BEFORE), e->key))
 		put(r, (uint32_t)at, &u, true);
 	else
 		return jt_usage_add(&r->strays, e->key, &u);
@@ -108,9 +116,11 @@ static int take(struct restore *r, uint64_t at, const struct jt_usage_entry *e)
 
 static void prefetch(const struct restore *r, uint64_t at)
 {
-	if (at >= r->l->n_lines || !r->l->lines[at].first)
-		return;
-	__builtin_prefetch(&r->l->maps->slots[r->l->lines[at].slot]);
+	uint32_t slot = at < r->l->n_lines ? slot_of(r, (uint32_t)at, JT_NEWEST)
+					   : JT_PLACE_NONE;
+
+	if (slot != JT_PLACE_NONE)
+		__builtin_prefetch(&r->l->maps->slots[slot]);
 }
 
 static int read_through(struct restore *r)
@@ -133,7 +143,7 @@ static bool find(const struct restore *r, uint32_t slot, struct jt_usage *up)
 {
 	uint64_t digest[4];
 
-	if (slot == JT_LINE_NONE)
+	if (slot == JT_PLACE_NONE)
 		return false;
 	digest_of(r, slot, digest);
 	return jt_usage_find(&r->strays, (const uint8_t *)digest, up);
@@ -144,14 +154,12 @@ static void ask_values(struct restore *r)
 	struct jt_usage u;
 
 	for (uint32_t i = 0; i < r->l->n_lines; i++) {
-		const struct jt_line *line = &r->l->lines[i];
-
 		prefetch(r, i + AHEAD);
-		if (!line->first || is_done(r, i))
+		if (is_done(r, i))
 			continue;
-		if (find(r, line->slot, &u))
+		if (find(r, slot_of(r, i, JT_NEWEST), &u))
 			put(r, i, &u, false);
-		else if (find(r, line->old_slot, &u))
+		else if (find(r, slot_of(r, i, JT_BEFORE), &u))
 			put(r, i, &u, true);
 	}
 }

@@ -12,6 +12,7 @@
  */
 #include "sidecar/scribe.h"
 
+#include "sidecar/crossing.h"
 #include "sidecar/log.h"
 #include "sidecar/sweep.h"
 #include <errno.h>
@@ -26,10 +27,12 @@
 #define SPREAD_MS 500u
 #define BACKOFF_MAX_NS (60000 * NS_PER_MS)
 #define LOADING_MS 100u /* between looks whether it serves now */
+#define STALE_MS 10u	/* and whether the larger table has come */
 
 struct scribe {
 	const struct jt_scribe_args *args;
 	struct jt_maps maps;
+	struct jt_crossing crossing;
 	struct jt_sweep sweep;
 	struct jt_self self;
 	uint64_t asked, answered; /* tickets */
@@ -110,12 +113,26 @@ static void plan_next(struct scribe *s, uint64_t began_ns, int rc)
 	s->next_ns = began_ns + s->backoff_ns;
 }
 
-static void serve(struct scribe *s)
+/* It has time: all of it at once, before a round. Negative errno. */
+static int follow(struct scribe *s)
+{
+	int rc = 0;
+
+	do
+		if (jt_crossing_look(&s->crossing))
+			rc = jt_sweep_widen(&s->sweep);
+	while (!rc && jt_crossing_busy(&s->crossing));
+	return rc;
+}
+
+static int serve(struct scribe *s)
 {
 	while (!s->over) {
 		uint64_t ticket, began_ns = now_ns();
-		int rc;
+		int rc = follow(s);
 
+		if (rc)
+			return rc;
 		if (!is_serving(s)) {
 			listen_for(s, LOADING_MS);
 			continue;
@@ -128,9 +145,15 @@ static void serve(struct scribe *s)
 		}
 		ticket = s->asked;
 		rc = round_once(s);
+		if (!rc && jt_sweep_is_stale(&s->sweep)) {
+			/* some were left out: once more, in the larger one */
+			listen_for(s, STALE_MS);
+			continue;
+		}
 		answer(s, ticket, rc);
 		plan_next(s, began_ns, rc);
 	}
+	return 0;
 }
 
 int jt_scribe_run(const struct jt_scribe_args *args)
@@ -150,7 +173,11 @@ int jt_scribe_run(const struct jt_scribe_args *args)
 		       strerror(rc < 0 ? -rc : EPROTO));
 		return 1;
 	}
-	serve(&s);
+	jt_crossing_init(&s.crossing, args->crossing, &s.maps, NULL);
+	rc = serve(&s);
 	jt_sweep_deinit(&s.sweep);
-	return 0;
+	if (!rc)
+		return 0;
+	jt_log(JT_LOG_ERROR, "the scribe cannot go on: %s", strerror(-rc));
+	return 1;
 }

@@ -32,6 +32,7 @@ struct jt_scribe_args {
 	const struct jt_io *io;
 	int dir_fd;
 	int link;
+	int crossing;	  /* its end, see crossing.h */
 	int serving_lock; /* held as long as it lives */
 	struct jt_segment_fds segments;
 };

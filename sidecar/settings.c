@@ -93,7 +93,7 @@ static size_t copy_at(uint64_t generation)
 	return 1 + (generation & 1) * WORDS;
 }
 
-void jt_settings_publish(struct jt_maps *maps, const struct jt_settings *s)
+static void publish(struct jt_maps *maps, const struct jt_settings *s)
 {
 	_Atomic uint64_t *area = (void *)((char *)maps->identity_rw +
 					  maps->identity_rw->settings_off);
@@ -110,6 +110,12 @@ void jt_settings_publish(struct jt_maps *maps, const struct jt_settings *s)
 	/* pairs with the load in jt_settings_follow() */
 	jt_store_release(&area[0], next);
 	jt_count(&maps->identity_rw->news.settings, 1);
+}
+
+void jt_settings_publish(struct jt_maps *maps, const struct jt_settings *s)
+{
+	for (struct jt_maps *m = maps; m; m = m->twin)
+		publish(m, s);
 }
 
 bool jt_settings_follow(const struct jt_maps *maps, uint64_t *generationp,

@@ -91,6 +91,9 @@ static void add_expiring(const struct jt_status *s, json_t *o)
 static void add_table(const struct jt_status *s, json_t *o,
 		      const struct jt_stats *t)
 {
+	/* of the meters only those that the table has room for are there */
+	uint64_t shared_bytes = s->maps->identity_bytes +
+				jt_segment_meters_end(s->maps->capacity);
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -99,12 +102,15 @@ static void add_table(const struct jt_status *s, json_t *o,
 		{"committed", s->feed->journal.committed.number},
 		{"tokens", t->tokens},
 		{"capacity", t->capacity},
+		{"capacity_max", s->maps->lines_max},
+		{"growths", s->growth->n_done},
 		{"slots", t->slots},
 		{"slots_used", t->slots_used},
 		{"plans", s->feed->ledger.plans.n},
-		{"shared_bytes",
-		 s->maps->identity_bytes + s->maps->meters_bytes},
-		{"large_page_bytes", s->maps->large_bytes},
+		{"shared_bytes", shared_bytes},
+		{"large_page_bytes",
+		 s->maps->large_bytes + s->maps->meters_large_bytes},
+		{"bytes_per_token", shared_bytes / t->capacity},
 		{"policies", s->settings->n_policies},
 		{"peers", s->settings->n_rules},
 		{"uptime_s", t->uptime_s},
@@ -113,6 +119,14 @@ static void add_table(const struct jt_status *s, json_t *o,
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_object_set_new(o, numbers[i].name,
 				    json_integer((json_int_t)numbers[i].value));
+}
+
+/* Percent; null: the table does not grow now. */
+static json_t *growing_json(const struct jt_growth *g)
+{
+	return jt_growth_busy(g)
+		       ? json_integer((json_int_t)jt_growth_percent(g))
+		       : json_null();
 }
 
 /* JSON takes only UTF-8; a path may be anything, a line may be cut. */
@@ -147,6 +161,7 @@ void jt_status_write(const struct jt_status *s, char *buf, size_t max)
 		      "backend", "io_uring", "journal_id", id, "usage",
 		      s->usage_why);
 	add_table(s, o, &t);
+	json_object_set_new(o, "growing", growing_json(s->growth));
 	add_expiring(s, o);
 	json_object_set_new(
 		o, "settings",

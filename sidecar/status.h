@@ -7,6 +7,7 @@
 #include "admin/paths.h"
 #include "sidecar/crew.h"
 #include "sidecar/feed.h"
+#include "sidecar/growth.h"
 #include "sidecar/settings.h"
 
 /* What it is made from. */
@@ -14,6 +15,7 @@ struct jt_status {
 	const struct jt_maps *maps;
 	const struct jt_feed *feed;
 	const struct jt_crew *crew;
+	const struct jt_growth *growth;
 	const struct jt_paths *paths;
 	const struct jt_settings *settings;
 	const char *why; /* some promise cannot be kept; NULL: all can */

@@ -18,10 +18,12 @@
  * A digest and the words of another token are never joined: the slot is looked
  * at, then the words, then the slot's word A again. If that is the same, the
  * token was there all the time, and a line is given to another token only long
- * after its token is gone (ledger.c). What does not settle, because its token
- * was rotated or purged since the slots were gone through, is looked at in one
- * more pass: a round leaves out no token that was there when it began. Words of
- * one line are not of one instant; each is a count of its own.
+ * after its token is gone (ledger.c). All that holds for a table that is still
+ * changed: one that was retired for a larger one settles nothing. What does not
+ *settle, because its token was rotated or purged since the slots were gone
+ *through, is looked at in one more pass: a round leaves out no token that was
+ *there when it began. Words of one line are not of one instant; each is a count
+ *of its own.
  *
  * Changed lines with less than GAP between them are written as one, with what
  * stands between: whole pages in a row are cheaper for a disk than every other
@@ -34,6 +36,7 @@
 #include "sidecar/sweep.h"
 
 #include "shm/table.h"
+#include "sidecar/wide.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,11 +60,10 @@ struct jt_spot {
 int jt_sweep_init(struct jt_sweep *t, const struct jt_maps *maps,
 		  const struct jt_io *io, int dir_fd)
 {
-	uint64_t capacity = maps->capacity;
-
 	*t = (struct jt_sweep){.maps = maps, .io = io, .dir_fd = dir_fd};
 	t->file.fd = -1;
-	t->spots = calloc(capacity, sizeof(*t->spots));
+	t->capacity = maps->capacity;
+	t->spots = jt_wide_new(t->capacity, sizeof(*t->spots));
 	t->chunk = calloc(JT_SWEEP_SLICE, sizeof(*t->chunk));
 	t->changed = calloc(JT_SWEEP_SLICE, sizeof(*t->changed));
 	t->hashes = calloc(JT_SWEEP_SLICE, sizeof(*t->hashes));
@@ -75,12 +77,37 @@ void jt_sweep_deinit(struct jt_sweep *t)
 {
 	if (t->file.fd >= 0)
 		jt_usage_close(&t->file);
-	free(t->spots);
+	jt_wide_free(t->spots, t->capacity, sizeof(*t->spots));
 	free(t->chunk);
 	free(t->changed);
 	free(t->hashes);
 	memset(t, 0, sizeof(*t));
 	t->file.fd = -1;
+}
+
+int jt_sweep_widen(struct jt_sweep *t)
+{
+	uint64_t capacity = t->maps->capacity;
+	struct jt_spot *spots = t->spots;
+
+	t->mapped = false;
+	if (capacity > t->capacity)
+		spots = jt_wide_grow(spots, t->capacity, capacity,
+				     sizeof(*spots));
+	if (!spots)
+		return -ENOMEM;
+	t->spots = spots;
+	t->capacity = capacity;
+	return 0;
+}
+
+bool jt_sweep_is_stale(const struct jt_sweep *t)
+{
+	const struct jt_identity *id = t->maps->identity;
+
+	/* pairs with jt_table_part(); a daemon that ends offers none */
+	return jt_load_acquire(&id->state) == JT_IDENTITY_RETIRED &&
+	       jt_load_acquire(&id->offered);
 }
 
 /* ---- whose line it is ---- */
@@ -102,7 +129,7 @@ static void map_slot(struct jt_sweep *t, uint32_t slot)
 	const struct jt_slot *s = &t->maps->slots[slot];
 	uint32_t line = jt_b_meter(jt_load_relaxed(&s->b));
 
-	if (!is_newest(jt_load_relaxed(&s->a)) || line >= t->maps->capacity)
+	if (!is_newest(jt_load_relaxed(&s->a)) || line >= t->capacity)
 		return;
 	t->spots[line].slot = slot;
 	t->spots[line].mark = mark_of(jt_load_relaxed(&s->digest[0]));
@@ -171,7 +198,8 @@ static bool settled(const struct jt_sweep *t, uint32_t line,
 		return false;
 	u = words_of(t, line);
 	/* relaxed: the loads of the words are acquires and stand before it */
-	if (jt_load_relaxed(&t->maps->slots[spot->slot].a) != view.a)
+	if (jt_load_relaxed(&t->maps->slots[spot->slot].a) != view.a ||
+	    jt_sweep_is_stale(t))
 		return false;
 	*hashp = hash_of(spot, &u);
 	jt_usage_pack(e, t->file.journal_id, (const uint8_t *)view.digest, &u);
@@ -185,8 +213,7 @@ static bool settled(const struct jt_sweep *t, uint32_t line,
 static bool learn(struct jt_sweep *t, uint64_t line,
 		  const struct jt_usage_entry *e)
 {
-	struct jt_spot *spot =
-		line < t->maps->capacity ? &t->spots[line] : NULL;
+	struct jt_spot *spot = line < t->capacity ? &t->spots[line] : NULL;
 	struct jt_view view;
 	struct jt_usage u;
 
@@ -230,7 +257,7 @@ static int learn_all(struct jt_sweep *t)
 /* Lines that only the file knows of must be zeroed there. */
 static void look_as_far(struct jt_sweep *t)
 {
-	uint64_t capacity = t->maps->capacity;
+	uint64_t capacity = t->capacity;
 	uint64_t lines = t->file.lines < capacity ? t->file.lines : capacity;
 
 	if (t->lines < lines)
@@ -265,7 +292,7 @@ static int stage(struct jt_sweep *t)
 	if (rc)
 		return rc;
 	t->staged = true;
-	for (uint64_t i = 0; i < t->maps->capacity; i++)
+	for (uint64_t i = 0; i < t->capacity; i++)
 		t->spots[i].seen = SEEN_NONE;
 	return 0;
 }

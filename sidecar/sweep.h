@@ -20,6 +20,7 @@ struct jt_sweep {
 	const struct jt_io *io;
 	int dir_fd;
 	struct jt_spot *spots;	      /* by line */
+	uint64_t capacity;	      /* so many of them */
 	struct jt_usage_entry *chunk; /* of a slice */
 	uint8_t *changed;	      /* of a slice */
 	uint64_t *hashes;	      /* of what is being written */
@@ -41,6 +42,15 @@ struct jt_sweep {
 int jt_sweep_init(struct jt_sweep *t, const struct jt_maps *maps,
 		  const struct jt_io *io, int dir_fd);
 void jt_sweep_deinit(struct jt_sweep *t);
+
+/* Between two rounds: *MAPS is a larger table now. 0 or -ENOMEM. */
+int jt_sweep_widen(struct jt_sweep *t);
+
+/*
+ * Has the table that it looks into been retired, for a larger one? Then what is
+ * left of the round writes nothing.
+ */
+bool jt_sweep_is_stale(const struct jt_sweep *t);
 
 /*
  * A round: begin once, slice until it is not 1, then end. 0, negative errno or

@@ -31,6 +31,7 @@
 
 #include "shm/pages.h"
 #include "sidecar/child.h"
+#include "sidecar/crossing.h"
 #include "sidecar/log.h"
 #include "sidecar/loop.h"
 #include "sidecar/round.h"
@@ -58,6 +59,7 @@ struct worker {
 	const struct jt_worker_args *args;
 	struct jt_maps maps;
 	struct jt_desk *desk;
+	struct jt_crossing crossing;
 	struct jt_memo memo;
 	struct jt_loop loop;
 	struct jt_round *round;
@@ -454,6 +456,13 @@ static bool stopped(const struct worker *w)
 	       (w->n_open == 0 || w->now.boot_ns >= w->stop_at_ns);
 }
 
+static unsigned patience_ms(const struct worker *w)
+{
+	if (jt_crossing_busy(&w->crossing))
+		return 1;
+	return w->wake_at_ns ? REST_MS : TICK_MS;
+}
+
 static int serve(struct worker *w)
 {
 	struct jt_event events[EVENTS];
@@ -462,7 +471,7 @@ static int serve(struct worker *w)
 
 	while (!stopped(w)) {
 		start_accept(w);
-		rc = jt_loop_wait(&w->loop, w->wake_at_ns ? REST_MS : TICK_MS);
+		rc = jt_loop_wait(&w->loop, patience_ms(w));
 		if (rc)
 			return rc;
 		w->now = jt_child_now();
@@ -475,6 +484,7 @@ static int serve(struct worker *w)
 		look_for_forgotten(w);
 		if (stop_asked && !w->stop_at_ns)
 			begin_stop(w);
+		jt_crossing_look(&w->crossing);
 		answer(w);
 		jt_child_end_round(w->desk, w->now);
 	}
@@ -573,6 +583,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	if (rc)
 		return rc;
 	w->desk = &w->maps.board[args->number];
+	jt_crossing_init(&w->crossing, args->crossing, &w->maps, w->desk);
 	jt_child_figures_open(&w->figures, w->desk);
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
 	memory = jt_pages_reserve(memo_bytes);

@@ -21,6 +21,7 @@ struct jt_worker_args {
 	int http;	  /* of the HTTP door; -1: none */
 	int http_tcp;	  /* the same on a loopback address; -1: none */
 	int serving_lock; /* held as long as any worker lives */
+	int crossing;	  /* its end, see crossing.h */
 	struct jt_segment_fds segments;
 	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */
 	bool log_refusals;

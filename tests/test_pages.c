@@ -37,10 +37,10 @@ Test(pages, all_of_it_has_its_memory_and_is_zero)
 {
 	int fd = make(ODD_BYTES);
 	uint8_t *map = jt_pages_map(fd, ODD_BYTES, PROT_READ | PROT_WRITE);
-	size_t large = SIZE_MAX;
+	size_t large = 0;
 	struct stat st;
 
-	cr_assert_eq(jt_pages_fill(fd, map, ODD_BYTES, &large), 0);
+	cr_assert_eq(jt_pages_fill(fd, map, 0, ODD_BYTES, &large), 0);
 	cr_assert_leq(large, 3u * JT_PAGES_LARGE);
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_assert_geq((size_t)st.st_blocks * 512, ODD_BYTES);
@@ -53,9 +53,9 @@ Test(pages, what_is_smaller_than_a_large_page_is_filled_too)
 {
 	int fd = make(4096);
 	uint8_t *map = jt_pages_map(fd, 4096, PROT_READ | PROT_WRITE);
-	size_t large;
+	size_t large = 0;
 
-	cr_assert_eq(jt_pages_fill(fd, map, 4096, &large), 0);
+	cr_assert_eq(jt_pages_fill(fd, map, 0, 4096, &large), 0);
 	cr_assert_eq(large, 0);
 	map[4095] = 1;
 }
@@ -82,9 +82,9 @@ Test(pages, a_descriptor_that_cannot_be_mapped_is_an_error)
 Test(pages, more_than_there_is_says_so)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	size_t large;
+	size_t large = 0;
 
-	cr_assert_lt(jt_pages_fill(fd, NULL, 4096, &large), 0);
+	cr_assert_lt(jt_pages_fill(fd, NULL, 0, 4096, &large), 0);
 }
 
 Test(pages, private_memory_is_zero_and_untouched)

@@ -193,7 +193,7 @@ static void expect_full_table(uint64_t capacity, double mean_max)
 	for (uint64_t i = 0; i < capacity; i++)
 		help_issue(&t, &tokens[i]);
 	cr_expect_eq(t.maps.identity->used, capacity);
-	cr_expect_leq((double)capacity / (double)t.maps.identity->slots, 0.7);
+	cr_expect_leq((double)capacity / (double)t.maps.identity->slots, 0.75);
 	for (uint64_t i = 0; i < capacity; i++) {
 		cr_assert(help_find(&t.reader, &tokens[i], &v));
 		cr_assert_eq(v.slot, tokens[i].slot);
