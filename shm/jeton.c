@@ -15,6 +15,9 @@
  *           meanwhile ask over the socket (detour.c), with a time-out
  *           else deny
  *
+ * A table that has grown is retired, and the larger one is attached to on the
+ * slow way; meters and memo stay.
+ *
  * The handle lives in a page of its own that a child finds zeroed
  * (MADV_WIPEONFORK), so `alive` tells without a system call. Memo and maps are
  * not in the child at all (MADV_DONTFORK): a memo's key and tags are not handed
@@ -38,6 +41,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +55,7 @@
 #define REFUSED_NS (5000 * NS_PER_MS) /* the same when we may not attach */
 #define GIVE_UP_NS (1000 * NS_PER_MS) /* on one that says nothing */
 #define ATTACH_NS (2000 * NS_PER_MS)  /* jeton_attach() waits so long */
+#define LEFT_STEP_BYTES (2u << 20)    /* unmapped in one call */
 #define SCOPE_MAX 48u /* as at the socket: shorter than a token */
 #define ENV_MAX 255u
 
@@ -73,6 +78,12 @@ static_assert(sizeof(struct jeton_options) == 32, "likewise");
 struct jeton {
 	uint64_t alive; /* ALIVE; else this is a child's copy */
 	struct jt_maps maps;
+	/* which meters those are: of one daemon, for all its tables */
+	dev_t meters_dev;
+	ino_t meters_ino;
+	/* what is left of the table before, unmapped in steps */
+	char *left;
+	size_t left_bytes;
 	struct jt_memo memo;
 	size_t memo_bytes;
 	bool only_looks; /* it wants to, or may no more */
@@ -127,6 +138,9 @@ static bool believes(const struct jeton *h, uint64_t boot_ns)
 
 static void forget(struct jeton *h)
 {
+	if (h->left_bytes)
+		munmap(h->left, h->left_bytes);
+	h->left_bytes = 0;
 	jt_segment_unmap(&h->maps);
 	if (h->memo.lines) {
 		sodium_memzero(h->memo.lines, h->memo_bytes);
@@ -170,18 +184,57 @@ static bool same_clock(const struct jt_identity *id)
 	return lease_ns <= now_is().boot_ns + JT_LEASE_NS;
 }
 
-/* Take these instead of what there was. The descriptors are closed. */
-static int take(struct jeton *h, const struct jt_segment_fds *fds,
-		enum jt_attach_right right)
+/* A step of what takes long for a large table: some 30 ns a page. */
+static void unmap_left(struct jeton *h, size_t most)
+{
+	size_t n = h->left_bytes < most ? h->left_bytes : most;
+
+	if (!n)
+		return;
+	munmap(h->left, n);
+	h->left += n;
+	h->left_bytes -= n;
+}
+
+static bool same_meters(const struct jeton *h, const struct stat *st, bool look)
+{
+	return h->maps.identity && h->only_looks == look &&
+	       h->meters_dev == st->st_dev && h->meters_ino == st->st_ino;
+}
+
+/*
+ * A larger table of the same daemon (sidecar/growth.h): meters and memo are as
+ * good as before, for its keys are the same. Not 0: it is not one.
+ */
+static int follow(struct jeton *h, int identity)
+{
+	struct jt_maps next;
+	void *left;
+	int rc = jt_segment_follow(identity, &h->maps, &next);
+
+	if (rc)
+		return rc;
+	if (!same_clock(next.identity) ||
+	    keep_from_children(next.identity, next.identity_bytes)) {
+		jt_segment_leave(&next);
+		return -EPROTO;
+	}
+	unmap_left(h, SIZE_MAX);
+	memcpy(&left, &h->maps.identity, sizeof(left)); /* it is const */
+	h->left = left;
+	h->left_bytes = h->maps.identity_bytes;
+	h->maps = next;
+	return 0;
+}
+
+/* Instead of all that there was. */
+static int begin_anew(struct jeton *h, const struct jt_segment_fds *fds)
 {
 	int rc;
 
 	forget(h);
-	h->only_looks = right == JT_ATTACH_LOOK || h->flags & JETON_LOOK;
 	rc = h->only_looks ? jt_segment_look(fds, &h->maps)
 			   : jt_segment_map(fds, &h->maps);
-	close(fds->identity);
-	close(fds->meters);
 	if (rc)
 		return rc == -ENOMEM ? rc : -EPROTO;
 	rc = same_clock(h->maps.identity)
@@ -194,6 +247,25 @@ static int take(struct jeton *h, const struct jt_segment_fds *fds,
 		rc = make_memo(h);
 	if (rc)
 		forget(h);
+	return rc;
+}
+
+/* Take these instead of what there was. The descriptors are closed. */
+static int take(struct jeton *h, const struct jt_segment_fds *fds,
+		enum jt_attach_right right)
+{
+	bool look = right == JT_ATTACH_LOOK || h->flags & JETON_LOOK;
+	struct stat st = {0};
+	int rc = fstat(fds->meters, &st) ? -errno : 0;
+
+	if (rc || !same_meters(h, &st, look) || follow(h, fds->identity)) {
+		h->only_looks = look;
+		rc = begin_anew(h, fds);
+	}
+	h->meters_dev = st.st_dev;
+	h->meters_ino = st.st_ino;
+	close(fds->identity);
+	close(fds->meters);
 	return rc;
 }
 
@@ -347,6 +419,7 @@ __attribute__((noinline, cold)) static void tidy(struct jeton *h)
 {
 	hang_up(h);
 	jt_detour_end(&h->detour);
+	unmap_left(h, LEFT_STEP_BYTES);
 }
 
 __attribute__((noinline, cold)) static int by_detour(struct jeton *h, size_t n,
@@ -395,7 +468,7 @@ static int decide(struct jeton *h, size_t n, const struct jeton_token *tokens,
 	now = now_is();
 	if (!believes(h, now.boot_ns) || !by_memory(h, n, q, now, out))
 		return by_detour(h, n, q, now, out);
-	if (h->calling >= 0 || h->detour.fd >= 0)
+	if (h->calling >= 0 || h->detour.fd >= 0 || h->left_bytes)
 		tidy(h);
 	return 0;
 }
