@@ -9,7 +9,7 @@ seconds=${STRESS_SECONDS:-3}
 
 make --no-print-directory FLAVOUR=tsan stress-programs
 # ThreadSanitizer cannot place its shadow under full address randomisation.
-for name in table meter memo settings; do
+for name in table meter memo settings growth; do
 	setarch -R "$tsan/stress_$name" --seconds "$seconds"
 	"$bin/tests/stress_$name" --processes --seconds "$seconds"
 done
