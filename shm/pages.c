@@ -79,7 +79,7 @@ int jt_pages_fill(int fd, void *map, size_t from, size_t bytes, size_t *largep)
 
 	/* a page of which a part was there before is in use: it stays small */
 	for (size_t at = page_up(from);
-	     at + JT_PAGES_LARGE <= end && failed < FAILED_MAX;
+	     largep && at + JT_PAGES_LARGE <= end && failed < FAILED_MAX;
 	     at += JT_PAGES_LARGE) {
 		err = posix_fallocate(fd, (off_t)at, 1);
 		if (err && err != EINTR)

@@ -192,11 +192,11 @@ static void send_tables(struct jt_crew *crew)
 	send_table(crew, &crew->scribe);
 }
 
-void jt_crew_offer(struct jt_crew *crew, int identity)
+int jt_crew_offer(struct jt_crew *crew, int identity)
 {
+	int before = crew->args.segments.identity;
 	uint64_t one = 1;
 
-	close(crew->args.segments.identity);
 	crew->args.segments.identity = identity;
 	crew->scribe_args.segments.identity = identity;
 	for (unsigned i = 0; i < crew->n_hands; i++)
@@ -207,6 +207,7 @@ void jt_crew_offer(struct jt_crew *crew, int identity)
 		/* who is not woken looks at its next tick */
 		if (write(crew->args.wakes[i], &one, sizeof(one)) < 0)
 			continue;
+	return before;
 }
 
 bool jt_crew_crossed(const struct jt_crew *crew)

@@ -51,10 +51,10 @@ void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
 
 /*
  * The table has grown: IDENTITY, a descriptor that is the crew's from now on,
- * is for all who are there and for those who start. A full link is tried again
- * by jt_crew_tend().
+ * is for all who are there and for those who start. Returns the one before,
+ * which is the caller's. A full link is tried again by jt_crew_tend().
  */
-void jt_crew_offer(struct jt_crew *crew, int identity);
+int jt_crew_offer(struct jt_crew *crew, int identity);
 /* Do all workers look into the newest table? */
 bool jt_crew_crossed(const struct jt_crew *crew);
 

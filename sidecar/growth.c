@@ -43,15 +43,20 @@
  * create beyond it is refused, with the reason. It is tried again later.
  *
  * Cost: nothing waits for the keeper but admins. A slice is followed by a rest
- * that is as long. Unmapping takes time as well (a page's entry is some 30 ns),
- * so that, too, is done in steps, here and in the workers.
+ * that is as long. Memory comes in pages of 2 MB as long as such are free, and
+ * in small ones beyond that: to have the kernel make room for a large one was
+ * seen to cost verifiers up to 7 ms, since it moves their pages. Unmapping
+ * takes time as well (a page's entry is some 30 ns), so that, too, is done in
+ * steps, here and in the workers.
  *
  * A crash of the keeper in any phase: all tables are gone with it, as ever.
  */
 #include "sidecar/growth.h"
 
+#include "shm/pages.h"
 #include "sidecar/attach.h"
 #include "sidecar/log.h"
+#include "sidecar/memory.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -60,11 +65,13 @@
 #include <unistd.h>
 
 #define MB (1024u * 1024u)
-#define STEP_BYTES (2u * MB) /* a large page */
+#define STEP_BYTES (2u * MB) /* copied, or unmapped */
+#define SMALL_BYTES (MB / 4) /* allocated in small pages */
 #define STEP_SLOTS 2048u
 #define FULL_AT(n) ((n) - (n) / 4) /* three quarters */
 #define HUGE_TABLE 10000000u	   /* tokens: from here on by half */
 #define SPARE_BYTES (64ull * MB)   /* of the machine's memory, left alone */
+#define SPARE_LARGE (64ull * MB)   /* of its large pages */
 
 void jt_growth_init(struct jt_growth *g, struct jt_maps *maps,
 		    struct jt_ledger *ledger, int meters,
@@ -76,6 +83,7 @@ void jt_growth_init(struct jt_growth *g, struct jt_maps *maps,
 		.meters = meters,
 		.clock_ns = clock_ns,
 		.memory_left = memory_left,
+		.old_fd = -1,
 		.fd = -1,
 		.look = -1,
 	};
@@ -228,12 +236,19 @@ static int begin(struct jt_growth *g, const struct jt_segment_size *size)
 	return 0;
 }
 
-/* To the end of a large page of FD, or to END. */
+/*
+ * A step of FD on to END: a large page if one is at hand without moving others
+ * about (memory.h), else fewer bytes, since those take as long.
+ */
 static int allocate(struct jt_growth *g, int fd, void *map, uint64_t end,
 		    size_t *largep)
 {
-	uint64_t n = at_most(STEP_BYTES - g->at % STEP_BYTES, end - g->at);
-	int rc = n ? jt_segment_allocate(fd, map, g->at, n, largep) : 0;
+	bool large = jt_memory_large_left() >= SPARE_LARGE;
+	uint64_t most = large ? JT_PAGES_LARGE : SMALL_BYTES;
+	uint64_t n = at_most(most - g->at % most, end - g->at);
+	int rc = n ? jt_segment_allocate(fd, map, g->at, n,
+					 large ? largep : NULL)
+		   : 0;
 
 	g->at += n;
 	return rc;
@@ -423,9 +438,25 @@ static enum jt_growth_event begin_if_full(struct jt_growth *g, uint64_t now_ns)
 	return rc ? fail(g, now_ns, rc) : JT_GROWTH_GOES_ON;
 }
 
+static void drop_old(struct jt_growth *g)
+{
+	if (g->old_fd >= 0)
+		close(g->old_fd);
+	g->old_fd = -1;
+}
+
+void jt_growth_keep(struct jt_growth *g, int identity)
+{
+	drop_old(g);
+	g->old_fd = identity;
+	g->old_until_ns = g->clock_ns() + JT_GROWTH_KEEP_NS;
+}
+
 enum jt_growth_event jt_growth_tend(struct jt_growth *g, uint64_t now_ns,
 				    bool crossed)
 {
+	if (g->old_fd >= 0 && now_ns >= g->old_until_ns)
+		drop_old(g);
 	if (g->phase == JT_GROWTH_NONE)
 		return begin_if_full(g, now_ns);
 	if (g->phase == JT_GROWTH_CROSS)
@@ -505,6 +536,7 @@ unsigned jt_growth_percent(const struct jt_growth *g)
 
 void jt_growth_stop(struct jt_growth *g)
 {
+	drop_old(g);
 	if (g->maps->twin)
 		jt_table_part(g->maps);
 }

@@ -15,6 +15,7 @@
 #define JT_GROWTH_SLICE_NS 300000ull
 #define JT_GROWTH_RETRY_NS 10000000000ull /* after one that failed */
 #define JT_GROWTH_CROSS_NS 5000000000ull  /* for workers to go over */
+#define JT_GROWTH_KEEP_NS 10000000000ull  /* and to unmap the old one */
 
 enum jt_growth_phase {
 	JT_GROWTH_NONE = 0,
@@ -42,6 +43,8 @@ struct jt_growth {
 	enum jt_growth_phase phase;
 	struct jt_maps other;	     /* the new one, then the old one */
 	struct jt_segment_size size; /* of the new one */
+	int old_fd;		     /* of the one before, -1: none is kept */
+	uint64_t old_until_ns;
 	int fd, look; /* its identity, also opened for reading; -1: handed on */
 	uint64_t at;  /* how far this phase is */
 	uint64_t due_ns, until_ns;
@@ -67,6 +70,12 @@ bool jt_growth_want(struct jt_growth *g, const struct jt_room *want,
  */
 enum jt_growth_event jt_growth_tend(struct jt_growth *g, uint64_t now_ns,
 				    bool crossed);
+
+/*
+ * The descriptor of the table that was left: kept for a while, so that it is
+ * the keeper who is the last to have it. Giving its memory back takes long.
+ */
+void jt_growth_keep(struct jt_growth *g, int identity);
 
 /* Is there something to do soon? */
 static inline bool jt_growth_busy(const struct jt_growth *g)

@@ -273,7 +273,7 @@ static void tend_growth(struct keeper *k)
 		jt_growth_tend(g, k->now_ns, jt_crew_crossed(&k->crew));
 
 	if (event == JT_GROWTH_SWAPPED) {
-		jt_crew_offer(&k->crew, g->fd);
+		jt_growth_keep(g, jt_crew_offer(&k->crew, g->fd));
 		jt_attaches_change(&k->attaches, g->look);
 		g->fd = g->look = -1;
 		jt_news_move(&k->teller, &k->maps);

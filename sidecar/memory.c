@@ -9,9 +9,12 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROOT "/sys/fs/cgroup"
+#define ORDERS 16u
+#define LARGE_ORDER 9u /* 2^9 pages of 4 KB */
 
 static uint64_t machine_left(void)
 {
@@ -90,4 +93,39 @@ uint64_t jt_memory_left(void)
 		*strrchr(dir, '/') = '\0';
 	}
 	return least;
+}
+
+/* "Node 0, zone   Normal  n n n ...": pieces of 2^0, 2^1 ... pages. */
+static uint64_t large_of(const char *line)
+{
+	const char *at = strstr(line, "zone");
+	uint64_t bytes = 0;
+	char *end;
+
+	at = at ? at + strlen("zone") : line + strlen(line);
+	at += strspn(at, " ");
+	at += strcspn(at, " ");
+	for (unsigned order = 0; order < ORDERS; order++) {
+		uint64_t n = strtoull(at, &end, 10);
+
+		if (end == at)
+			break;
+		if (order >= LARGE_ORDER)
+			bytes += n << (order + 12);
+		at = end;
+	}
+	return bytes;
+}
+
+uint64_t jt_memory_large_left(void)
+{
+	FILE *f = fopen("/proc/buddyinfo", "re");
+	uint64_t bytes = 0;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		bytes += large_of(line);
+	if (f)
+		fclose(f);
+	return bytes;
 }

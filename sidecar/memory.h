@@ -15,4 +15,12 @@
  */
 uint64_t jt_memory_left(void);
 
+/*
+ * Bytes in free pieces of 2 MB and more, as the machine says; else 0. What is
+ * taken of these is there at once. Beyond them the kernel makes large pages by
+ * moving other pages about, those of whoever verifies among them, who then
+ * waits for milliseconds.
+ */
+uint64_t jt_memory_large_left(void);
+
 #endif
