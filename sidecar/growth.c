@@ -73,24 +73,6 @@
 #define SPARE_BYTES (64ull * MB)   /* of the machine's memory, left alone */
 #define SPARE_LARGE (64ull * MB)   /* of its large pages */
 
-void jt_growth_init(struct jt_growth *g, struct jt_maps *maps,
-		    struct jt_ledger *ledger, int meters,
-		    uint64_t (*clock_ns)(void), uint64_t (*memory_left)(void))
-{
-	*g = (struct jt_growth){
-		.maps = maps,
-		.ledger = ledger,
-		.meters = meters,
-		.clock_ns = clock_ns,
-		.memory_left = memory_left,
-		.old_fd = -1,
-		.fd = -1,
-		.look = -1,
-	};
-}
-
-/* ---- how large ---- */
-
 static uint64_t at_least(uint64_t value, uint64_t least)
 {
 	return value > least ? value : least;
@@ -100,6 +82,25 @@ static uint64_t at_most(uint64_t value, uint64_t most)
 {
 	return value < most ? value : most;
 }
+
+void jt_growth_init(struct jt_growth *g, struct jt_maps *maps,
+		    struct jt_ledger *ledger, int meters, uint64_t capacity_max,
+		    uint64_t (*clock_ns)(void), uint64_t (*memory_left)(void))
+{
+	*g = (struct jt_growth){
+		.maps = maps,
+		.ledger = ledger,
+		.meters = meters,
+		.capacity_max = at_most(capacity_max, maps->lines_max),
+		.clock_ns = clock_ns,
+		.memory_left = memory_left,
+		.old_fd = -1,
+		.fd = -1,
+		.look = -1,
+	};
+}
+
+/* ---- how large ---- */
 
 /* relaxed: the keeper's own words */
 static uint64_t values_of(const struct jt_growth *g)
@@ -132,7 +133,8 @@ static struct jt_segment_size size_for(const struct jt_growth *g,
 	if (need > FULL_AT(capacity))
 		capacity += capacity < HUGE_TABLE ? capacity : capacity / 2;
 	capacity = at_least(capacity, need + need / 3);
-	size.capacity = at_most(capacity, g->maps->lines_max);
+	size.capacity =
+		at_least(at_most(capacity, g->capacity_max), g->maps->capacity);
 	size.pool_bytes =
 		at_least(jt_segment_pool(size.capacity), g->maps->pool_bytes);
 	if (pool > FULL_AT(size.pool_bytes))

@@ -37,7 +37,8 @@ enum jt_growth_event {
 struct jt_growth {
 	struct jt_maps *maps; /* the table, whichever it is */
 	struct jt_ledger *ledger;
-	int meters;		       /* its descriptor */
+	int meters; /* its descriptor */
+	uint64_t capacity_max;
 	uint64_t (*clock_ns)(void);    /* the boot clock */
 	uint64_t (*memory_left)(void); /* bytes that may be taken */
 	enum jt_growth_phase phase;
@@ -53,8 +54,9 @@ struct jt_growth {
 	char why[160];	   /* the last one failed; "": it did not */
 };
 
+/* CAPACITY_MAX: no further than that, nor than there are lines. */
 void jt_growth_init(struct jt_growth *g, struct jt_maps *maps,
-		    struct jt_ledger *ledger, int meters,
+		    struct jt_ledger *ledger, int meters, uint64_t capacity_max,
 		    uint64_t (*clock_ns)(void), uint64_t (*memory_left)(void));
 
 /*

@@ -280,7 +280,7 @@ static void tend_growth(struct keeper *k)
 	}
 	jt_news_growth(&k->teller, g->n_done,
 		       jt_growth_busy(g) ? jt_growth_percent(g) + 1 : 0,
-		       k->maps.lines_max);
+		       k->growth.capacity_max);
 }
 
 /* ---- settings, read again ---- */
@@ -582,7 +582,7 @@ static int begin(struct keeper *k)
 	jt_controls_saving(&k->controls, save, saved);
 	jt_controls_growing(&k->controls, grow);
 	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
-		       boot_ns, jt_memory_left);
+		       lines_max(k), boot_ns, jt_memory_left);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
 	return 0;
 }

@@ -94,6 +94,10 @@ static void add_table(const struct jt_status *s, json_t *o,
 	/* of the meters only those that the table has room for are there */
 	uint64_t shared_bytes = s->maps->identity_bytes +
 				jt_segment_meters_end(s->maps->capacity);
+	/* at start it may have had to be more */
+	uint64_t capacity_max = s->growth->capacity_max > t->capacity
+					? s->growth->capacity_max
+					: t->capacity;
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -102,7 +106,7 @@ static void add_table(const struct jt_status *s, json_t *o,
 		{"committed", s->feed->journal.committed.number},
 		{"tokens", t->tokens},
 		{"capacity", t->capacity},
-		{"capacity_max", s->maps->lines_max},
+		{"capacity_max", capacity_max},
 		{"growths", s->growth->n_done},
 		{"slots", t->slots},
 		{"slots_used", t->slots_used},

@@ -443,7 +443,7 @@ static void set_up(struct test *t)
 	if (rc)
 		stress_die("table", rc);
 	jt_growth_init(&t->growth, &t->maps, &t->ledger, t->fds.meters,
-		       stress_now_ns, plenty);
+		       UINT32_MAX, stress_now_ns, plenty);
 	jt_store_seq(&t->maps.identity_rw->state, JT_IDENTITY_SERVING);
 	t->ledger.now = (struct jt_now){NOW_S, 1000000000ull};
 	t->values = stress_shared(TOKENS * sizeof(*t->values));

@@ -159,7 +159,7 @@ static void set_up(struct test *t)
 	if (rc)
 		stress_die("table", rc);
 	jt_growth_init(&t->growth, &t->maps, &t->ledger, t->fds.meters,
-		       stress_now_ns, plenty);
+		       UINT32_MAX, stress_now_ns, plenty);
 	t->values = stress_shared((t->tokens + 1) * sizeof(*t->values));
 	t->ledger.now = (struct jt_now){NOW_S, STRESS_NS_PER_S};
 	while (t->n <= t->tokens - t->tokens / 4)

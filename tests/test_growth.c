@@ -60,7 +60,8 @@ static void start(void)
 	cr_assert_eq(jt_segment_create(&size, id, &fds, &maps), 0);
 	cr_assert_eq(jt_segment_map(&fds, &old_view), 0);
 	cr_assert_eq(jt_ledger_init(&l, &maps), 0);
-	jt_growth_init(&g, &maps, &l, fds.meters, clock_ns, memory_left);
+	jt_growth_init(&g, &maps, &l, fds.meters, UINT32_MAX, clock_ns,
+		       memory_left);
 	jt_store_seq(&maps.identity_rw->state, JT_IDENTITY_SERVING);
 	l.now = help_now();
 	memory = 1ull << 40;

@@ -332,7 +332,8 @@ def test_an_answer_that_is_lost_is_exit_4(shared, args):
 # ---- the table is full ----
 
 def test_a_full_table_refuses_and_records_nothing(site):
-    site.start("--workers", "1", "--capacity", "64")
+    site.start("--workers", "1", "--capacity", "64",
+               "--capacity-max", "64")
     tokens = site.bulk(60)
     before = site.dump()
     (site.root / "more.csv").write_text("name\n" + "x\n" * 200)

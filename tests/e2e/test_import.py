@@ -550,7 +550,8 @@ def test_wrong_use(site):
 
 
 def test_no_room_means_nothing_is_imported(site):
-    site.start("--workers", "1", "--capacity", "1000")
+    site.start("--workers", "1", "--capacity", "1000",
+               "--capacity-max", "1000")
     rows = [(hexed(b"value %d" % i), f"t{i}") for i in range(1001)]
     before = site.journal.read_bytes() if site.journal.exists() else b""
     for options in (["--dry-run"], []):
