@@ -27,6 +27,7 @@
 #include "sidecar/memory.h"
 #include "sidecar/news.h"
 #include "sidecar/restore.h"
+#include "sidecar/room.h"
 #include "sidecar/service.h"
 #include "sidecar/status.h"
 #include <errno.h>
@@ -48,9 +49,6 @@
 #define ANCHOR_NS (NS_PER_S / 2) /* well within the promised second */
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
 #define BEAT_NS (5 * NS_PER_S)
-#define HEADROOM(n) ((n) + (n) / 4)
-#define TOKEN_BYTES 162u       /* of shared memory, when all have a place */
-#define LINES_MAX (1ull << 27) /* by default */
 
 struct keeper {
 	const struct jt_config *config;
@@ -372,72 +370,6 @@ static int check_anchor(struct keeper *k, const struct jt_journal *j,
 	return rc ? rc : jt_anchor_check(j, &k->anchor, faultp);
 }
 
-/*
- * So many tokens may there be at most. What is not needed costs addresses
- * alone, so as a default it is what all memory would hold.
- */
-static uint64_t lines_max(const struct keeper *k)
-{
-	uint64_t asked = k->config->capacity_max;
-	uint64_t most = jt_memory_left() / TOKEN_BYTES;
-
-	if (asked)
-		return asked;
-	return most < LINES_MAX ? most : LINES_MAX;
-}
-
-/* Where files or addresses are limited there are fewer lines to grow into. */
-static int create_segments(struct keeper *k, struct jt_segment_size *size,
-			   const struct jt_journal *j,
-			   struct jt_segment_fds *fdsp)
-{
-	int rc;
-
-	size->lines_max = lines_max(k);
-	if (jt_memory_left() < jt_segment_bytes(size))
-		return JT_SEGMENT_E_MEMORY;
-	do {
-		rc = jt_segment_create(size, j->id, fdsp, &k->maps);
-		size->lines_max /= 2;
-	} while ((rc == -EFBIG || rc == -ENOMEM) &&
-		 size->lines_max >= size->capacity);
-	return rc;
-}
-
-/* Segments for at least 1.25 x what is stored. */
-static int make_segments(struct keeper *k, const struct jt_journal *j,
-			 struct jt_segment_fds *fdsp, struct jt_fault *faultp)
-{
-	struct jt_segment_size size = {.capacity = k->config->capacity};
-	struct jt_feed_size need;
-	int rc = jt_feed_measure(j, j->io->wall_ns() / NS_PER_S, &need, faultp);
-
-	if (rc)
-		return rc;
-	memcpy(size.prefix, j->prefix, sizeof(size.prefix));
-	size.env = jt_env_word(k->config->env, strlen(k->config->env));
-	/* 5 % of the places are for values that rotations replaced */
-	if (need.rotated > need.tokens / 20)
-		need.tokens += need.rotated - need.tokens / 20;
-	if (size.capacity < HEADROOM(need.tokens))
-		size.capacity = HEADROOM(need.tokens);
-	size.pool_bytes = jt_segment_pool(size.capacity);
-	/* more than it can be at all is counted too often: try with that */
-	if (size.pool_bytes < HEADROOM(need.owner_bytes))
-		size.pool_bytes = HEADROOM(need.owner_bytes) < JT_POOL_MAX
-					  ? HEADROOM(need.owner_bytes)
-					  : JT_POOL_MAX;
-	rc = create_segments(k, &size, j, fdsp);
-	if (rc)
-		snprintf(faultp->line, sizeof(faultp->line),
-			 "no shared memory for %llu tokens (%llu MB): %s; "
-			 "lower --capacity or give the machine more",
-			 (unsigned long long)size.capacity,
-			 (unsigned long long)jt_segment_bytes(&size) >> 20,
-			 rc < 0 ? strerror(-rc) : "not enough memory");
-	return rc;
-}
-
 static int block_signals(struct keeper *k)
 {
 	sigset_t set;
@@ -554,7 +486,7 @@ static int begin(struct keeper *k)
 			 k->doors.paths.data, JT_JOURNAL_NAME, strerror(-rc));
 		return say(&fault, rc, JT_EXIT_IO);
 	}
-	rc = make_segments(k, &journal, &fds, &fault);
+	rc = jt_room_make(k->config, &journal, &fds, &k->maps, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
 	publish(k, &k->config->content.settings);
@@ -582,7 +514,7 @@ static int begin(struct keeper *k)
 	jt_controls_saving(&k->controls, save, saved);
 	jt_controls_growing(&k->controls, grow);
 	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
-		       lines_max(k), boot_ns, jt_memory_left);
+		       jt_room_max(k->config), boot_ns, jt_memory_left);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
 	return 0;
 }

@@ -175,7 +175,10 @@ static void fact_of_line(struct run *r, const struct table *t, uint32_t line,
 			 struct fact *of)
 {
 	const struct jt_line *l = &t->feed.ledger.lines[line];
-	const struct jt_slot *slot = &t->maps.slots[l->slot];
+	const struct jt_places *places = &t->feed.ledger.places;
+	uint32_t old;
+	const struct jt_slot *slot =
+		&t->maps.slots[jt_places_slot(places, line, JT_NEWEST)];
 	uint64_t a = jt_load_relaxed(&slot->a), b = jt_load_relaxed(&slot->b);
 	const struct jt_limits *limits = jt_table_limits(&t->maps, b);
 	const struct jt_scope_set *scopes = jt_table_scopes(&t->maps, b);
@@ -209,10 +212,11 @@ static void fact_of_line(struct run *r, const struct table *t, uint32_t line,
 	if (jt_b_meter(b) != line ||
 	    jt_ledger_find(&t->feed.ledger, of->id) != line)
 		fail(r, "%.24s is not found at its line", of->id);
-	if (l->old_slot == JT_LINE_NONE)
+	old = jt_places_slot(places, line, JT_BEFORE);
+	if (old == JT_PLACE_NONE)
 		return;
-	a = jt_load_relaxed(&t->maps.slots[l->old_slot].a);
-	read_words(rec.token.digest, t->maps.slots[l->old_slot].digest);
+	a = jt_load_relaxed(&t->maps.slots[old].a);
+	read_words(rec.token.digest, t->maps.slots[old].digest);
 	if (jt_a_state(a) != JT_SLOT_REVOKED)
 		put_old(of, rec.token.digest, jt_a_expires_s(a));
 }

@@ -1,0 +1,80 @@
+/* room: see room.h. */
+#include "sidecar/room.h"
+
+#include "sidecar/feed.h"
+#include "sidecar/memory.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEADROOM(n) ((n) + (n) / 4)
+#define TOKEN_BYTES 162u       /* of shared memory, when all have a place */
+#define LINES_MAX (1ull << 27) /* by default */
+
+/*
+ * So many tokens may there be at most. What is not needed costs addresses
+ * alone, so as a default it is what all memory would hold.
+ */
+uint64_t jt_room_max(const struct jt_config *config)
+{
+	uint64_t asked = config->capacity_max;
+	uint64_t most = jt_memory_left() / TOKEN_BYTES;
+
+	if (asked)
+		return asked;
+	return most < LINES_MAX ? most : LINES_MAX;
+}
+
+/* Where files or addresses are limited there are fewer lines to grow into. */
+static int create(const struct jt_config *config, struct jt_segment_size *size,
+		  const struct jt_journal *j, struct jt_segment_fds *fdsp,
+		  struct jt_maps *mapsp)
+{
+	int rc;
+
+	size->lines_max = jt_room_max(config);
+	if (jt_memory_left() < jt_segment_bytes(size))
+		return JT_SEGMENT_E_MEMORY;
+	do {
+		rc = jt_segment_create(size, j->id, fdsp, mapsp);
+		size->lines_max /= 2;
+	} while ((rc == -EFBIG || rc == -ENOMEM) &&
+		 size->lines_max >= size->capacity);
+	return rc;
+}
+
+/* Segments for at least 1.25 x what is stored. */
+int jt_room_make(const struct jt_config *config, const struct jt_journal *j,
+		 struct jt_segment_fds *fdsp, struct jt_maps *mapsp,
+		 struct jt_fault *faultp)
+{
+	struct jt_segment_size size = {.capacity = config->capacity};
+	struct jt_feed_size need;
+	int rc = jt_feed_measure(j, j->io->wall_ns() / 1000000000u, &need,
+				 faultp);
+
+	if (rc)
+		return rc;
+	memcpy(size.prefix, j->prefix, sizeof(size.prefix));
+	size.env = jt_env_word(config->env, strlen(config->env));
+	/* 5 % of the places are for values that rotations replaced */
+	if (need.rotated > need.tokens / 20)
+		need.tokens += need.rotated - need.tokens / 20;
+	if (size.capacity < HEADROOM(need.tokens))
+		size.capacity = HEADROOM(need.tokens);
+	size.pool_bytes = jt_segment_pool(size.capacity);
+	/* more than it can be at all is counted too often: try with that */
+	if (size.pool_bytes < HEADROOM(need.owner_bytes))
+		size.pool_bytes = HEADROOM(need.owner_bytes) < JT_POOL_MAX
+					  ? HEADROOM(need.owner_bytes)
+					  : JT_POOL_MAX;
+	rc = create(config, &size, j, fdsp, mapsp);
+	if (rc)
+		snprintf(faultp->line, sizeof(faultp->line),
+			 "no shared memory for %llu tokens (%llu MB): %s; "
+			 "lower --capacity or give the machine more",
+			 (unsigned long long)size.capacity,
+			 (unsigned long long)jt_segment_bytes(&size) >> 20,
+			 rc < 0 ? strerror(-rc) : "not enough memory");
+	return rc;
+}

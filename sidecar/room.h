@@ -1,0 +1,25 @@
+/*
+ * room: how large the first table is made, and how far it may grow.
+ *
+ * As --capacity says, and larger for what is stored: from then on growth.h.
+ * Keeper only, at start.
+ */
+#ifndef JT_SIDECAR_ROOM_H
+#define JT_SIDECAR_ROOM_H
+
+#include "admin/journal.h"
+#include "shm/segment.h"
+#include "sidecar/config.h"
+
+/* Tokens at most. */
+uint64_t jt_room_max(const struct jt_config *config);
+
+/*
+ * Segments for at least 1.25 x what stands in JOURNAL. Not 0: *FAULTP says why,
+ * if it is not empty.
+ */
+int jt_room_make(const struct jt_config *config,
+		 const struct jt_journal *journal, struct jt_segment_fds *fdsp,
+		 struct jt_maps *mapsp, struct jt_fault *faultp);
+
+#endif
