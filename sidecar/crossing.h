@@ -37,11 +37,14 @@ struct jt_crossing {
 void jt_crossing_init(struct jt_crossing *c, int link, struct jt_maps *maps,
 		      struct jt_desk *desk);
 
-/*
- * Between two drains, after what is answered now was received. True: it has
- * gone over, and *MAPS is the newer table.
- */
+/* Between two drains. True: it has gone over, and *MAPS is the newer table. */
 bool jt_crossing_look(struct jt_crossing *c);
+
+/*
+ * After what is answered now was received, before a slot is looked at: the
+ * same, but only if the table is retired, so that there is no time.
+ */
+void jt_crossing_hurry(struct jt_crossing *c);
 
 /* Is there more to do soon, though nobody asks anything? */
 static inline bool jt_crossing_busy(const struct jt_crossing *c)

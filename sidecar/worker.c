@@ -484,8 +484,9 @@ static int serve(struct worker *w)
 		look_for_forgotten(w);
 		if (stop_asked && !w->stop_at_ns)
 			begin_stop(w);
-		jt_crossing_look(&w->crossing);
+		jt_crossing_hurry(&w->crossing);
 		answer(w);
+		jt_crossing_look(&w->crossing);
 		jt_child_end_round(w->desk, w->now);
 	}
 	return 0;
