@@ -13,7 +13,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wundef -Wvla -Wformat=2 -Wno-unused-parameter -Wno-format-truncation
 HARD := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 FLAGS_release := -O2 -g $(HARD)
-FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+FLAGS_asan := -O1 -g -fno-var-tracking-assignments \
+	-fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 FLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_clang := -O2 -g
