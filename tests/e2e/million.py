@@ -74,7 +74,7 @@ def main(n):
 
         status = json.loads(site.cli("status", "--json").out)
         say("shared memory a token at capacity",
-            status["shared_bytes"] / status["capacity"], "bytes", 190)
+            status["shared_bytes"] / status["capacity"], "bytes", 175)
         print(f"  capacity {status['capacity']:,}, stored "
               f"{status['tokens']:,}, {status['shared_bytes'] >> 20} MiB")
 
