@@ -68,10 +68,10 @@
 #define STEP_BYTES (2u * MB) /* copied, or unmapped */
 #define SMALL_BYTES (MB / 4) /* allocated in small pages */
 #define STEP_SLOTS 2048u
-#define FULL_AT(n) ((n) - (n) / 4) /* three quarters */
-#define HUGE_TABLE 10000000u	   /* tokens: from here on by half */
-#define SPARE_BYTES (64ull * MB)   /* of the machine's memory, left alone */
-#define SPARE_LARGE (64ull * MB)   /* of its large pages */
+#define FULL_AT(n) ((n) - (n) / 16) /* more than a start leaves (room.c) */
+#define HUGE_TABLE 10000000u	    /* tokens: from here on by half */
+#define SPARE_BYTES (64ull * MB)    /* of the machine's memory, left alone */
+#define SPARE_LARGE (64ull * MB)    /* of its large pages */
 
 static uint64_t at_least(uint64_t value, uint64_t least)
 {
@@ -130,9 +130,10 @@ static struct jt_segment_size size_for(const struct jt_growth *g,
 	uint64_t need = at_least(tokens, values);
 	struct jt_segment_size size = {0};
 
-	if (need > FULL_AT(capacity))
+	if (need > FULL_AT(capacity)) {
 		capacity += capacity < HUGE_TABLE ? capacity : capacity / 2;
-	capacity = at_least(capacity, need + need / 3);
+		capacity = at_least(capacity, need + need / 3);
+	}
 	size.capacity =
 		at_least(at_most(capacity, g->capacity_max), g->maps->capacity);
 	size.pool_bytes =

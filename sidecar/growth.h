@@ -1,11 +1,11 @@
 /*
  * growth: a larger table beside the one that serves, and over to it.
  *
- * Begins by itself when three quarters are full, or when somebody asks for more
- * than there is room for; the table is doubled then, or as large as was asked
- * for, up to the lines that the meters were made for. The keeper does it in
- * slices of JT_GROWTH_SLICE_NS, and serves as always in between. What is true
- * of tokens never depends on how far it is: growth.c. Keeper only.
+ * Begins by itself when fifteen sixteenths are full, or when somebody asks for
+ * more than there is room for; the table is doubled then, or as large as was
+ * asked for, up to the lines that the meters were made for. The keeper does it
+ * in slices of JT_GROWTH_SLICE_NS, and serves as always in between. What is
+ * true of tokens never depends on how far it is: growth.c. Keeper only.
  */
 #ifndef JT_SIDECAR_GROWTH_H
 #define JT_SIDECAR_GROWTH_H

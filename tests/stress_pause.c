@@ -1,7 +1,7 @@
 /*
  * stress_pause: what growth costs who verifies.
  *
- * A table of --tokens, three quarters full, doubles while one process verifies
+ * A table of --tokens, nearly full, doubles while one process verifies
  * with it in batches of 32 and goes over as workers do. What each batch took of
  * this process's processor time is held against the same without growth, page
  * faults, going over and unmapping among it; so is what the keeper does in one
@@ -162,7 +162,7 @@ static void set_up(struct test *t)
 		       UINT32_MAX, stress_now_ns, plenty);
 	t->values = stress_shared((t->tokens + 1) * sizeof(*t->values));
 	t->ledger.now = (struct jt_now){NOW_S, STRESS_NS_PER_S};
-	while (t->n <= t->tokens - t->tokens / 4)
+	while (t->n <= t->tokens - t->tokens / 16)
 		create(t);
 	jt_store_seq(&t->maps.identity_rw->state, JT_IDENTITY_SERVING);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, t->links))

@@ -93,7 +93,7 @@ def test_bulk_create_beyond_the_capacity_just_works(site):
 
 def test_grows_by_itself_before_it_is_full(site):
     site.start("--workers", "1", *SMALL)
-    site.bulk(749)
+    site.bulk(930)
     assert site.status()["capacity"] == 1000
     site.bulk(10, name="ten")
     assert settled(site)["capacity"] == 2000
