@@ -6,7 +6,8 @@
  * "done" means durable and in force.
  *
  * Replay is a function of the bytes alone: numbers of plans and the order of
- * tokens come from the journal, and nothing depends on how the chunks fell.
+ * tokens come from the journal, and nothing depends on how the chunks fell, or
+ * on which core has verified them (replay.h).
  *
  * The journal may be renamed, replaced or cut while it is followed. That is
  * noticed before the next acknowledgement (jt_journal_refresh): the new file
@@ -34,10 +35,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <xxhash.h>
 
 #define CHUNK 4096u
-#define AHEAD 16u /* puts whose memory is on its way */
+#define AHEAD 16u	       /* puts whose memory is on its way */
+#define REPLAY_MIN (2 * CHUNK) /* from so many on a second core pays */
 
 static void turn(struct jt_feed *feed, enum jt_health health, const char *why)
 {
@@ -51,74 +52,6 @@ static void turn(struct jt_feed *feed, enum jt_health health, const char *why)
 		jt_log(JT_LOG_NOTICE, "health is ok again");
 	else
 		jt_log(JT_LOG_ALERT, "health is red: %s", why);
-}
-
-#define OWNERS 65536u
-
-/*
- * What the replay will need: at its fullest moment, not at its end. The owners'
- * filter forgets on a collision, and then more room is made than is needed.
- */
-struct tally {
-	struct jt_feed_size size;
-	uint64_t tokens;
-	uint64_t owners[OWNERS]; /* hashes of those already counted */
-};
-
-/*
- * STATE: of these any may be the first that names an owner; of the others only
- * those that give one.
- */
-static void measure(const struct jt_record *r, size_t n, bool state,
-		    uint64_t now_s, struct tally *t)
-{
-	struct jt_feed_size *size = &t->size;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *owner = r[i].token.owner;
-		uint64_t hash;
-
-		t->tokens += r[i].type == JT_REC_CREATE;
-		t->tokens -= r[i].type == JT_REC_PURGE && t->tokens;
-		if (size->tokens < t->tokens)
-			size->tokens = t->tokens;
-		size->rotated += r[i].type == JT_REC_ROTATE &&
-				 r[i].token.old_until_s > now_s;
-		if (state ? !jt_record_is_token(r[i].type)
-			  : r[i].type != JT_REC_CREATE &&
-				    r[i].type != JT_REC_SET)
-			continue;
-		hash = XXH3_64bits(owner, JT_OWNER_MAX);
-		if (t->owners[hash % OWNERS] == hash)
-			continue;
-		t->owners[hash % OWNERS] = hash;
-		size->owner_bytes += strnlen(owner, JT_OWNER_MAX) + 1;
-	}
-}
-
-int jt_feed_measure(const struct jt_journal *journal, uint64_t now_s,
-		    struct jt_feed_size *sizep, struct jt_fault *faultp)
-{
-	struct jt_record *chunk = malloc(CHUNK * sizeof(*chunk));
-	struct tally *tally = calloc(1, sizeof(*tally));
-	uint64_t end = jt_journal_count(journal);
-	uint64_t state = journal->base - journal->origin;
-	int rc = chunk && tally ? 0 : -ENOMEM;
-
-	for (uint64_t at = 1; !rc && at <= end;) {
-		uint64_t left = (at <= state ? state : end) + 1 - at;
-		size_t n = left < CHUNK ? left : CHUNK;
-
-		rc = jt_journal_peek(journal, at, chunk, n, faultp);
-		if (!rc)
-			measure(chunk, n, at <= state, now_s, tally);
-		at += n;
-	}
-	if (!rc)
-		*sizep = tally->size;
-	free(tally);
-	free(chunk);
-	return rc;
 }
 
 /* What is in force when all that R has read is. */
@@ -138,14 +71,19 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 	jt_reader_init(&feed->reader, &feed->journal);
 	feed->applied = applied(&feed->reader);
 	feed->chunk = malloc(CHUNK * sizeof(*feed->chunk));
-	if (feed->chunk && !jt_ledger_init(&feed->ledger, maps))
-		return 0;
-	free(feed->chunk);
-	return -ENOMEM;
+	if (!feed->chunk || jt_ledger_init(&feed->ledger, maps)) {
+		free(feed->chunk);
+		return -ENOMEM;
+	}
+	/* without its memory one core does it */
+	feed->replaying = jt_journal_count(&feed->journal) >= REPLAY_MIN &&
+			  !jt_replay_init(&feed->replay, &feed->reader);
+	return 0;
 }
 
 void jt_feed_deinit(struct jt_feed *feed)
 {
+	jt_replay_deinit(&feed->replay);
 	jt_ledger_deinit(&feed->ledger);
 	free(feed->chunk);
 	jt_journal_close(&feed->journal);
@@ -203,19 +141,20 @@ void jt_feed_clock(struct jt_feed *feed)
 	};
 }
 
-static void apply_chunk(struct jt_feed *feed, size_t n)
+static void apply_all(void *ctx, struct jt_record *records, size_t n)
 {
+	struct jt_feed *feed = ctx;
+
 	jt_feed_clock(feed);
 	for (size_t i = 0; i < n; i++) {
 		int rc;
 
 		if (i + AHEAD < n)
-			jt_ledger_prefetch(&feed->ledger,
-					   &feed->chunk[i + AHEAD]);
-		rc = apply(feed, &feed->chunk[i]);
+			jt_ledger_prefetch(&feed->ledger, &records[i + AHEAD]);
+		rc = apply(feed, &records[i]);
 		if (rc) {
 			/* a later revoke must still be put in force */
-			cannot_apply(feed, feed->chunk[i].number, rc);
+			cannot_apply(feed, records[i].number, rc);
 			feed->denies_only = true;
 		}
 	}
@@ -368,6 +307,31 @@ static bool look(struct jt_feed *feed)
 	return true;
 }
 
+/* The journal does not read on. */
+static bool broke(struct jt_feed *feed, const struct jt_fault *fault, int rc)
+{
+	turn(feed, JT_HEALTH_LOST,
+	     fault->line[0] ? fault->line : strerror(rc < 0 ? -rc : EIO));
+	return false;
+}
+
+/* What was committed when we came, on two cores. */
+static bool replay(struct jt_feed *feed)
+{
+	struct jt_fault fault = {0};
+	int rc = jt_replay_step(&feed->replay, &feed->reader, apply_all, feed,
+				&feed->replaying, &fault);
+
+	if (rc)
+		feed->replaying = false;
+	if (!feed->replaying)
+		jt_replay_deinit(&feed->replay);
+	if (rc)
+		return broke(feed, &fault, rc);
+	feed->stuck = false;
+	return feed->reader.next <= feed->journal.committed.number;
+}
+
 bool jt_feed_step(struct jt_feed *feed)
 {
 	struct jt_fault fault = {0};
@@ -375,17 +339,16 @@ bool jt_feed_step(struct jt_feed *feed)
 	int rc;
 
 	feed->stuck = true;
+	if (feed->replaying)
+		return replay(feed);
 	/* what was found is applied to the end before looking again */
 	if (feed->reader.next > feed->journal.committed.number && !look(feed))
 		return false;
 	feed->reader.journal = &feed->journal;
 	rc = jt_reader_next(&feed->reader, feed->chunk, CHUNK, &n, &fault);
-	if (rc) {
-		turn(feed, JT_HEALTH_LOST,
-		     fault.line[0] ? fault.line : strerror(rc < 0 ? -rc : EIO));
-		return false;
-	}
-	apply_chunk(feed, n);
+	if (rc)
+		return broke(feed, &fault, rc);
+	apply_all(feed, feed->chunk, n);
 	feed->stuck = false;
 	return feed->reader.next <= feed->journal.committed.number;
 }

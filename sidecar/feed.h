@@ -15,6 +15,8 @@
 #include "admin/control.h"
 #include "admin/journal.h"
 #include "sidecar/ledger.h"
+#include "sidecar/measure.h"
+#include "sidecar/replay.h"
 
 enum jt_health {
 	JT_HEALTH_OK = 0,
@@ -29,6 +31,8 @@ struct jt_feed {
 	struct jt_maps *maps;
 	struct jt_ledger ledger;
 	struct jt_record *chunk;
+	struct jt_replay replay; /* from a start to the commit it found */
+	bool replaying;
 	bool denies_only; /* a flush failed: apply revokes alone */
 	bool stuck;	  /* nothing is applied now, not even a revoke */
 	bool alarmed;	  /* that a commit slot is damaged was told */
@@ -39,16 +43,6 @@ struct jt_feed {
 	enum jt_health health;
 	char why[sizeof(((struct jt_fault *)0)->line)];
 };
-
-/*
- * How much room what is stored needs: tokens, and of those how many were
- * rotated and still have two values at NOW_S. Reads all, unverified.
- */
-struct jt_feed_size {
-	uint64_t tokens, rotated, owner_bytes;
-};
-int jt_feed_measure(const struct jt_journal *journal, uint64_t now_s,
-		    struct jt_feed_size *sizep, struct jt_fault *faultp);
 
 /*
  * Take over an open journal that was flushed on its descriptor. MAPS: made for

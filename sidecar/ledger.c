@@ -149,6 +149,8 @@ int jt_ledger_settle(struct jt_ledger *l)
 		if (rc)
 			return rc;
 		line->holds = true;
+		if (!number)
+			continue; /* as it was put */
 		jt_places_set_b(&l->places, i, JT_NEWEST, number, line->set);
 		if (has_old(l, i))
 			jt_places_set_b(&l->places, i, JT_BEFORE, number,
@@ -171,13 +173,22 @@ static uint32_t line_at(const struct jt_ledger *l, uint64_t key, bool others)
 	return JT_LINE_NONE;
 }
 
+/* Is there any value not of our form? */
+static bool has_others(const struct jt_ledger *l)
+{
+	/* relaxed: the keeper's own word */
+	return jt_load_relaxed(&l->maps->identity->schemes) &
+	       ~(UINT64_C(1) << JT_VALUE_NATIVE);
+}
+
 uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES])
 {
 	uint64_t key =
 		jt_token_key((const uint8_t *)id, l->maps->identity->seed);
 	uint32_t line = line_at(l, key, false);
 
-	if (line == JT_LINE_NONE && jt_token_other_key(id, &key))
+	if (line == JT_LINE_NONE && has_others(l) &&
+	    jt_token_other_key(id, &key))
 		line = line_at(l, key, true);
 	return line;
 }
