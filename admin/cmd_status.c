@@ -98,6 +98,36 @@ static void put_expiring(struct jt_sheet *s, json_t *expiring)
 	}
 }
 
+/* "snapshot up to record 5 (3 s old), checked: yes"; "journal". */
+static void put_snapshot(struct jt_sheet *s, json_t *o)
+{
+	const char *start = json_string_value(json_object_get(o, "start"));
+	const char *checked = json_string_value(json_object_get(o, "checked"));
+	const char *work = json_string_value(json_object_get(o, "work"));
+	char text[192];
+
+	if (!start || !checked || !work)
+		return;
+	snprintf(text, sizeof(text), "%.16s", start);
+	if (strcmp(start, "snapshot") == 0)
+		snprintf(text, sizeof(text),
+			 "snapshot up to record %" JSON_INTEGER_FORMAT
+			 ", %" JSON_INTEGER_FORMAT " s old, checked: %.16s",
+			 number(o, "start_number"), number(o, "start_age_s"),
+			 checked);
+	jt_sheet_text(s, "started_from", "Started from", text, NULL);
+	snprintf(text, sizeof(text), "none");
+	if (number(o, "number"))
+		snprintf(text, sizeof(text),
+			 "up to record %" JSON_INTEGER_FORMAT
+			 ", %" JSON_INTEGER_FORMAT " s old",
+			 number(o, "number"), number(o, "age_s"));
+	if (*work)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "; %.16s one", work);
+	jt_sheet_text(s, "snapshot", "Snapshot", text, NULL);
+}
+
 static void put(json_t *o)
 {
 	static const struct {
@@ -134,6 +164,7 @@ static void put(json_t *o)
 	jt_sheet_begin(&s, false);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		put_field(&s, o, fields[i].key, fields[i].label);
+	put_snapshot(&s, json_object_get(o, "snapshot"));
 	put_expiring(&s, json_object_get(o, "expiring"));
 	put_workers(&s, json_object_get(o, "workers"));
 	put_callers(&s, json_object_get(o, "callers"));

@@ -1,7 +1,7 @@
 /* both: see both.h. */
 #include "sidecar/both.h"
 
-static void work(struct jt_both *b)
+static void work(struct jt_both *b, unsigned who)
 {
 	for (;;) {
 		/* relaxed: only who does what; what jobs read was written
@@ -11,18 +11,17 @@ static void work(struct jt_both *b)
 
 		if (i >= b->n)
 			return;
-		b->job(b->ctx, i);
+		b->job(b->ctx, i, who);
 	}
 }
 
 static void *help(void *both)
 {
-	work(both);
+	work(both, 1);
 	return NULL;
 }
 
-void jt_both_begin(struct jt_both *b, void (*job)(void *, uint64_t), void *ctx,
-		   uint64_t n)
+void jt_both_begin(struct jt_both *b, jt_both_job *job, void *ctx, uint64_t n)
 {
 	b->job = job;
 	b->ctx = ctx;
@@ -34,7 +33,7 @@ void jt_both_begin(struct jt_both *b, void (*job)(void *, uint64_t), void *ctx,
 
 void jt_both_end(struct jt_both *b)
 {
-	work(b);
+	work(b, 0);
 	if (b->helped)
 		pthread_join(b->helper, NULL);
 	b->helped = false;

@@ -13,8 +13,11 @@
 #include "shm/atomic.h"
 #include <pthread.h>
 
+/* WHO: 0 the caller, 1 the helper, so that each can have a buffer. */
+typedef void jt_both_job(void *ctx, uint64_t i, unsigned who);
+
 struct jt_both {
-	void (*job)(void *ctx, uint64_t i);
+	jt_both_job *job;
 	void *ctx;
 	uint64_t n;
 	_Atomic uint64_t next; /* the first job that nobody has taken */
@@ -23,8 +26,7 @@ struct jt_both {
 };
 
 /* Let the helper begin with jobs 0..N-1. B must stay where it is. */
-void jt_both_begin(struct jt_both *b, void (*job)(void *, uint64_t), void *ctx,
-		   uint64_t n);
+void jt_both_begin(struct jt_both *b, jt_both_job *job, void *ctx, uint64_t n);
 /* Do what is left beside it; on return all jobs are done and seen. */
 void jt_both_end(struct jt_both *b);
 

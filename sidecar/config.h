@@ -35,7 +35,9 @@
 	X(spin_us, "spin-us", "JETON_SPIN_US", 0, 0, 1000,                     \
 	  "look on so long before sleeping; takes a core for latency")         \
 	X(log_refusals, "log-refusals", "JETON_LOG_REFUSALS", 0, 0, 1,         \
-	  "1: log refused tokens, a line a second for each word")
+	  "1: log refused tokens, a line a second for each word")              \
+	X(snapshot, "snapshot", "JETON_SNAPSHOT", 1, 0, 1,                     \
+	  "1: write and use snapshots, for short starts; 0: never")
 
 /* Settings by number: first those of the list, then those that are words. */
 enum jt_setting {

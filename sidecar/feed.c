@@ -60,6 +60,15 @@ static uint64_t applied(const struct jt_reader *r)
 	return jt_reader_in_state(r) ? 0 : r->next - 1;
 }
 
+/* Without its memory one core does it. */
+static void begin_replay(struct jt_feed *feed)
+{
+	uint64_t left = feed->journal.committed.number + 1 - feed->reader.next;
+
+	feed->replaying = left >= REPLAY_MIN &&
+			  !jt_replay_init(&feed->replay, &feed->reader);
+}
+
 int jt_feed_init(struct jt_feed *feed, const char *data,
 		 const struct jt_journal *journal, struct jt_maps *maps)
 {
@@ -75,17 +84,38 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 		free(feed->chunk);
 		return -ENOMEM;
 	}
-	/* without its memory one core does it */
-	feed->replaying = jt_journal_count(&feed->journal) >= REPLAY_MIN &&
-			  !jt_replay_init(&feed->replay, &feed->reader);
+	begin_replay(feed);
 	return 0;
 }
 
-void jt_feed_deinit(struct jt_feed *feed)
+void jt_feed_resume(struct jt_feed *feed, const struct jt_commit *at)
+{
+	jt_replay_deinit(&feed->replay);
+	feed->reader = (struct jt_reader){
+		.journal = &feed->journal,
+		.next = at->number + 1,
+		.number = at->number,
+		.part = 1,
+		.parts = 1, /* a commit always ends a batch */
+	};
+	memcpy(feed->reader.tag, at->tag, JT_TAG_BYTES);
+	feed->applied = at->number;
+	memcpy(feed->applied_tag, at->tag, JT_TAG_BYTES);
+	/* pairs with readers of `applied` in verdicts */
+	jt_store_release(&feed->maps->identity_rw->applied, feed->applied);
+	begin_replay(feed);
+}
+
+void jt_feed_forget(struct jt_feed *feed)
 {
 	jt_replay_deinit(&feed->replay);
 	jt_ledger_deinit(&feed->ledger);
 	free(feed->chunk);
+}
+
+void jt_feed_deinit(struct jt_feed *feed)
+{
+	jt_feed_forget(feed);
 	jt_journal_close(&feed->journal);
 }
 

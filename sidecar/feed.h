@@ -53,6 +53,15 @@ int jt_feed_init(struct jt_feed *feed, const char *data,
 		 const struct jt_journal *journal, struct jt_maps *maps);
 void jt_feed_deinit(struct jt_feed *feed);
 
+/* The ledger is of no use; init() may come again, with the same journal. */
+void jt_feed_forget(struct jt_feed *feed);
+
+/*
+ * The ledger holds already what all records up to AT come to, which are not
+ * read (snapshot.h): go on behind it. Before the first step.
+ */
+void jt_feed_resume(struct jt_feed *feed, const struct jt_commit *at);
+
 /* All is replayed: jt_ledger_settle(). Not 0: health says why, do not serve. */
 int jt_feed_settle(struct jt_feed *feed);
 

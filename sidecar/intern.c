@@ -86,3 +86,17 @@ int jt_intern(struct jt_intern *in, struct jt_maps *maps, const char *name,
 	*offsetp = *at;
 	return in->used * 2 > in->n_places ? grow(in, maps) : 0;
 }
+
+int jt_intern_adopt(struct jt_intern *in, const struct jt_maps *maps,
+		    uint32_t offset)
+{
+	uint32_t bytes;
+	const uint8_t *name = jt_table_owner(maps, offset, &bytes);
+	uint32_t *at = place(in, maps, name, bytes);
+
+	if (*at)
+		return -EEXIST;
+	*at = offset;
+	in->used++;
+	return in->used * 2 > in->n_places ? grow(in, maps) : 0;
+}

@@ -25,4 +25,11 @@ void jt_intern_deinit(struct jt_intern *in);
 int jt_intern(struct jt_intern *in, struct jt_maps *maps, const char *name,
 	      uint32_t bytes, uint32_t *offsetp);
 
+/*
+ * Take up the name that stands at OFFSET in the pool already. -EEXIST: it is
+ * known under another; -ENOMEM.
+ */
+int jt_intern_adopt(struct jt_intern *in, const struct jt_maps *maps,
+		    uint32_t offset);
+
 #endif

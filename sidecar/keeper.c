@@ -2,9 +2,11 @@
  * keeper: see keeper.h.
  *
  * Start: locks and sockets - journal and anchor checked - segments made for
- * what is stored - workers and scribe forked (they answer LOADING, it waits) -
- * journal replayed - use counts restored - serving. Forking comes before the
- * private memory grows, and before any ring exists (there is none here at all).
+ * what is stored, a snapshot loaded into them if there is one - workers and
+ * scribe forked (they answer LOADING, it waits) - journal replayed - use counts
+ * restored - serving. What the ledger holds is not inherited, whenever somebody
+ * is forked; there is no ring here at all, and a second thread only within
+ * single calls (both.h).
  *
  * Loop: the commit slots are looked at every TICK_MS and whenever an admin
  * waits; a change notification from the file system only shortens that.
@@ -19,6 +21,7 @@
 #include "sidecar/keeper.h"
 
 #include "sidecar/attach.h"
+#include "sidecar/clerk.h"
 #include "sidecar/control.h"
 #include "sidecar/crew.h"
 #include "sidecar/doors.h"
@@ -26,6 +29,7 @@
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
 #include "sidecar/news.h"
+#include "sidecar/outset.h"
 #include "sidecar/restore.h"
 #include "sidecar/room.h"
 #include "sidecar/service.h"
@@ -60,6 +64,7 @@ struct keeper {
 	struct jt_controls controls;
 	struct jt_attaches attaches;
 	struct jt_teller teller;
+	struct jt_clerk clerk;
 	struct jt_service_link service;
 	struct jt_settings settings;	   /* published */
 	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
@@ -226,6 +231,8 @@ static const char *trouble(const struct keeper *k)
 		return "a commit slot of the journal is damaged; what it names "
 		       "was taken from the chain and the next change repairs "
 		       "it; check the disk";
+	if (k->clerk.checked == JT_CLERK_BAD)
+		return k->clerk.why;
 	if (k->anchor_failed)
 		return anchor_trouble;
 	if (k->growth.why[0])
@@ -243,6 +250,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.feed = &k->feed,
 			.crew = &k->crew,
 			.growth = &k->growth,
+			.clerk = &k->clerk,
 			.paths = &k->doors.paths,
 			.settings = &k->settings,
 			.why = trouble(k),
@@ -486,7 +494,12 @@ static int begin(struct keeper *k)
 			 k->doors.paths.data, JT_JOURNAL_NAME, strerror(-rc));
 		return say(&fault, rc, JT_EXIT_IO);
 	}
-	rc = jt_room_make(k->config, &journal, &fds, &k->maps, &fault);
+	rc = jt_outset_make(&(struct jt_outset){.config = k->config,
+						.data = k->doors.paths.data,
+						.feed = &k->feed,
+						.maps = &k->maps,
+						.clerk = &k->clerk},
+			    &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
 	publish(k, &k->config->content.settings);
@@ -501,9 +514,6 @@ static int begin(struct keeper *k)
 	k->now_ns = boot_ns();
 	if (!rc)
 		jt_crew_tend(&k->crew, k->now_ns);
-	if (!rc)
-		rc = jt_feed_init(&k->feed, k->doors.paths.data, &journal,
-				  &k->maps);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
 	jt_news_open(&k->teller, &k->maps, &k->feed.ledger, boot_ns,
@@ -648,6 +658,8 @@ static int turn(struct keeper *k)
 	if (is_serving(k))
 		tend_growth(k);
 	keep_anchor(k, false);
+	if (is_serving(k))
+		jt_clerk_tend(&k->clerk, &k->feed, k->now_ns);
 	tell_news(k);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
@@ -690,6 +702,7 @@ static void end(struct keeper *k)
 	jt_attaches_retire(&k->attaches, boot_ns());
 	save_last(k, was_serving);
 	jt_controls_deinit(&k->controls);
+	jt_clerk_deinit(&k->clerk);
 	jt_feed_deinit(&k->feed);
 	jt_segment_unmap(&k->maps);
 }

@@ -70,7 +70,7 @@ static bool may_name(const struct jt_record *r, bool state)
 		     : r->type == JT_REC_CREATE || r->type == JT_REC_SET;
 }
 
-static void look(void *measure, uint64_t i)
+static void look(void *measure, uint64_t i, unsigned who)
 {
 	struct measure *m = measure;
 	struct part *p = &m->parts[i];

@@ -22,7 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
-static uint32_t *place(struct jt_place *of, uint32_t line, enum jt_which which)
+static uint32_t *place(struct jt_seat *of, uint32_t line, enum jt_which which)
 {
 	return &of[line].slots[which];
 }
@@ -232,7 +232,7 @@ uint64_t jt_places_copy(struct jt_places *p, uint64_t from, uint64_t n)
 
 void jt_places_swap(struct jt_places *p)
 {
-	struct jt_place *of = p->of;
+	struct jt_seat *of = p->of;
 	uint64_t lines = p->lines;
 
 	p->of = p->of_twin;

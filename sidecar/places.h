@@ -20,15 +20,15 @@ enum jt_which {
 };
 
 /* Slot + 1; 0: it has none, so zeroed memory is right. */
-struct jt_place {
+struct jt_seat {
 	uint32_t slots[JT_VALUES_OF_ONE];
 };
 
 struct jt_places {
 	struct jt_maps *maps;
-	struct jt_place *of; /* by line */
-	uint64_t lines;	     /* as many as the table has room for */
-	struct jt_place *of_twin;
+	struct jt_seat *of; /* by line */
+	uint64_t lines;	    /* as many as the table has room for */
+	struct jt_seat *of_twin;
 	uint64_t twin_lines;
 };
 

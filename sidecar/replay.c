@@ -64,7 +64,7 @@ static bool same_place(const struct jt_reader *a, const struct jt_reader *b)
 	       memcmp(a->op, b->op, sizeof(a->op)) == 0;
 }
 
-static void verify(void *bank, uint64_t i)
+static void verify(void *bank, uint64_t i, unsigned who)
 {
 	struct jt_stretch *s = &((struct jt_bank *)bank)->stretches[i];
 

@@ -43,15 +43,31 @@ static int create(const struct jt_config *config, struct jt_segment_size *size,
 	return rc;
 }
 
-/* Segments for at least 1.25 x what is stored. */
+/* What is stored, as far as a snapshot says it from that. */
+static int measure(const struct jt_journal *j,
+		   const struct jt_snapshot_header *h,
+		   struct jt_feed_size *need, struct jt_fault *faultp)
+{
+	uint64_t now_s = j->io->wall_ns() / 1000000000u;
+
+	if (!h)
+		return jt_feed_measure(j, now_s, need, faultp);
+	*need = (struct jt_feed_size){
+		.tokens = h->tokens,
+		.rotated = h->values - h->tokens,
+		.owner_bytes = h->pool_used,
+	};
+	return jt_measure_from(j, h->number + 1, now_s, need, faultp);
+}
+
 int jt_room_make(const struct jt_config *config, const struct jt_journal *j,
+		 const struct jt_snapshot_header *h,
 		 struct jt_segment_fds *fdsp, struct jt_maps *mapsp,
 		 struct jt_fault *faultp)
 {
 	struct jt_segment_size size = {.capacity = config->capacity};
 	struct jt_feed_size need;
-	int rc = jt_feed_measure(j, j->io->wall_ns() / 1000000000u, &need,
-				 faultp);
+	int rc = measure(j, h, &need, faultp);
 
 	if (rc)
 		return rc;
@@ -62,6 +78,10 @@ int jt_room_make(const struct jt_config *config, const struct jt_journal *j,
 		need.tokens += need.rotated - need.tokens / 20;
 	if (size.capacity < HEADROOM(need.tokens))
 		size.capacity = HEADROOM(need.tokens);
+	if (h && h->capacity >= config->capacity &&
+	    h->capacity >= need.tokens + need.tokens / 8 &&
+	    h->capacity <= 2 * size.capacity)
+		size.capacity = h->capacity;
 	size.pool_bytes = jt_segment_pool(size.capacity);
 	/* more than it can be at all is counted too often: try with that */
 	if (size.pool_bytes < HEADROOM(need.owner_bytes))

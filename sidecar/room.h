@@ -10,16 +10,20 @@
 #include "admin/journal.h"
 #include "shm/segment.h"
 #include "sidecar/config.h"
+#include "sidecar/snapshot_form.h"
 
 /* Tokens at most. */
 uint64_t jt_room_max(const struct jt_config *config);
 
 /*
- * Segments for at least 1.25 x what stands in JOURNAL. Not 0: *FAULTP says why,
- * if it is not empty.
+ * Segments for at least 1.25 x what stands in JOURNAL, up to H->number as that
+ * snapshot says, which is NULL when there is none; 1.125 x is enough when it
+ * fits into its place then. Not 0: *FAULTP says why, if it is not empty.
  */
 int jt_room_make(const struct jt_config *config,
-		 const struct jt_journal *journal, struct jt_segment_fds *fdsp,
-		 struct jt_maps *mapsp, struct jt_fault *faultp);
+		 const struct jt_journal *journal,
+		 const struct jt_snapshot_header *h,
+		 struct jt_segment_fds *fdsp, struct jt_maps *mapsp,
+		 struct jt_fault *faultp);
 
 #endif

@@ -133,6 +133,36 @@ static json_t *growing_json(const struct jt_growth *g)
 		       : json_null();
 }
 
+static uint64_t age_s(uint64_t since_s)
+{
+	uint64_t now_s = jt_io_os.wall_ns() / NS_PER_S;
+
+	return now_s > since_s ? now_s - since_s : 0;
+}
+
+/*
+ * Where this start's state came from, and the snapshot that the next one would
+ * find; "number" 0: none.
+ */
+static json_t *snapshot_json(const struct jt_clerk *c)
+{
+	static const char *const jobs[] = {
+		[JT_CLERK_IDLE] = "",
+		[JT_CLERK_SAVE] = "writing",
+		[JT_CLERK_CHECK] = "checking",
+	};
+
+	return json_pack("{ss sI sI ss sI sI ss}", "start",
+			 c->from ? "snapshot" : "journal", "start_number",
+			 (json_int_t)(c->from ? c->base.h.number : 0),
+			 "start_age_s",
+			 (json_int_t)(c->from ? age_s(c->base.h.written_s) : 0),
+			 "checked", c->from ? jt_clerk_word(c) : "yes",
+			 "number", (json_int_t)c->number, "age_s",
+			 (json_int_t)(c->number ? age_s(c->written_s) : 0),
+			 "work", jobs[c->job]);
+}
+
 /* JSON takes only UTF-8; a path may be anything, a line may be cut. */
 static const char *printable(const char *text, char *buf, size_t max)
 {
@@ -170,6 +200,7 @@ void jt_status_write(const struct jt_status *s, char *buf, size_t max)
 	json_object_set_new(
 		o, "settings",
 		json_string(printable(s->settings_why, line, sizeof(line))));
+	json_object_set_new(o, "snapshot", snapshot_json(s->clerk));
 	json_object_set_new(o, "workers", workers_json(s));
 	json_object_set_new(o, "callers", callers_json(s));
 	json_object_set_new(o, "verdicts", verdicts_json(&t));

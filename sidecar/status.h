@@ -5,6 +5,7 @@
 #define JT_SIDECAR_STATUS_H
 
 #include "admin/paths.h"
+#include "sidecar/clerk.h"
 #include "sidecar/crew.h"
 #include "sidecar/feed.h"
 #include "sidecar/growth.h"
@@ -16,6 +17,7 @@ struct jt_status {
 	const struct jt_feed *feed;
 	const struct jt_crew *crew;
 	const struct jt_growth *growth;
+	const struct jt_clerk *clerk;
 	const struct jt_paths *paths;
 	const struct jt_settings *settings;
 	const char *why; /* some promise cannot be kept; NULL: all can */
