@@ -166,8 +166,16 @@ int jt_command_ask(enum jt_command_class class, const struct jt_bytes *args,
 /* The whole error for jt_out_error(). */
 const char *jt_command_ask_error(int error);
 
+/*
+ * Numbers that are mostly the same from one verdict to the next, as they were
+ * written last. All zero: none yet.
+ */
+struct jt_command_kept {
+	struct jt_resp_number limit, applied;
+};
+
 /* One verdict, the array of 11; the same bytes in RESP2 and RESP3. Hot. */
 void jt_command_verdict(struct jt_out *out, const struct jt_verdict *v,
-			uint64_t applied_number);
+			uint64_t applied_number, struct jt_command_kept *kept);
 
 #endif

@@ -49,7 +49,7 @@ JT_WORDS(X)
 	(sizeof("OLD_VALUE,EXPIRING,NEVER,SCOPE:") + JT_ASK_SCOPE_BYTES)
 static_assert(sizeof(ARRAY) + sizeof(struct head) + 6 * JT_RESP_NUMBER_MAX +
 			      3 * (JT_RESP_NUMBER_MAX + 2) + JT_PUBLIC_BYTES +
-			      OWNER_MAX + NOTES_MAX <=
+			      OWNER_MAX + NOTES_MAX + 2 <=
 		      JT_VERDICT_MAX,
 	      "the longest verdict");
 
@@ -109,7 +109,8 @@ static int64_t capped(uint64_t value)
 }
 
 static uint8_t *put_verdict(uint8_t *to, const struct jt_verdict *v,
-			    uint64_t applied_number)
+			    uint64_t applied_number,
+			    struct jt_command_kept *kept)
 {
 	size_t owner = v->owner.bytes < OWNER_MAX ? v->owner.bytes : OWNER_MAX;
 	char notes[NOTES_MAX];
@@ -117,26 +118,26 @@ static uint8_t *put_verdict(uint8_t *to, const struct jt_verdict *v,
 	to = put_head(to, v->word);
 	to = put_id(to, v->id);
 	to = jt_resp_put_number(to, ':', capped(v->expires_in_s));
-	to = jt_resp_put_number(to, ':', v->limit);
+	to = jt_resp_put_kept(to, &kept->limit, v->limit);
 	to = jt_resp_put_number(to, ':', v->remaining);
 	to = jt_resp_put_number(to, ':', capped(v->reset_ms));
 	to = jt_resp_put_number(to, ':', v->retry_after_ms);
 	to = jt_resp_put_bulk(to, v->owner.at, owner);
-	to = jt_resp_put_number(to, ':', capped(applied_number));
+	to = jt_resp_put_kept(to, &kept->applied, capped(applied_number));
 	return jt_resp_put_bulk(to, notes, v->notes ? put_notes(notes, v) : 0);
 }
 
 void jt_command_verdict(struct jt_out *out, const struct jt_verdict *v,
-			uint64_t applied_number)
+			uint64_t applied_number, struct jt_command_kept *kept)
 {
 	uint8_t apart[JT_VERDICT_MAX], *end;
 
 	if (!out->overflow && out->cap - out->len >= JT_VERDICT_MAX) {
-		end = put_verdict(out->buf + out->len, v, applied_number);
+		end = put_verdict(out->buf + out->len, v, applied_number, kept);
 		out->len = (size_t)(end - out->buf);
 		return;
 	}
-	end = put_verdict(apart, v, applied_number);
+	end = put_verdict(apart, v, applied_number, kept);
 	jt_out_bytes(out, apart, (size_t)(end - apart));
 }
 

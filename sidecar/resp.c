@@ -386,6 +386,19 @@ uint8_t *jt_resp_put_number(uint8_t *to, char type, int64_t value)
 	return end;
 }
 
+uint8_t *jt_resp_put_kept(uint8_t *to, struct jt_resp_number *kept,
+			  int64_t value)
+{
+	if (kept->value != value || !kept->bytes) {
+		kept->value = value;
+		kept->bytes =
+			(uint32_t)(jt_resp_put_number(kept->text, ':', value) -
+				   kept->text);
+	}
+	memcpy(to, kept->text, sizeof(kept->text));
+	return to + kept->bytes;
+}
+
 uint8_t *jt_resp_put_bulk(uint8_t *to, const void *at, size_t bytes)
 {
 	to = jt_resp_put_number(to, '$', (int64_t)bytes);

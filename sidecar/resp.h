@@ -93,6 +93,20 @@ void jt_out_null(struct jt_out *out);
  */
 #define JT_RESP_NUMBER_MAX 23u /* type byte, sign, 19 digits, line end */
 uint8_t *jt_resp_put_number(uint8_t *to, char type, int64_t value);
+
+/*
+ * A number and how it is written. All zero: none yet. Writing it again is one
+ * copy of a fixed length: up to JT_RESP_NUMBER_MAX + 1 bytes, some of them
+ * beyond the end.
+ */
+struct jt_resp_number {
+	int64_t value;
+	uint32_t bytes;
+	uint8_t text[JT_RESP_NUMBER_MAX + 1];
+};
+uint8_t *jt_resp_put_kept(uint8_t *to, struct jt_resp_number *kept,
+			  int64_t value);
+
 uint8_t *jt_resp_put_bulk(uint8_t *to, const void *at, size_t bytes);
 
 #endif

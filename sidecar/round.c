@@ -90,6 +90,7 @@ struct jt_round {
 	struct jt_now now;
 	uint64_t n_verdicts; /* since it began */
 	uint64_t applied;    /* by when the verdicts of this flush were made */
+	struct jt_command_kept kept;
 	uint32_t n_ops, n_args, n_asks, n_scopes, n_taken;
 	struct op ops[OPS_MAX];
 	struct jt_bytes args[ARGS_MAX];
@@ -253,7 +254,7 @@ static bool take_plain(struct jt_round *r, struct taken *t, struct share *s)
 {
 	const struct jt_conn *c = t->conn;
 	struct jt_bytes token;
-	struct jt_ask ask = {.cost = 1};
+	struct jt_ask *ask;
 	uint32_t used;
 
 	if (t->shut_out || !jt_resp_is_idle(&c->parser))
@@ -264,7 +265,16 @@ static bool take_plain(struct jt_round *r, struct taken *t, struct share *s)
 		return false;
 	s->commands++;
 	s->bytes += JT_VERDICT_MAX;
-	queue_tokens(r, t, OP_VERIFY, &ask, &token, 1);
+	add(r, OP_VERIFY, r->n_asks, 1);
+	/* in its place: it is not to be copied */
+	ask = &r->asks[r->n_asks++];
+	memset(ask, 0, sizeof(*ask));
+	ask->token.at = token.at;
+	ask->token.bytes = token.bytes;
+	ask->cost = 1;
+	ask->by = jt_caller_by(&c->caller);
+	if (t->rule->n_envs)
+		jt_peers_confine(ask, t->rule);
 	t->consumed += used;
 	return true;
 }
@@ -348,7 +358,7 @@ static void put_verdicts(struct jt_round *r, const struct taken *t,
 		if (!t->rule->see_owner)
 			v[i].owner.bytes = 0;
 		had->admitted += v[i].word == JT_VALID;
-		jt_command_verdict(out, &v[i], r->applied);
+		jt_command_verdict(out, &v[i], r->applied, &r->kept);
 	}
 	had->refused += op->n; /* less those admitted: see answer() */
 }

@@ -79,13 +79,14 @@ static void verify(struct session *s, enum jt_command_class class, size_t n)
 			.id = tokens[i].bytes >= 24 ? tokens[i].at : NULL,
 			.owner = tokens[i],
 		};
+		static struct jt_command_kept kept;
 		size_t before = s->out.len;
 
 		if (ask.n_scopes) {
 			v.notes |= JT_NOTE_SCOPE;
 			v.scope = ask.scopes[ask.n_scopes - 1];
 		}
-		jt_command_verdict(&s->out, &v, ask.cost);
+		jt_command_verdict(&s->out, &v, ask.cost, &kept);
 		assert(s->out.len - before <= JT_VERDICT_MAX);
 	}
 }

@@ -168,6 +168,8 @@ Test(command_verify, mverify_takes_a_thousand)
 	cr_expect_eq(n, 1000);
 }
 
+static struct jt_command_kept kept;
+
 static void expect_verdict(const struct jt_verdict *v, uint64_t applied,
 			   const char *want)
 {
@@ -177,7 +179,7 @@ static void expect_verdict(const struct jt_verdict *v, uint64_t applied,
 	for (size_t cap = 0; cap <= sizeof(buf); cap++) {
 		struct jt_out out = {buf, 0, cap, 3, false};
 
-		jt_command_verdict(&out, v, applied);
+		jt_command_verdict(&out, v, applied, &kept);
 		cr_assert_eq(out.overflow, cap < strlen(want));
 		if (out.overflow)
 			cr_assert_eq(out.len, 0);
@@ -284,10 +286,45 @@ Test(command_verify, longest_verdict_fits_its_bound)
 	};
 
 	memset(filler, 'x', sizeof(filler));
-	jt_command_verdict(&out, &v, UINT64_MAX);
+	jt_command_verdict(&out, &v, UINT64_MAX, &kept);
 	cr_expect_leq(out.len, JT_VERDICT_MAX);
 	cr_expect_gt(out.len, JT_VERDICT_MAX / 2);
 	cr_expect_arr_eq(buf + out.len - 4, "xx\r\n", 4);
+}
+
+static void expect_numbers(struct jt_command_kept *mine, int64_t limit,
+			   uint64_t applied)
+{
+	struct jt_verdict v = {.word = JT_VALID, .limit = limit};
+	uint8_t buf[JT_VERDICT_MAX];
+	struct jt_out out = {buf, 0, sizeof(buf), 2, false};
+	char want[JT_VERDICT_MAX];
+	int n = snprintf(want, sizeof(want),
+			 "*11\r\n$5\r\nVALID\r\n:200\r\n$0\r\n\r\n:0\r\n"
+			 ":%lld\r\n:0\r\n:0\r\n:0\r\n$0\r\n\r\n:%llu\r\n"
+			 "$0\r\n\r\n",
+			 (long long)limit, (unsigned long long)applied);
+
+	jt_command_verdict(&out, &v, applied, mine);
+	cr_assert_eq(out.len, (size_t)n);
+	cr_assert_arr_eq(buf, want, out.len);
+}
+
+Test(command_verify, number_that_was_kept_is_written_only_for_itself)
+{
+	static const int64_t numbers[] = {0,	   1,	      9,	 10, -1,
+					  1000000, 999999,    INT64_MIN, 0,  0,
+					  100,	   INT64_MAX, 5};
+	const unsigned n = sizeof(numbers) / sizeof(numbers[0]);
+	struct jt_command_kept mine = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < n; k++) {
+			uint64_t applied = (uint64_t)numbers[k] >> 1;
+
+			expect_numbers(&mine, numbers[i], applied);
+			expect_numbers(&mine, numbers[i], applied);
+		}
 }
 
 /* ---- plain ones ---- */
