@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define ANSWER_MAX 4096u
-#define TRIES 6000
-#define PAUSE_NS 10000000
+#define TRIES 120000
+#define PAUSE_NS 1000000
 #define PATIENCE_S 10
 
 int jt_ask_connect(const char *path)

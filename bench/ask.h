@@ -21,7 +21,8 @@ int jt_ask_once(const char *path, char type, const void *request, size_t bytes,
 
 /*
  * Ask until the reply's answer is WANT, of that type: 0. -ESRCH when SERVER
- * died, -ETIME after 60 s, -EINTR when the user wants to stop.
+ * died, -ETIME after two minutes, -EINTR when the user wants to stop. Asks each
+ * millisecond: that is how precise it is as a clock.
  */
 int jt_ask_until(struct jt_process *server, const char *path, char type,
 		 const void *request, size_t bytes, const char *want);

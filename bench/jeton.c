@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define ARGS_MAX 24u
 
 struct places {
 	char program[PATH_MAX];
@@ -59,31 +62,84 @@ static int say(const char *what, int r, const struct jt_process *p)
 	return r;
 }
 
-int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
-		    struct jt_tokens *tokens)
+/* The program, MORE, and where its journal and its sockets are. */
+static void put_args(const struct places *at, const char *const more[],
+		     const char *argv[ARGS_MAX])
+{
+	unsigned n = 0;
+
+	argv[n++] = at->program;
+	for (; *more && n < ARGS_MAX - 5; more++)
+		argv[n++] = *more;
+	argv[n++] = "--data";
+	argv[n++] = at->data;
+	argv[n++] = "--run";
+	argv[n++] = at->run;
+	argv[n] = NULL;
+}
+
+/* Its output goes to `at->log`. */
+static int run_admin(const struct places *at, const char *const verb[],
+		     struct jt_process *p)
+{
+	const char *argv[ARGS_MAX];
+	int r, status;
+
+	put_args(at, verb, argv);
+	r = jt_process_exec(p, -1, at->log, argv);
+	if (!r)
+		r = jt_process_wait(p, &status);
+	if (!r && status)
+		r = -ECHILD;
+	if (r)
+		jt_process_stop(p);
+	return r;
+}
+
+int jt_jeton_admin(const char *bin_dir, const char *dir,
+		   const char *const verb[])
 {
 	struct jt_process p = {0};
 	struct places at = {0};
-	const char *const argv[] = {
-		at.program, "create", "--from", at.from, "--out", at.out,
-		"--data",   at.data,  "--run",	at.run,	 NULL,
+	char what[64];
+	int r;
+
+	find_places(&at, bin_dir, "jeton", dir);
+	r = run_admin(&at, verb, &p);
+	snprintf(what, sizeof(what), "jeton %.40s failed", verb[0]);
+	return r ? say(what, r, &p) : 0;
+}
+
+json_t *jt_jeton_status(const char *bin_dir, const char *dir)
+{
+	const char *const verb[] = {"status", "--json", NULL};
+	struct jt_process p = {0};
+	struct places at = {0};
+
+	find_places(&at, bin_dir, "jeton", dir);
+	snprintf(at.log, sizeof(at.log), "%.80s/status.json", dir);
+	unlink(at.log);
+	run_admin(&at, verb, &p);
+	/* a sidecar that is not well is told by its exit code, too */
+	return json_load_file(at.log, JSON_DISABLE_EOF_CHECK, NULL);
+}
+
+int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
+		    struct jt_tokens *tokens)
+{
+	struct places at = {0};
+	const char *const verb[] = {
+		"create", "--from", at.from, "--out", at.out, NULL,
 	};
-	int r, status;
+	int r;
 
 	find_places(&at, bin_dir, "jeton", dir);
 	r = write_wishes(at.from, n);
 	if (r)
 		return say(at.from, r, NULL);
-	r = jt_process_exec(&p, -1, at.log, argv);
-	if (!r)
-		r = jt_process_wait(&p, &status);
-	if (!r && status)
-		r = -ECHILD;
-	if (r) {
-		say("jeton create failed", r, &p);
-		jt_process_stop(&p);
+	r = jt_jeton_admin(bin_dir, dir, verb);
+	if (r)
 		return r;
-	}
 	r = jt_tokens_read(tokens, at.out);
 	if (!r && tokens->n != n + JT_JETON_EXTRA)
 		r = -ENODATA;
@@ -95,26 +151,42 @@ void jt_jeton_http(const char *dir, char socket[108])
 	snprintf(socket, 108, "%.80s/run/jeton-http.sock", dir);
 }
 
+int jt_jeton_exec(struct jt_process *p, int cpu, const char *bin_dir,
+		  const char *dir, const char *const more[], char socket[108])
+{
+	const char *argv[ARGS_MAX];
+	struct places at = {0};
+	int r;
+
+	find_places(&at, bin_dir, "jetond", dir);
+	snprintf(socket, 108, "%.90s/jeton.sock", at.run);
+	put_args(&at, more, argv);
+	r = jt_process_exec(p, cpu, at.log, argv);
+	return r ? say(at.program, r, NULL) : 0;
+}
+
+int jt_jeton_await(struct jt_process *p, const char *socket, const char *value)
+{
+	char first[128];
+	int n = snprintf(first, sizeof(first), "%s%.*s%s", JT_VERIFY_BEFORE,
+			 (int)JT_TOKEN_BYTES, value, JT_VERIFY_AFTER);
+	int r = jt_ask_until(p, socket, '$', first, (size_t)n, "VALID");
+
+	return r ? say("jetond does not serve", r, p) : 0;
+}
+
 int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,
 		   const char *dir, const struct jt_tokens *tokens,
 		   char socket[108])
 {
-	char capacity[24], first[128];
-	struct places at = {0};
-	const char *const argv[] = {
-		at.program,  "--data", at.data,	     "--run",  at.run,
-		"--workers", "1",      "--capacity", capacity, NULL,
+	char capacity[24];
+	const char *const more[] = {
+		"--workers", "1", "--capacity", capacity, NULL,
 	};
-	int n, r;
+	int r;
 
-	find_places(&at, bin_dir, "jetond", dir);
 	snprintf(capacity, sizeof(capacity), "%zu",
 		 tokens->n + tokens->n / 8 + 64);
-	snprintf(socket, 108, "%.90s/jeton.sock", at.run);
-	n = snprintf(first, sizeof(first), "%s%.*s%s", JT_VERIFY_BEFORE,
-		     (int)JT_TOKEN_BYTES, tokens->values[0], JT_VERIFY_AFTER);
-	r = jt_process_exec(p, cpu, at.log, argv);
-	if (!r)
-		r = jt_ask_until(p, socket, '$', first, (size_t)n, "VALID");
-	return r ? say("jetond does not serve", r, p) : 0;
+	r = jt_jeton_exec(p, cpu, bin_dir, dir, more, socket);
+	return r ? r : jt_jeton_await(p, socket, tokens->values[0]);
 }

@@ -10,6 +10,8 @@
 #include "bench/process.h"
 #include "bench/tokens.h"
 
+#include <jansson.h>
+
 /*
  * The limit of every token: so high that even the most frequent one of a Zipf
  * load is not refused, and so that a whole microsecond lies between requests,
@@ -32,8 +34,22 @@
 int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens);
 
+/* Run `jeton VERB...` on that journal; -ECHILD unless it exits 0. */
+int jt_jeton_admin(const char *bin_dir, const char *dir,
+		   const char *const verb[]);
+
+/* What `jeton status --json` says, or NULL. Never said on stderr. */
+json_t *jt_jeton_status(const char *bin_dir, const char *dir);
+
 /* The HTTP door's socket beside that one. */
 void jt_jeton_http(const char *dir, char socket[108]);
+
+/* Start jetond with the flags MORE; somebody else waits until it serves. */
+int jt_jeton_exec(struct jt_process *p, int cpu, const char *bin_dir,
+		  const char *dir, const char *const more[], char socket[108]);
+
+/* Wait until it says VALID to VALUE; its words if it does not. */
+int jt_jeton_await(struct jt_process *p, const char *socket, const char *value);
 
 /* Start jetond with one worker; ready once TOKEN is VALID. */
 int jt_jeton_start(struct jt_process *p, int cpu, const char *bin_dir,

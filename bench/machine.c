@@ -134,6 +134,17 @@ void jt_machine_times(const struct jt_machine *m, struct jt_machine_times *t)
 		fclose(f);
 }
 
+double jt_machine_stolen(const struct jt_machine *m,
+			 const struct jt_machine_times *from, uint64_t from_ns)
+{
+	uint64_t passed_ns = jt_machine_now_ns() - from_ns;
+	struct jt_machine_times to;
+
+	jt_machine_times(m, &to);
+	return (double)(to.stolen_ns - from->stolen_ns) /
+	       (double)(passed_ns + 1);
+}
+
 uint64_t jt_machine_own_cpu_ns(void)
 {
 	struct timespec t;

@@ -32,6 +32,10 @@ struct jt_machine_times {
 };
 void jt_machine_times(const struct jt_machine *m, struct jt_machine_times *t);
 
+/* Stolen since FROM, which was at FROM_NS: a share of one core's time. */
+double jt_machine_stolen(const struct jt_machine *m,
+			 const struct jt_machine_times *from, uint64_t from_ns);
+
 /* CPU time of the calling process. */
 uint64_t jt_machine_own_cpu_ns(void);
 

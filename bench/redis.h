@@ -16,6 +16,20 @@
 int jt_redis_start(struct jt_process *p, int cpu, const char *dir,
 		   const char *name, char socket[108]);
 
+/*
+ * The same, in DIR, with what DIR/dump.rdb holds, and without waiting for it:
+ * jt_redis_await(), which takes -LOADING for no answer.
+ */
+int jt_redis_exec(struct jt_process *p, int cpu, const char *dir,
+		  const char *name, char socket[108]);
+int jt_redis_await(struct jt_process *p, const char *socket);
+
+/* A hash for each token, with the fields that bench/verify.lua reads. */
+int jt_redis_fill_hashes(const char *socket, const struct jt_tokens *tokens);
+
+/* SAVE: all of it to dump.rdb; however long that takes. */
+int jt_redis_save(const char *socket);
+
 /* The same work in two ways; both files are part of this program. */
 enum jt_redis_script {
 	JT_REDIS_HASH,	 /* bench/verify.lua: one HMGET, one HSET */

@@ -24,7 +24,6 @@
 #define GET_BEFORE "*2\r\n$3\r\nGET\r\n$64\r\n"
 #define SET_BEFORE "*3\r\n$3\r\nSET\r\n$64\r\n"
 #define SET_AFTER "\r\n$32\r\n" VALUE "\r\n"
-#define HSET_BEFORE "*14\r\n$4\r\nHSET\r\n$64\r\n"
 
 #define HTTP_BEFORE                                                            \
 	"GET /auth/default HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "
@@ -105,35 +104,13 @@ static int start_memcached(struct jt_subjects *s, struct jt_subject *one)
 	return jt_memcached_fill(one->socket, &s->tokens, VALUE);
 }
 
-/* `$N\r\nFIELD\r\n$M\r\nVALUE\r\n` behind what is there. */
-static void add_pair(char *text, size_t room, const char *field,
-		     const char *value)
-{
-	size_t n = strlen(text);
-
-	snprintf(text + n, room - n, "$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
-		 strlen(field), field, strlen(value), value);
-}
-
 static int start_eval(struct jt_subjects *s, struct jt_subject *one)
 {
-	char after[512] = "\r\n", expires[24], interval[24], burst[24];
 	int r = jt_redis_start(&one->process, s->machine->server_cpu, s->dir,
 			       "eval", one->socket);
 
-	if (r)
-		return r;
-	snprintf(expires, sizeof(expires), "%lld",
-		 (long long)time(NULL) + 90 * 86400);
-	snprintf(interval, sizeof(interval), "%u", 1000000 / JT_JETON_RATE);
-	snprintf(burst, sizeof(burst), "%u", JT_JETON_BURST);
-	add_pair(after, sizeof(after), "state", "active");
-	add_pair(after, sizeof(after), "expires", expires);
-	add_pair(after, sizeof(after), "interval", interval);
-	add_pair(after, sizeof(after), "burst", burst);
-	add_pair(after, sizeof(after), "tat", "0");
-	add_pair(after, sizeof(after), "owner", "bench");
-	r = jt_fill(one->socket, &s->tokens, HSET_BEFORE, after, ':', "6");
+	if (!r)
+		r = jt_redis_fill_hashes(one->socket, &s->tokens);
 	return r ? r
 		 : jt_redis_load_script(one->socket, JT_REDIS_HASH,
 					one->script);
