@@ -17,6 +17,8 @@ static const struct verb {
 	 jt_verb_inprocess},
 	{"table", "libjeton against the number of tokens, and one hot token",
 	 jt_verb_table},
+	{"restart", "from a start to the first verdict, beside Redis",
+	 jt_verb_restart},
 	{"page", "join what was found: goals, and one HTML page", jt_verb_page},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

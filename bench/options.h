@@ -25,6 +25,7 @@ int jt_verb_run(int argc, char **argv);
 int jt_verb_load(int argc, char **argv);
 int jt_verb_inprocess(int argc, char **argv);
 int jt_verb_table(int argc, char **argv);
+int jt_verb_restart(int argc, char **argv);
 int jt_verb_page(int argc, char **argv);
 
 #endif
