@@ -53,6 +53,25 @@ static ssize_t read_reply(int fd, uint8_t *buffer, struct jt_scan *scan)
 	return -EMSGSIZE;
 }
 
+/* Into BUFFER (ANSWER_MAX). */
+static ssize_t ask_on(int fd, const void *request, size_t bytes,
+		      uint8_t *buffer, struct jt_scan *scan)
+{
+	ssize_t n = send(fd, request, bytes, MSG_NOSIGNAL);
+
+	if (n != (ssize_t)bytes)
+		return n < 0 ? -errno : -EIO;
+	return read_reply(fd, buffer, scan);
+}
+
+int jt_ask_on(int fd, const void *request, size_t bytes, struct jt_scan *scan)
+{
+	uint8_t buffer[ANSWER_MAX];
+	ssize_t n = ask_on(fd, request, bytes, buffer, scan);
+
+	return n < 0 ? (int)n : 0;
+}
+
 static ssize_t ask(const char *path, const void *request, size_t bytes,
 		   uint8_t *buffer, struct jt_scan *scan)
 {
@@ -63,11 +82,7 @@ static ssize_t ask(const char *path, const void *request, size_t bytes,
 	if (fd < 0)
 		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	r = send(fd, request, bytes, MSG_NOSIGNAL);
-	if (r == (ssize_t)bytes)
-		r = read_reply(fd, buffer, scan);
-	else
-		r = r < 0 ? -errno : -EIO;
+	r = ask_on(fd, request, bytes, buffer, scan);
 	close(fd);
 	return r;
 }

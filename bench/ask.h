@@ -9,8 +9,13 @@
 
 #include <stddef.h>
 
+struct jt_scan;
+
 /* A connected stream socket. */
 int jt_ask_connect(const char *path);
+
+/* Send REQUEST there and take the whole reply into SCAN, new for it. */
+int jt_ask_on(int fd, const void *request, size_t bytes, struct jt_scan *scan);
 
 /*
  * Send REQUEST (whole) and store the start of the whole reply in TEXT,

@@ -96,6 +96,17 @@ static int run_admin(const struct places *at, const char *const verb[],
 	return r;
 }
 
+int jt_jeton_admin_exec(struct jt_process *p, const char *bin_dir,
+			const char *dir, const char *const verb[])
+{
+	const char *argv[ARGS_MAX];
+	struct places at = {0};
+
+	find_places(&at, bin_dir, "jeton", dir);
+	put_args(&at, verb, argv);
+	return jt_process_exec(p, -1, at.log, argv);
+}
+
 int jt_jeton_admin(const char *bin_dir, const char *dir,
 		   const char *const verb[])
 {

@@ -34,7 +34,11 @@
 int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens);
 
-/* Run `jeton VERB...` on that journal; -ECHILD unless it exits 0. */
+/* Start `jeton VERB...` on that journal. */
+int jt_jeton_admin_exec(struct jt_process *p, const char *bin_dir,
+			const char *dir, const char *const verb[]);
+
+/* Run it to its end; -ECHILD unless it exits 0. */
 int jt_jeton_admin(const char *bin_dir, const char *dir,
 		   const char *const verb[]);
 

@@ -19,6 +19,7 @@ static const struct verb {
 	 jt_verb_table},
 	{"restart", "from a start to the first verdict, beside Redis",
 	 jt_verb_restart},
+	{"revoke", "how long until a revoked token is refused", jt_verb_revoke},
 	{"page", "join what was found: goals, and one HTML page", jt_verb_page},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

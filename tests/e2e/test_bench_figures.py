@@ -61,3 +61,55 @@ def test_restart_reads_no_snapshot_that_was_never_written(restart):
 def test_restart_deletes_what_it_made(short):
     bench("restart", "--tokens", 1, "--rounds", 1, "--tmp", short)
     assert not os.listdir(short)
+
+
+@pytest.fixture(scope="module")
+def revoke(tmp_path_factory):
+    at = tmp_path_factory.mktemp("revoke")
+    p = bench("revoke", "--rounds", 12, "--tokens", 1000, "--connections", 4,
+              "--json", at / "revoke.json")
+    return at, p, json.loads((at / "revoke.json").read_text())
+
+
+def test_revoke_is_timed_to_its_return_and_to_the_first_refusal(revoke):
+    [table] = revoke[2]["tables"]
+    rows = {tuple(r[:2]): [float(x) for x in r[2:]] for r in table["rows"]}
+    assert len(rows) == 16
+    for (_, figure), (p50, low, high, p99) in rows.items():
+        assert 0 < low <= p50 <= high <= p99 < 10000
+    for where in "as shipped", "cost nothing":
+        for load in "no load", "under load":
+            cell = f"flushes {'' if where[0] == 'a' else 'that '}{where}, {load}"
+            start = rows[cell, "of it the program's start (jeton --version)"]
+            whole = rows[cell, "start to return"]
+            assert start[0] < 2 * whole[0]
+
+
+def test_no_valid_came_after_a_revoke_had_returned(revoke):
+    flags = revoke[2]["flags"]
+    assert flags["valid_after_return_or_refusal"] == 0
+    # at least what is asked at each door before and after each revoke
+    assert flags["asked"] >= 4 * 12 * 2 * (4 + 60)
+    assert all(per_s > 0 for per_s in flags["load_per_s"])
+    assert "VALID after the return: socket 0, in process 0" in revoke[1].stdout
+
+
+def test_revoke_wants_its_memory_to_be_memory(short):
+    p = bench("revoke", "--rounds", 1, "--memory", "/proc", "--tmp", short,
+              rc=1)
+    assert "/proc is no tmpfs" in p.stderr and not os.listdir(short)
+
+
+def test_flags_of_the_figures_are_checked():
+    for args in (["restart", "--tokens", "0"], ["restart", "more"],
+                 ["revoke", "--rounds", "1001"], ["revoke", "--tokens", "x"]):
+        assert bench(*args, rc=2).stderr
+
+
+def test_the_page_takes_what_they_found(restart, revoke, tmp_path):
+    html = tmp_path / "bench.html"
+    p = bench("page", restart[0] / "restart.json", revoke[0] / "revoke.json",
+              "--html", html)
+    assert "not measured (jeton-bench mutate)" in p.stdout
+    text = html.read_text()
+    assert "Revoke latency" in text and "Start to first verdict" in text
