@@ -20,6 +20,7 @@ static const struct verb {
 	{"restart", "from a start to the first verdict, beside Redis",
 	 jt_verb_restart},
 	{"revoke", "how long until a revoked token is refused", jt_verb_revoke},
+	{"mutate", "latency while tokens are created in bulk", jt_verb_mutate},
 	{"page", "join what was found: goals, and one HTML page", jt_verb_page},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

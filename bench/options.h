@@ -27,6 +27,7 @@ int jt_verb_inprocess(int argc, char **argv);
 int jt_verb_table(int argc, char **argv);
 int jt_verb_restart(int argc, char **argv);
 int jt_verb_revoke(int argc, char **argv);
+int jt_verb_mutate(int argc, char **argv);
 int jt_verb_page(int argc, char **argv);
 
 #endif

@@ -252,6 +252,11 @@ uint64_t jt_process_cpu_ns(const struct jt_process *p)
 	return sum_ns;
 }
 
+uint64_t jt_process_alone_cpu_ns(const struct jt_process *p)
+{
+	return p->pid ? cpu_ns_of(p->pid) : 0;
+}
+
 void jt_process_show_log(const struct jt_process *p)
 {
 	char text[SHOWN_LOG + 1];

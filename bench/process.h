@@ -40,6 +40,8 @@ bool jt_process_alive(struct jt_process *p);
 
 /* CPU time of the child and its descendants so far, user and system. */
 uint64_t jt_process_cpu_ns(const struct jt_process *p);
+/* Of the child alone. */
+uint64_t jt_process_alone_cpu_ns(const struct jt_process *p);
 
 /*
  * Memory in large pages (2 MB) that one of the family maps: shared memory and

@@ -100,16 +100,62 @@ def test_revoke_wants_its_memory_to_be_memory(short):
     assert "/proc is no tmpfs" in p.stderr and not os.listdir(short)
 
 
+MUTATE = ["--rate", 2000, "--batch", 200, "--load", 2000, "--tokens", 2000,
+          "--rounds", 2, "--warm-ms", 50, "--keep-all"]
+
+
+@pytest.fixture(scope="module")
+def mutate(tmp_path_factory):
+    at = tmp_path_factory.mktemp("mutate")
+    p = bench("mutate", *MUTATE, "--slice-ms", 1000, "--json",
+              at / "mutate.json")
+    return at, p, json.loads((at / "mutate.json").read_text())
+
+
+def test_mutate_applies_at_the_rate_and_burns_as_much(mutate):
+    flags = mutate[2]["flags"]
+    # at least one batch of the ten; no more than a batch too many
+    assert 200 <= flags["applied_per_s"] <= 2600
+    assert flags["batch_cpu_ms"] > 0
+    [table] = mutate[2]["tables"]
+    rows = {r[0]: [float(x.replace(",", "")) for x in r[1:]]
+            for r in table["rows"]}
+    used = rows["during bulk creates"][3]
+    burnt = rows["beside a process that burns as much"][3]
+    assert 0 < used < 2 and 0.5 * used < burnt < 2 * used
+    assert rows["alone"][3] == 0 and rows["alone"][4] == 0
+    for p50, p99, p999, *_ in rows.values():
+        assert 0 < p50 <= p99 <= p999
+
+
+def test_mutate_compares_within_rounds(mutate):
+    [one] = ratios(mutate[2], "p99, bulk creates / burning")
+    assert one["n"] == 2 and 0 < one["low"] <= one["median"] <= one["high"]
+
+
+def test_mutate_tells_a_goal_of_its_rate_only(mutate):
+    assert mutate[2]["goals"] == []
+
+
+def test_mutate_refuses_to_fill_the_disk(short):
+    p = bench("mutate", "--rate", 10000000, "--slice-ms", 60000, "--rounds",
+              1000, "--tmp", short, rc=1)
+    assert "fewer --rounds" in p.stderr and not os.listdir(short)
+
+
 def test_flags_of_the_figures_are_checked():
     for args in (["restart", "--tokens", "0"], ["restart", "more"],
-                 ["revoke", "--rounds", "1001"], ["revoke", "--tokens", "x"]):
+                 ["revoke", "--rounds", "1001"], ["revoke", "--tokens", "x"],
+                 ["mutate", "--rate", "0"], ["mutate", "--pipeline", "513"]):
         assert bench(*args, rc=2).stderr
 
 
-def test_the_page_takes_what_they_found(restart, revoke, tmp_path):
+def test_the_page_takes_what_they_found(restart, revoke, mutate, tmp_path):
     html = tmp_path / "bench.html"
     p = bench("page", restart[0] / "restart.json", revoke[0] / "revoke.json",
-              "--html", html)
+              mutate[0] / "mutate.json", "--html", html)
     assert "not measured (jeton-bench mutate)" in p.stdout
     text = html.read_text()
-    assert "Revoke latency" in text and "Start to first verdict" in text
+    for title in ("Revoke latency", "Start to first verdict",
+                  "Latency while tokens are created"):
+        assert title in text
