@@ -122,6 +122,9 @@ bench: deps-test ## measure beside Redis, memcached and bare echoes; under 5 min
 	$(Q)$(O)/jeton-bench inprocess --rounds 8 --slice-ms 250 --json $(R)/inprocess.json
 	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
 		--json $(R)/table.json
+	$(Q)$(O)/jeton-bench restart --rounds 5 --json $(R)/restart.json
+	$(Q)$(O)/jeton-bench revoke --rounds 100 --json $(R)/revoke.json
+	$(Q)$(O)/jeton-bench mutate --rounds 6 --json $(R)/mutate.json
 	$(Q)$(MAKE) --no-print-directory bench-page
 bench-full: deps-test ## the same with slices of 3 s; about an hour
 	$(Q)$(MAKE) --no-print-directory all
@@ -131,6 +134,9 @@ bench-full: deps-test ## the same with slices of 3 s; about an hour
 	$(Q)$(O)/jeton-bench inprocess --rounds 20 --slice-ms 3000 --json $(R)/inprocess.json
 	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
 		--rounds 20 --slice-ms 500 --json $(R)/table.json
+	$(Q)$(O)/jeton-bench restart --tokens 10000000 --json $(R)/restart.json
+	$(Q)$(O)/jeton-bench revoke --json $(R)/revoke.json
+	$(Q)$(O)/jeton-bench mutate --rounds 20 --slice-ms 3000 --json $(R)/mutate.json
 	$(Q)$(MAKE) --no-print-directory bench-page
 bench-page: ## what was measured so far, as results/bench.html
 	$(Q)$(O)/jeton-bench page $(R)/*.json --html $(R)/bench.html \
