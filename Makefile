@@ -122,9 +122,10 @@ bench: deps-test ## measure beside Redis, memcached and bare echoes; under 5 min
 	$(Q)$(O)/jeton-bench inprocess --rounds 8 --slice-ms 250 --json $(R)/inprocess.json
 	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
 		--json $(R)/table.json
-	$(Q)$(O)/jeton-bench restart --rounds 5 --json $(R)/restart.json
-	$(Q)$(O)/jeton-bench revoke --rounds 100 --json $(R)/revoke.json
-	$(Q)$(O)/jeton-bench mutate --rounds 6 --json $(R)/mutate.json
+	$(Q)$(O)/jeton-bench restart --tokens 300000 --rounds 3 --json $(R)/restart.json
+	$(Q)$(O)/jeton-bench revoke --rounds 50 --json $(R)/revoke.json
+	$(Q)$(O)/jeton-bench mutate --tokens 200000 --rounds 4 --slice-ms 1500 \
+		--json $(R)/mutate.json
 	$(Q)$(MAKE) --no-print-directory bench-page
 bench-full: deps-test ## the same with slices of 3 s; about an hour
 	$(Q)$(MAKE) --no-print-directory all

@@ -464,6 +464,24 @@ static void ratio(const struct bench *b, enum way over, enum way under,
 		       b->flags->seed, out);
 }
 
+/* Of every way a slice is left. */
+static int check_kept(const struct bench *b)
+{
+	struct jt_summary s;
+
+	for (unsigned way = 0; way < WAYS; way++) {
+		summarise(b, b->us[way][P99], &s);
+		if (s.n)
+			continue;
+		fprintf(stderr,
+			"jeton-bench: %s: every slice was disturbed; try "
+			"again, or with --keep-all\n",
+			way_words[way]);
+		return -ENODATA;
+	}
+	return 0;
+}
+
 static bool rate_reached(const struct bench *b)
 {
 	struct jt_summary s;
@@ -629,6 +647,8 @@ static int run(struct bench *b)
 	r = set_up(b);
 	if (!r)
 		r = run_rounds(b);
+	if (!r)
+		r = check_kept(b);
 	if (!r)
 		print_result(b);
 	if (!r && b->flags->json)

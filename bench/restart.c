@@ -369,6 +369,24 @@ static const struct {
 };
 #define COMPARED (sizeof(compared) / sizeof(compared[0]))
 
+/* Of every way that took part a start is left. */
+static int check_kept(const struct bench *b)
+{
+	struct jt_summary s;
+
+	for (unsigned way = 0; way < WAYS; way++) {
+		summarise(b, b->seconds[way], &s);
+		if (s.n || (way == SNAPSHOT && !b->has_snapshot))
+			continue;
+		fprintf(stderr,
+			"jeton-bench: %s: every start was disturbed; try "
+			"again, or with --keep-all\n",
+			way_words[way]);
+		return -ENODATA;
+	}
+	return 0;
+}
+
 static void print_result(const struct bench *b)
 {
 	struct jt_summary s, cpu;
@@ -478,6 +496,8 @@ static int run(struct bench *b)
 	r = make_files(b);
 	if (!r)
 		r = run_rounds(b);
+	if (!r)
+		r = check_kept(b);
 	if (!r)
 		print_result(b);
 	if (!r && b->flags->json)
