@@ -31,6 +31,7 @@ struct jt_asker_shared {
 	_Atomic uint64_t returned_ns;	      /* 0: not yet */
 	_Alignas(64) _Atomic uint64_t seen;   /* as `wanted` */
 	_Atomic uint64_t done;
+	_Atomic uint64_t by_socket;
 	_Alignas(64) struct jt_probe probes[JT_ASKER_DOORS];
 };
 
@@ -65,13 +66,20 @@ static int ask_socket(const struct doors *d, const char *token, bool *validp)
 	return -EPROTO;
 }
 
+/*
+ * When the table has grown, or the keeper is late, libjeton asks the socket:
+ * that is its answer, too.
+ */
 static int ask_inprocess(const struct doors *d, const char *token, bool *validp)
 {
 	struct jeton_verdict v;
 	int r = jeton_verify(d->handle, token, JT_TOKEN_BYTES, NULL, &v);
 
 	*validp = v.word == JETON_VALID;
-	if (!r && !v.flags && (*validp || v.word == JETON_REVOKED))
+	if (v.flags & JETON_BY_SOCKET)
+		jt_count(&d->shared->by_socket, 1);
+	if (!r && !(v.flags & JETON_LOOKED) &&
+	    (*validp || v.word == JETON_REVOKED))
 		return 0;
 	fprintf(stderr, "libjeton says %s, flags %u: ", jeton_word(v.word),
 		v.flags);
@@ -205,4 +213,10 @@ const struct jt_probe *jt_asker_probe(const struct jt_asker *a,
 				      enum jt_asker_door door)
 {
 	return &a->shared->probes[door];
+}
+
+uint64_t jt_asker_by_socket(const struct jt_asker *a)
+{
+	/* relaxed: nothing but the number is read */
+	return jt_load_relaxed(&a->shared->by_socket);
 }

@@ -43,4 +43,7 @@ int jt_asker_finish(struct jt_asker *a, uint64_t returned_ns);
 const struct jt_probe *jt_asker_probe(const struct jt_asker *a,
 				      enum jt_asker_door door);
 
+/* How often, in all, libjeton had to ask the socket for its verdict. */
+uint64_t jt_asker_by_socket(const struct jt_asker *a);
+
 #endif

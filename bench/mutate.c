@@ -221,6 +221,7 @@ static int check_room(const struct flags *f)
 	return -ENOSPC;
 }
 
+/* With so much room that the table need not grow. */
 static int start_daemon(struct bench *b, char socket[108])
 {
 	uint64_t all = b->flags->tokens + made_max(b->flags);
@@ -230,7 +231,7 @@ static int start_daemon(struct bench *b, char socket[108])
 	};
 	int r;
 
-	snprintf(capacity, sizeof(capacity), "%" PRIu64, all + all / 8 + 64);
+	snprintf(capacity, sizeof(capacity), "%" PRIu64, all + all / 2 + 64);
 	r = jt_jeton_exec(&b->daemon, b->machine.server_cpu, b->bin_dir, b->dir,
 			  more, socket);
 	return r ? r : jt_jeton_await(&b->daemon, socket, b->tokens.values[0]);

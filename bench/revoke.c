@@ -93,6 +93,7 @@ struct bench {
 	uint64_t late[JT_ASKER_DOORS];	  /* VALID, asked after the return */
 	uint64_t revived[JT_ASKER_DOORS]; /* or after a refusal */
 	uint64_t asked;
+	uint64_t by_socket; /* verdicts of libjeton that it had to ask for */
 	uint64_t replies[PLACES], load_ns[PLACES];
 	double stolen;
 };
@@ -359,6 +360,8 @@ static int run_rounds(struct bench *b)
 			r = run_block(b, jt_pairs_way(i / BLOCK, k, CELLS), i);
 	}
 	b->stolen = jt_machine_stolen(&b->machine, &from, start_ns);
+	for (unsigned i = 0; i < PLACES; i++)
+		b->by_socket += jt_asker_by_socket(&b->places[i].asker);
 	return r;
 }
 
@@ -414,6 +417,10 @@ static void print_result(const struct bench *b)
 	       ", %" PRIu64 "\n",
 	       b->asked, b->late[JT_ASKER_SOCKET], b->late[JT_ASKER_INPROCESS],
 	       b->revived[JT_ASKER_SOCKET], b->revived[JT_ASKER_INPROCESS]);
+	if (b->by_socket)
+		printf("in process, %" PRIu64 " of the answers came by the "
+		       "socket: the table had grown, or the keeper was late\n",
+		       b->by_socket);
 }
 
 static void add_table(const struct bench *b, json_t *f)
@@ -498,6 +505,8 @@ static json_t *make_findings(const struct bench *b)
 	jt_findings_flag(f, "asked", json_integer((json_int_t)b->asked));
 	jt_findings_flag(f, "valid_after_return_or_refusal",
 			 json_integer((json_int_t)wrong(b)));
+	jt_findings_flag(f, "inprocess_by_socket",
+			 json_integer((json_int_t)b->by_socket));
 	if (b->disk_is_memory)
 		jt_findings_flag(f, "caution",
 				 json_string("both places are in memory"));
