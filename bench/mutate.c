@@ -27,8 +27,8 @@
 #include "bench/pairs.h"
 #include "bench/random.h"
 #include "bench/report.h"
-#include "bench/rounds.h"
 #include "bench/scratch.h"
+#include "bench/watch.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -97,7 +97,7 @@ struct bench {
 	double admin_ns, keeper_ns;
 	uint64_t batches;
 	double keeper_alone; /* its share of a core without changes */
-	unsigned n_slices, n_stolen;
+	struct jt_watch watch;
 };
 
 static const char usage[] =
@@ -371,45 +371,28 @@ static int stop_other(struct bench *b, enum way way, unsigned round,
 	return 0;
 }
 
-static void keep(struct bench *b, enum way way, unsigned round, double stolen)
+/* One slice into b->slice; *KEPTP: nobody disturbed it. */
+static int run_slice(struct bench *b, enum way way, unsigned round, bool *keptp)
 {
-	const struct jt_histogram *h = &b->slice.latency;
-
-	b->n_slices++;
-	if (stolen > JT_ROUNDS_STOLEN_MAX && !b->flags->keep_all) {
-		b->n_stolen++;
-		return;
-	}
-	jt_histogram_merge(&b->all[way], h);
-	for (unsigned q = 0; q < QUANTILES; q++)
-		b->us[way][q][round] =
-			(double)jt_histogram_quantile_ns(h, quantiles[q]) / 1e3;
-}
-
-/* One slice into b->slice; what it says is the caller's to keep. */
-static int run_slice(struct bench *b, enum way way, unsigned round,
-		     double *stolenp)
-{
-	uint64_t keeper_ns, from_ns, to_ns, slice_ns;
-	struct jt_machine_times times;
+	uint64_t keeper_ns, from_ns, to_ns;
 	double before, after = 0;
 	int r, e;
 
+	b->bulk.cpu_ns = b->burner.cpu_ns = 0;
 	r = read_applied(b, &before, &from_ns);
 	keeper_ns = jt_process_alone_cpu_ns(&b->daemon);
+	jt_watch_begin(&b->watch, &b->daemon);
 	if (!r)
 		r = start_other(b, way);
 	if (!r)
 		r = pace(b, b->flags->warm_ms);
-	jt_machine_times(&b->machine, &times);
-	slice_ns = jt_machine_now_ns();
 	if (!r)
 		r = pace(b, b->flags->slice_ms);
-	*stolenp = jt_machine_stolen(&b->machine, &times, slice_ns);
 	if (!r)
 		r = read_applied(b, &after, &to_ns);
-	e = stop_other(b, way, round, (double)(jt_machine_now_ns() - from_ns),
-		       keeper_ns);
+	e = stop_other(b, way, round, from_ns, keeper_ns);
+	*keptp = jt_watch_end(&b->watch, &b->daemon,
+			      b->bulk.cpu_ns + b->burner.cpu_ns);
 	if (!r && way == MUTATE)
 		b->applied_per_s[round] =
 			(after - before) * 1e9 / (double)(to_ns - from_ns);
@@ -418,19 +401,29 @@ static int run_slice(struct bench *b, enum way way, unsigned round,
 	return r ? r : e;
 }
 
+static void keep(struct bench *b, enum way way, unsigned round)
+{
+	const struct jt_histogram *h = &b->slice.latency;
+
+	jt_histogram_merge(&b->all[way], h);
+	for (unsigned q = 0; q < QUANTILES; q++)
+		b->us[way][q][round] =
+			(double)jt_histogram_quantile_ns(h, quantiles[q]) / 1e3;
+}
+
 /* What a batch costs is known before the first slice that burns as much. */
 static int calibrate(struct bench *b)
 {
-	double stolen;
-	int r = run_slice(b, ALONE, 0, &stolen);
+	bool kept;
+	int r = run_slice(b, ALONE, 0, &kept);
 
-	return r ? r : run_slice(b, MUTATE, 0, &stolen);
+	return r ? r : run_slice(b, MUTATE, 0, &kept);
 }
 
 static int run_rounds(struct bench *b)
 {
-	double stolen;
 	unsigned way;
+	bool kept;
 	int r = touch(b);
 
 	if (!r)
@@ -440,9 +433,9 @@ static int run_rounds(struct bench *b)
 			b->flags->rounds);
 		for (unsigned k = 0; k < WAYS && !r; k++) {
 			way = jt_pairs_way(round, k, WAYS);
-			r = run_slice(b, (enum way)way, round, &stolen);
-			if (!r)
-				keep(b, (enum way)way, round, stolen);
+			r = run_slice(b, (enum way)way, round, &kept);
+			if (!r && kept)
+				keep(b, (enum way)way, round);
 			if (!r && jt_process_interrupted())
 				r = -EINTR;
 		}
@@ -507,14 +500,15 @@ static const struct {
 static void print_result(const struct bench *b)
 {
 	struct jt_summary s, used, burnt;
-	char x[32];
+	char x[32], dropped[96];
 
+	jt_watch_words(&b->watch, dropped);
 	printf("%s, %s; %" PRIu64 " requests/s, pipeline %" PRIu64 ", %" PRIu64
 	       " connections, open loop; %" PRIu64 " rounds of %" PRIu64
-	       " ms, %u of %u slices dropped (stolen)\n",
+	       " ms, %s\n",
 	       b->machine.cpu, b->machine.kernel, b->flags->load,
 	       b->flags->pipeline, b->flags->connections, b->flags->rounds,
-	       b->flags->slice_ms, b->n_stolen, b->n_slices);
+	       b->flags->slice_ms, dropped);
 	summarise(b, b->applied_per_s, &s);
 	summarise(b, b->used_s[MUTATE], &used);
 	summarise(b, b->used_s[BURN], &burnt);
@@ -633,6 +627,8 @@ static int run(struct bench *b)
 	jt_process_catch_signals();
 	jt_machine_read(&b->machine);
 	jt_machine_pin(b->machine.client_cpu);
+	b->watch.machine = &b->machine;
+	b->watch.keep_all = b->flags->keep_all;
 	snprintf(b->log, sizeof(b->log), "%s/burn.log", dir);
 	b->bulk = (struct jt_bulk){
 		.bin_dir = b->bin_dir,

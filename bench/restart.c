@@ -18,8 +18,8 @@
 #include "bench/pairs.h"
 #include "bench/redis.h"
 #include "bench/report.h"
-#include "bench/rounds.h"
 #include "bench/scratch.h"
+#include "bench/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ struct bench {
 	char files[WAYS][128]; /* what each of them reads */
 	uint64_t file_bytes[WAYS];
 	bool has_snapshot; /* this jetond wrote one */
-	unsigned n_dropped;
+	struct jt_watch watch;
 	double seconds[WAYS][JT_SUMMARY_MAX];
 	double cpu_s[WAYS][JT_SUMMARY_MAX];
 };
@@ -229,6 +229,7 @@ static int make_files(struct bench *b)
 	jt_tokens_free(&tokens);
 	if (!r)
 		r = make_snapshot(b);
+	sync(); /* or it would be written back under the first starts */
 	for (unsigned way = 0; way < WAYS; way++)
 		snprintf(b->files[way], sizeof(b->files[way]), "%.80s/%s",
 			 b->dir, names[way]);
@@ -295,29 +296,24 @@ static int start_way(struct bench *b, enum way way, struct jt_process *p)
 
 static int run_start(struct bench *b, enum way way, unsigned round)
 {
-	struct jt_machine_times from;
 	struct jt_process p = {0};
-	uint64_t start_ns;
-	double stolen;
 	int r = read_through(b->files[way], &b->file_bytes[way]);
+	double *seconds = &b->seconds[way][round];
+	uint64_t start_ns;
 
 	if (r) {
 		fprintf(stderr, "jeton-bench: %s: %s\n", b->files[way],
 			strerror(-r));
 		return r;
 	}
-	jt_machine_times(&b->machine, &from);
+	jt_watch_begin(&b->watch, &p);
 	start_ns = jt_machine_now_ns();
 	r = start_way(b, way, &p);
 	if (!r) {
-		b->seconds[way][round] =
-			(double)(jt_machine_now_ns() - start_ns) / 1e9;
+		*seconds = (double)(jt_machine_now_ns() - start_ns) / 1e9;
 		b->cpu_s[way][round] = (double)jt_process_cpu_ns(&p) / 1e9;
-		stolen = jt_machine_stolen(&b->machine, &from, start_ns);
-		if (stolen > JT_ROUNDS_STOLEN_MAX && !b->flags->keep_all) {
-			b->seconds[way][round] = 0;
-			b->n_dropped++;
-		}
+		if (!jt_watch_end(&b->watch, &p, 0))
+			*seconds = 0;
 	}
 	if (!r && way != REDIS)
 		r = check_origin(b, way);
@@ -390,13 +386,14 @@ static int check_kept(const struct bench *b)
 static void print_result(const struct bench *b)
 {
 	struct jt_summary s, cpu;
-	char words[32];
+	char words[32], dropped[96];
 
+	jt_watch_words(&b->watch, dropped);
 	printf("%s, %s; Redis %s; %s tokens, %" PRIu64 " starts of each, "
-	       "%u dropped; files in the page cache\n",
+	       "%s; files in the page cache\n",
 	       b->machine.cpu, b->machine.kernel, b->redis_version,
 	       jt_report_grouped((double)b->flags->tokens, words),
-	       b->flags->rounds, b->n_dropped);
+	       b->flags->rounds, dropped);
 	for (unsigned way = 0; way < WAYS; way++) {
 		summarise(b, b->seconds[way], &s);
 		summarise(b, b->cpu_s[way], &cpu);
@@ -463,7 +460,9 @@ static json_t *make_findings(const struct bench *b)
 	jt_findings_flag(f, "rounds",
 			 json_integer((json_int_t)b->flags->rounds));
 	jt_findings_flag(f, "redis", json_string(b->redis_version));
-	jt_findings_flag(f, "dropped", json_integer((json_int_t)b->n_dropped));
+	jt_findings_flag(f, "dropped",
+			 json_integer((json_int_t)(b->watch.n_stolen +
+						   b->watch.n_foreign)));
 	for (unsigned i = 0; i < COMPARED; i++) {
 		ratio(b, compared[i].over, compared[i].under, &s);
 		snprintf(words, sizeof(words), "%" PRIu64 " tokens: restart %s",
@@ -493,6 +492,8 @@ static int run(struct bench *b)
 	b->dir = dir;
 	jt_process_catch_signals();
 	jt_machine_read(&b->machine);
+	b->watch.machine = &b->machine;
+	b->watch.keep_all = b->flags->keep_all;
 	r = make_files(b);
 	if (!r)
 		r = run_rounds(b);

@@ -59,7 +59,8 @@ def test_restart_reads_no_snapshot_that_was_never_written(restart):
 
 
 def test_restart_deletes_what_it_made(short):
-    bench("restart", "--tokens", 1, "--rounds", 1, "--tmp", short)
+    bench("restart", "--tokens", 1, "--rounds", 1, "--keep-all", "--tmp",
+          short)
     assert not os.listdir(short)
 
 
