@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 
 #define RECORD_BYTES 256u
@@ -44,6 +45,7 @@
 #define GOAL_RATE 100000u
 #define REACHED 0.95 /* of the rate, or the goal's condition was not met */
 #define TOUCH_PIPELINE 64u
+#define PAGE_BYTES ((size_t)4096)
 #define MS 1000000ull
 
 enum way {
@@ -253,6 +255,12 @@ static int set_up(struct bench *b)
 	jt_tokens_shuffle(&b->tokens, b->flags->seed);
 	r = jt_tokens_render(&b->tokens, JT_VERIFY_BEFORE, JT_VERIFY_AFTER,
 			     &b->requests);
+	/* with little memory: creates are forked from a copy of this process */
+	jt_tokens_free(&b->tokens);
+	if (!r)
+		madvise(b->requests.bytes,
+			b->requests.n * b->requests.each_bytes & -PAGE_BYTES,
+			MADV_DONTFORK);
 	if (!r)
 		r = jt_loadgen_open(socket, (unsigned)b->flags->connections,
 				    &b->loadgen);
