@@ -538,8 +538,12 @@ static void print_result(const struct bench *b)
 	for (unsigned i = 0; i < COMPARED; i++) {
 		ratio(b, compared[i].over, compared[i].under, compared[i].q,
 		      &s);
-		printf("  %-40s %6.2f  %.2f to %.2f\n", compared[i].words,
-		       s.median, s.low, s.high);
+		if (s.n)
+			printf("  %-40s %6.2f  %.2f to %.2f\n",
+			       compared[i].words, s.median, s.low, s.high);
+		else
+			printf("  %-40s no round has both\n",
+			       compared[i].words);
 	}
 	if (!rate_reached(b))
 		printf("  the rate was not reached: this is no figure for "
