@@ -179,10 +179,14 @@ static void close_crossing(struct jt_hand *hand)
 
 static void send_table(struct jt_crew *crew, struct jt_hand *hand)
 {
-	if (hand->owed &&
-	    jt_crossing_send(hand->crossing, crew->args.segments.identity,
-			     crew->maps->identity->number) != -EAGAIN)
-		hand->owed = false; /* sent, or it is dead */
+	int rc;
+
+	if (!hand->owed)
+		return;
+	rc = jt_crossing_send(hand->crossing, crew->args.segments.identity,
+			      crew->maps->identity->number);
+	/* sent, or it is dead; anything else may pass */
+	hand->owed = rc && rc != -EPIPE && rc != -ECONNRESET;
 }
 
 static void send_tables(struct jt_crew *crew)

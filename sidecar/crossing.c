@@ -9,6 +9,9 @@
  * from it, so then it is left at once and pages are found as they are touched.
  *
  * A retired table of which no successor has come yet says LOADING (verify.c).
+ * When none comes (no descriptor left for it, no addresses to map it) that
+ * would be for ever, so then the process ends, and is started again by the
+ * keeper.
  *
  * What comes over the link is the keeper's, and is checked as at start.
  */
@@ -204,6 +207,14 @@ bool jt_crossing_look(struct jt_crossing *c)
 	if (jt_load_acquire(&newest->identity->offered))
 		take_all(c);
 	return jt_crossing_busy(c) && go_on(c);
+}
+
+bool jt_crossing_is_lost(const struct jt_crossing *c)
+{
+	/* a daemon that ends retires its newest table, which offers none;
+	 * offered is stored, and the next one sent, before RETIRED is */
+	return is_retired(c) && !c->next.identity &&
+	       jt_load_acquire(&c->maps->identity->offered);
 }
 
 void jt_crossing_hurry(struct jt_crossing *c)

@@ -46,6 +46,13 @@ bool jt_crossing_look(struct jt_crossing *c);
  */
 void jt_crossing_hurry(struct jt_crossing *c);
 
+/*
+ * Behind a look: the table is retired, and the one that was offered instead did
+ * not come or cannot be mapped. There is no verdict any more here; whoever the
+ * keeper starts in its place is born with the newest.
+ */
+bool jt_crossing_is_lost(const struct jt_crossing *c);
+
 /* Is there more to do soon, though nobody asks anything? */
 static inline bool jt_crossing_busy(const struct jt_crossing *c)
 {
@@ -53,8 +60,8 @@ static inline bool jt_crossing_busy(const struct jt_crossing *c)
 }
 
 /*
- * The keeper's end: -EAGAIN: the link is full, try again; other negative errno:
- * nobody is there.
+ * The keeper's end. -EPIPE, -ECONNRESET: nobody is there; other negative errno:
+ * not now, try again.
  */
 int jt_crossing_send(int link, int identity, uint64_t number);
 

@@ -112,6 +112,8 @@ static int serve(struct worker *w)
 		jt_http_door_wake(&w->door);
 		tick(w);
 		jt_crossing_look(&w->crossing);
+		if (!rc && jt_crossing_is_lost(&w->crossing))
+			rc = -ESTALE;
 		if (w->refusals.n)
 			jt_refusals_tell(&w->refusals, w->door.now.boot_ns);
 		jt_child_figures_tell(&w->figures, desk, w->door.now.boot_ns);
@@ -181,7 +183,7 @@ int jt_http_run(const struct jt_worker_args *args)
 	stop(&w);
 	if (!rc)
 		return JT_WORKER_STOPPED;
-	jt_log(JT_LOG_ERROR, "HTTP worker %u lost its connections: %s",
-	       args->number, strerror(-rc));
+	jt_log(JT_LOG_ERROR, "HTTP worker %u lost its %s: %s", args->number,
+	       rc == -ESTALE ? "table" : "connections", strerror(-rc));
 	return 1;
 }

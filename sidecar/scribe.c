@@ -122,7 +122,7 @@ static int follow(struct scribe *s)
 		if (jt_crossing_look(&s->crossing))
 			rc = jt_sweep_widen(&s->sweep);
 	while (!rc && jt_crossing_busy(&s->crossing));
-	return rc;
+	return !rc && jt_crossing_is_lost(&s->crossing) ? -ESTALE : rc;
 }
 
 static int serve(struct scribe *s)

@@ -487,6 +487,8 @@ static int serve(struct worker *w)
 		jt_crossing_hurry(&w->crossing);
 		answer(w);
 		jt_crossing_look(&w->crossing);
+		if (jt_crossing_is_lost(&w->crossing))
+			return -ESTALE;
 		jt_child_end_round(w->desk, w->now);
 	}
 	return 0;
@@ -642,7 +644,7 @@ int jt_worker_run(const struct jt_worker_args *args)
 	jt_loop_deinit(&w.loop);
 	if (!rc)
 		return JT_WORKER_STOPPED;
-	jt_log(JT_LOG_ERROR, "worker %u lost its ring: %s", args->number,
-	       strerror(-rc));
+	jt_log(JT_LOG_ERROR, "worker %u lost its %s: %s", args->number,
+	       rc == -ESTALE ? "table" : "ring", strerror(-rc));
 	return 1;
 }

@@ -495,6 +495,26 @@ Test(growth, worker_goes_over_at_once_when_the_old_table_is_retired)
 	cr_expect_eq(word(&mine, &tokens[0]), JT_VALID);
 }
 
+Test(growth, worker_whose_next_table_does_not_come_knows_it)
+{
+	int zero = open("/dev/zero", O_RDONLY);
+
+	begin_crossing();
+	one_more();
+	until(JT_GROWTH_CROSS);
+	cr_assert_eq(jt_crossing_send(ends[0], zero, 2), 0);
+	cr_expect_not(goes_over());
+	cr_expect_not(jt_crossing_is_lost(&crossing), "the old one holds");
+	jt_table_part(&maps);
+	cr_expect_not(goes_over());
+	cr_expect(jt_crossing_is_lost(&crossing));
+	cr_assert_eq(jt_crossing_send(ends[0], g.fd, 2), 0);
+	cr_expect(goes_over());
+	cr_expect_not(jt_crossing_is_lost(&crossing));
+	jt_store_seq(&maps.identity_rw->state, JT_IDENTITY_RETIRED);
+	cr_expect_not(jt_crossing_is_lost(&crossing), "the daemon ends");
+}
+
 Test(growth, worker_takes_no_table_that_is_not_the_next_one)
 {
 	int zero = open("/dev/zero", O_RDONLY);

@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -184,6 +185,23 @@ def test_stopped_worker_holds_nobody_up_and_catches_up(site):
     for c in clients:  # those of the stopped one among them
         assert c.verify(tokens[0]).word == "REVOKED"
         assert c.verify(late[-1]).word == "VALID"
+
+
+def test_worker_that_cannot_map_the_larger_table_is_replaced(site):
+    daemon = site.start("--workers", "2", *SMALL)
+    limited = daemon.worker_pids()[0]
+    for pid in [limited, *daemon.worker_pids(("http",))]:
+        resource.prlimit(pid, resource.RLIMIT_AS, (1, 1))
+    tokens = site.bulk(5000)
+    rig.until(lambda: limited not in daemon.worker_pids() and
+              len(daemon.worker_pids(("resp", "http"))) == 3, 20, "replaced")
+    settled(site)
+    assert "cannot be mapped" in daemon.log()
+    site.revoke(tokens[0])
+    for _ in range(8):  # both workers
+        with site.client() as c:
+            assert c.verify(tokens[0]).word == "REVOKED"
+            assert c.verify(tokens[-1]).word == "VALID"
 
 
 def test_killed_keeper_serves_all_again(site):
