@@ -45,9 +45,12 @@ struct jt_http_wants {
 	struct jt_bytes scopes[JT_POLICY_SCOPES_MAX];
 };
 
+struct jt_crossing;
+
 struct jt_http_door {
 	const struct jt_maps *maps;
 	struct jt_memo *memo;
+	struct jt_crossing *crossing; /* NULL: the table never grows */
 	struct jt_desk *desk;
 	unsigned connections_max, n_open;
 	struct jt_http_conn *conns; /* of all listeners, busy ones too */

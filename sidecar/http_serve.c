@@ -3,6 +3,7 @@
 
 #include "admin/advice.h"
 #include "sidecar/child.h"
+#include "sidecar/crossing.h"
 #include "sidecar/metrics.h"
 #include "sidecar/stats.h"
 #include <sodium.h>
@@ -393,6 +394,9 @@ enum MHD_Result jt_http_serve(struct jt_http_door *door,
 {
 	const struct jt_http_request *q = &conn->request;
 
+	/* the request is here, and nothing of a table is in hand */
+	if (door->crossing)
+		jt_crossing_hurry(door->crossing);
 	if (conn->busy)
 		return send_problem(door, q, to, MHD_HTTP_SERVICE_UNAVAILABLE,
 				    "BUSY", "too many connections; try again");

@@ -152,6 +152,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	rc = jt_http_door_init(&w->door, &w->maps, &w->memo, args->number,
 			       jt_child_cap_connections(args->connections_max,
 							args->n_workers));
+	w->door.crossing = &w->crossing;
 	if (args->log_refusals)
 		w->door.refusals = &w->refusals;
 	if (!rc)
