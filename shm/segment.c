@@ -299,6 +299,7 @@ static int make_identity(const struct jt_segment_size *size, int *fdp,
 	if (rc) {
 		jt_segment_leave(maps);
 		close(*fdp);
+		*fdp = -1;
 	}
 	return rc;
 }

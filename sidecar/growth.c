@@ -199,6 +199,7 @@ static enum jt_growth_event fail(struct jt_growth *g, uint64_t now_ns, int rc)
 	close_both(g);
 	jt_segment_release(g->meters, end,
 			   jt_segment_meters_end(g->size.capacity) - end);
+	g->maps->meters_large_bytes = g->large_bytes;
 	set_why(g, rc == JT_SEGMENT_E_MEMORY || rc == -ENOMEM
 			   ? "not enough memory"
 		   : rc == JT_TABLE_E_FULL ? "its places are crowded"
@@ -223,6 +224,7 @@ static int begin(struct jt_growth *g, const struct jt_segment_size *size)
 	int rc;
 
 	g->size = *size;
+	g->large_bytes = g->maps->meters_large_bytes;
 	if (g->memory_left() < cost_of(g, size) + SPARE_BYTES)
 		return JT_SEGMENT_E_MEMORY;
 	rc = jt_segment_begin(size, g->maps, &g->fd, &g->other);
@@ -249,10 +251,14 @@ static int allocate(struct jt_growth *g, int fd, void *map, uint64_t end,
 	bool large = jt_memory_large_left() >= SPARE_LARGE;
 	uint64_t most = large ? JT_PAGES_LARGE : SMALL_BYTES;
 	uint64_t n = at_most(most - g->at % most, end - g->at);
-	int rc = n ? jt_segment_allocate(fd, map, g->at, n,
-					 large ? largep : NULL)
-		   : 0;
+	int rc;
 
+	if (!n)
+		return 0;
+	/* others have taken some since it was asked for all of it */
+	if (g->memory_left() < n + SPARE_BYTES)
+		return JT_SEGMENT_E_MEMORY;
+	rc = jt_segment_allocate(fd, map, g->at, n, large ? largep : NULL);
 	g->at += n;
 	return rc;
 }

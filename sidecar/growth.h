@@ -44,6 +44,7 @@ struct jt_growth {
 	enum jt_growth_phase phase;
 	struct jt_maps other;	     /* the new one, then the old one */
 	struct jt_segment_size size; /* of the new one */
+	size_t large_bytes;	     /* of the meters before it began */
 	int old_fd;		     /* of the one before, -1: none is kept */
 	uint64_t old_until_ns;
 	int fd, look; /* its identity, also opened for reading; -1: handed on */

@@ -1,6 +1,7 @@
 /* growth: a larger table says what the smaller one said, at every moment. */
 #include "sidecar/growth.h"
 
+#include "shm/pages.h"
 #include "sidecar/crossing.h"
 #include "tests/help_record.h"
 #include <criterion/criterion.h>
@@ -407,6 +408,28 @@ Test(growth, without_memory_is_refused_and_the_table_serves_on)
 	until(JT_GROWTH_CROSS);
 	cr_expect_eq(jt_growth_tend(&g, now_ns, true), JT_GROWTH_DONE);
 	cr_expect_eq(g.why[0], '\0');
+}
+
+Test(growth, memory_that_others_take_in_the_middle_ends_it)
+{
+	const struct jt_room want = {1000, 1000, 0, 0};
+	size_t large = maps.meters_large_bytes;
+	struct jt_fault fault;
+	struct stat before, after;
+
+	fstat(fds.meters, &before);
+	cr_assert(jt_growth_want(&g, &want, &fault));
+	until(JT_GROWTH_LINES);
+	maps.meters_large_bytes += JT_PAGES_LARGE; /* as a step might find */
+	memory = 1 << 20;
+	now_ns += S;
+	cr_expect_eq(jt_growth_tend(&g, now_ns, true), JT_GROWTH_FAILED);
+	cr_expect_not_null(strstr(g.why, "not enough memory"), "%s", g.why);
+	cr_expect_eq(maps.meters_large_bytes, large, "they were given back");
+	cr_expect_null(maps.twin);
+	cr_expect_eq(word(&old_view, &tokens[0]), JT_VALID);
+	fstat(fds.meters, &after);
+	cr_expect_eq(before.st_blocks, after.st_blocks);
 }
 
 Test(growth, goes_as_far_as_there_are_lines_and_then_says_so)
