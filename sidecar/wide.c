@@ -8,7 +8,11 @@ void *jt_wide_new(size_t n, size_t bytes)
 	void *at = mmap(NULL, n * bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return at == MAP_FAILED ? NULL : at;
+	if (at == MAP_FAILED)
+		return NULL;
+	/* mremap() keeps it; where it is refused forks only cost more */
+	(void)madvise(at, n * bytes, MADV_DONTFORK);
+	return at;
 }
 
 void *jt_wide_grow(void *at, size_t n, size_t more, size_t bytes)

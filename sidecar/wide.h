@@ -4,7 +4,8 @@
  *
  * Zeroed memory of whole pages that takes room as it is touched. What grows may
  * move, but its pages do not: the kernel moves where they are seen, some
- * milliseconds for gigabytes.
+ * milliseconds for gigabytes. No child inherits it: a fork copies no table of
+ * its pages, and later writes copy no page.
  */
 #ifndef JT_SIDECAR_WIDE_H
 #define JT_SIDECAR_WIDE_H
