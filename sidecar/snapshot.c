@@ -8,8 +8,8 @@
  *
  * Fields: snapshot_form.h. Blocks stand one after the other without gaps, of
  * whole 8 bytes, each at most 1.1 MB, so that two cores can read, check and
- *place them by themselves. Which things are in which block follows from the
- *numbers in the header; the table adds how long each is and its sum.
+ * place them by themselves. Which things are in which block follows from the
+ * numbers in the header; the table adds how long each is and its sum.
  *
  * WHAT IT IS. What a replay of the journal up to record `number` leaves in the
  * table and in the ledger, before limits are settled: which lines and slots
@@ -24,9 +24,10 @@
  * `number` is between the journal's base and its commit, and the record of that
  * number bears `tag`; and every number in every block is in its bounds: each
  * value's slot names a line that names the slot, each line with a token names a
- * slot, free lines are one list, owners are names in the pool, plans, scopes,
- * sets, environments and schemes are those that there are. Else it does not
- * exist: one line of log, and the journal is replayed.
+ * slot, a value before ends when and as its line says, free lines are one list,
+ * owners begin within the pool, plans, scopes, sets, environments and schemes
+ * are those that there are. Else it does not exist: one line of log, and the
+ * journal is replayed.
  *
  * A FUNCTION OF THE JOURNAL. The same records, seed, capacity and `written_s`
  * (the clock by which values that are over may be forgotten) give the same
@@ -233,7 +234,8 @@ static int check_header(const struct jt_snapshot_header *h,
 			   "another build of jetond wrote it");
 	if (!h->capacity || h->capacity > UINT32_MAX ||
 	    h->n_lines > h->capacity || h->tokens > h->n_lines ||
-	    h->n_free != h->n_lines - h->tokens ||
+	    h->n_free != h->n_lines - h->tokens || h->values < h->tokens ||
+	    h->values - h->tokens > h->tokens ||
 	    h->values > jt_segment_slots(h->capacity) || !h->pool_used ||
 	    h->pool_used > JT_POOL_MAX || h->n_plans >= JT_PLANS_MAX ||
 	    h->n_scopes > JT_SCOPES_MAX || h->n_sets >= JT_SETS_MAX ||
@@ -266,6 +268,9 @@ static int check_place(const struct jt_snapshot_header *h,
 
 		if (rc)
 			return rc > 0 ? JT_SNAPSHOT_E_UNFIT : rc;
+		/* no commit ends within a batch: the reader could not go on */
+		if (last.part != last.parts)
+			return damaged(faultp, "it ends within a batch");
 		tag = last.tag;
 	}
 	if (memcmp(h->tag, tag, JT_TAG_BYTES))

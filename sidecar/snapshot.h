@@ -77,7 +77,8 @@ int jt_snapshot_save(const struct jt_io *io,
  * Replay the records up to H->number and compare: are these the very bytes?
  * BLOCKS: the table of the file that was loaded. E_JOURNAL has number, offset
  * and words of `jeton journal check`; with E_MEMORY the records hold, and no
- * more is known; with E_UNFIT the file was replaced meanwhile.
+ * more is known; with E_UNFIT the file was compacted meanwhile, which has
+ * verified them, and no more can be known. -ESTALE: it is not that journal now.
  */
 int jt_snapshot_recheck(const struct jt_io *io, const char *data,
 			const struct jt_snapshot_header *h,

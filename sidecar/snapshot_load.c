@@ -9,8 +9,10 @@
  *
  * When the table is as large as the one that was saved, a slot is copied to
  * its place; if not, one core puts the values one by one where they belong
- * now, and tells their lines. The hash's seed comes with the snapshot, so the
- * keys stay what they are.
+ * now. Where they are then is noted apart until all are put: were it told to
+ * their lines at once, a second value could stand where the first has come to,
+ * and pass for it. The hash's seed comes with the snapshot, so the keys stay
+ * what they are.
  *
  * Nobody looks meanwhile: the segment is new, or its state is LOADING.
  */
@@ -18,6 +20,7 @@
 
 #include "admin/format.h"
 #include "sidecar/both.h"
+#include "sidecar/wide.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +39,8 @@ struct load {
 	struct jt_ledger *l;
 	struct jt_slot *slots;
 	bool straight;
-	uint64_t first; /* block of this phase */
+	struct jt_seat *seats; /* else: where values are now, by line */
+	uint64_t first;	       /* block of this phase */
 	uint8_t *buffers[2];
 	struct finds finds[2];
 };
@@ -236,8 +240,21 @@ static bool slot_ok(const struct jt_snapshot_slot *f,
 	       !(jt_a_flags(f->a) & ~JT_SLOT_OLD_VALUE) &&
 	       jt_b_meter(f->b) < h->n_lines && !jt_b_plan(f->b) &&
 	       jt_b_scope_set(f->b) <= h->n_sets && f->owner < h->pool_used &&
-	       (f->env <= h->envs_used || f->env == JT_ENV_OTHER) &&
+	       f->env && (f->env <= h->envs_used || f->env == JT_ENV_OTHER) &&
 	       f->scheme < JT_VALUE_SCHEMES && h->schemes >> f->scheme & 1;
+}
+
+/* Of a value before: what apply_change() in ledger.c has made of it. */
+static bool old_agrees(const struct jt_line *line,
+		       const struct jt_snapshot_slot *f)
+{
+	uint32_t ends_s = line->old_until_s < line->expires_s
+				  ? line->old_until_s
+				  : line->expires_s;
+	uint8_t state = jt_a_state(f->a);
+
+	return jt_a_expires_s(f->a) == ends_s &&
+	       (state == line->state || state == JT_SLOT_REVOKED);
 }
 
 /* Does the value's line say the same of it? */
@@ -250,7 +267,8 @@ static bool line_agrees(const struct jt_ledger *l,
 	if (!line->last || line->set != jt_b_scope_set(f->b))
 		return false;
 	if (jt_a_flags(f->a) & JT_SLOT_OLD_VALUE)
-		return jt_places_slot(&l->places, n, JT_BEFORE) == at;
+		return jt_places_slot(&l->places, n, JT_BEFORE) == at &&
+		       old_agrees(line, f);
 	return jt_places_slot(&l->places, n, JT_NEWEST) == at &&
 	       line->state == jt_a_state(f->a) &&
 	       line->expires_s == jt_a_expires_s(f->a);
@@ -275,7 +293,7 @@ static bool put(struct load *load, const struct jt_snapshot_slot *f)
 	struct jt_ledger *l = load->l;
 	uint64_t n = l->maps->n_slots;
 	uint64_t home = jt_table_home(l->maps, f->key);
-	struct jt_seat *place = &l->places.of[jt_b_meter(f->b)];
+	struct jt_seat *seat = &load->seats[jt_b_meter(f->b)];
 
 	for (uint32_t i = 0; i <= JT_REACH_MAX && i < n; i++) {
 		uint64_t at = home + i < n ? home + i : home + i - n;
@@ -286,8 +304,8 @@ static bool put(struct load *load, const struct jt_snapshot_slot *f)
 		copy(to, f);
 		if (jt_load_relaxed(&load->slots[home].reach) < i)
 			jt_store_relaxed(&load->slots[home].reach, (uint16_t)i);
-		place->slots[jt_a_flags(f->a) & JT_SLOT_OLD_VALUE ? JT_BEFORE
-								  : JT_NEWEST] =
+		seat->slots[jt_a_flags(f->a) & JT_SLOT_OLD_VALUE ? JT_BEFORE
+								 : JT_NEWEST] =
 			(uint32_t)at + 1;
 		return true;
 	}
@@ -302,9 +320,12 @@ static void prefetch(const struct load *load, const struct jt_snapshot_slot *f)
 		__builtin_prefetch(&load->l->lines[line]);
 	if (line < load->s->h.n_lines)
 		__builtin_prefetch(&load->l->places.of[line]);
-	if (!load->straight)
-		__builtin_prefetch(
-			&load->slots[jt_table_home(load->l->maps, f->key)], 1);
+	if (load->straight)
+		return;
+	if (line < load->s->h.n_lines)
+		__builtin_prefetch(&load->seats[line], 1);
+	__builtin_prefetch(&load->slots[jt_table_home(load->l->maps, f->key)],
+			   1);
 }
 
 static const char *take_slot(struct load *load,
@@ -477,6 +498,18 @@ static const char *check_sum_of_all(const struct load *load)
 	return walk_free(load);
 }
 
+/* Lines are told where their values are now. */
+static void take_seats(struct load *load)
+{
+	struct jt_places *p = &load->l->places;
+	struct jt_seat *before = p->of;
+
+	if (load->straight)
+		return;
+	p->of = load->seats;
+	load->seats = before;
+}
+
 static uint64_t first_block(const struct jt_snapshot_header *h, uint32_t kind)
 {
 	uint64_t i = 0;
@@ -515,17 +548,25 @@ int jt_snapshot_load(const struct jt_snapshot *s, struct jt_ledger *l,
 		.buffers = {malloc(JT_SNAPSHOT_BLOCK_MAX),
 			    malloc(JT_SNAPSHOT_BLOCK_MAX)},
 	};
+	uint64_t lines = l->places.lines;
 	const char *why = "not enough memory";
 	int rc = JT_SNAPSHOT_E_DAMAGED;
+
+	if (!load.straight)
+		load.seats = jt_wide_new(lines, sizeof(*load.seats));
 
 	if (s->h.n_lines > l->maps->capacity ||
 	    s->h.values > jt_segment_values(l->maps->capacity) ||
 	    s->h.pool_used > l->maps->pool_bytes) {
 		why = "the table is too small for it";
 		rc = JT_SNAPSHOT_E_FULL;
-	} else if (load.buffers[0] && load.buffers[1]) {
+	} else if (load.buffers[0] && load.buffers[1] &&
+		   (load.straight || load.seats)) {
 		why = run(&load);
 	}
+	if (!why)
+		take_seats(&load);
+	jt_wide_free(load.seats, lines, sizeof(*load.seats));
 	free(load.buffers[0]);
 	free(load.buffers[1]);
 	return why ? jt_fault_set(faultp, rc, 0, 0, "%s", why) : 0;

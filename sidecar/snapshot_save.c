@@ -441,6 +441,23 @@ static int compare(const struct jt_snapshot_header *h,
 			    (unsigned long long)h->number, JT_SNAPSHOT_NAME);
 }
 
+/* 0: the open file is the one whose records H stands for. */
+static int check_file(const struct jt_journal *j,
+		      const struct jt_snapshot_header *h,
+		      struct jt_fault *faultp)
+{
+	bool ours = memcmp(j->id, h->journal_id, sizeof(j->id)) == 0;
+
+	if (ours && j->generation > h->generation)
+		return JT_SNAPSHOT_E_UNFIT;
+	if (ours && j->generation == h->generation &&
+	    j->committed.number >= h->number)
+		return 0;
+	return jt_fault_set(faultp, -ESTALE, h->number, 0,
+			    "the journal was replaced by another one or an "
+			    "older copy");
+}
+
 int jt_snapshot_recheck(const struct jt_io *io, const char *data,
 			const struct jt_snapshot_header *h,
 			const struct jt_snapshot_block *blocks, bool rests,
@@ -463,11 +480,10 @@ int jt_snapshot_recheck(const struct jt_io *io, const char *data,
 
 	if (rc)
 		return rc > 0 ? JT_SNAPSHOT_E_JOURNAL : rc;
-	if (o.journal.generation != h->generation ||
-	    o.journal.committed.number < h->number) {
-		/* compacted meanwhile: that has verified them all */
+	rc = check_file(&o.journal, h, faultp);
+	if (rc) {
 		jt_journal_close(&o.journal);
-		return JT_SNAPSHOT_E_UNFIT;
+		return rc;
 	}
 	/* what came later is not looked at */
 	o.journal.committed.number = h->number;

@@ -756,7 +756,199 @@ Test(snapshot, a_line_that_names_no_slot_of_its_own_is_refused)
 	expect_bad_token();
 }
 
+static struct jt_snapshot_slot *slots(void)
+{
+	return (struct jt_snapshot_slot *)(image +
+					   offset_of(JT_SNAPSHOT_SLOTS) +
+					   jt_snapshot_fixed(
+						   JT_SNAPSHOT_SLOTS,
+						   jt_segment_slots(CAPACITY)));
+}
+
+static struct jt_record new_token(void)
+{
+	struct help_token token;
+
+	help_token_make(&token, "live");
+	return help_create(&token);
+}
+
+/* Two tokens, a record each; PARTS of one batch, or a commit each. */
+static void two_tokens(bool together)
+{
+	struct jt_record r[2] = {new_token(), new_token()};
+
+	help_journal_new(0);
+	if (!together)
+		append(r, 1);
+	append(r + !together, 1 + together);
+	save();
+	take_image();
+}
+
+static uint32_t seat_in_wide(uint32_t line, uint64_t capacity)
+{
+	struct world w;
+	uint32_t slot;
+
+	cr_assert_eq(try_load(&w, capacity), 0, "%s", help_fault.line);
+	slot = jt_places_slot(&w.feed.ledger.places, line, JT_NEWEST);
+	drop_world(&w);
+	return slot;
+}
+
+/*
+ * In a table of another size the first value comes to where, in the file, there
+ * stands a second one of the same line, and none of the other's.
+ */
+Test(snapshot, a_second_value_where_the_first_has_come_to_is_refused)
+{
+	const uint64_t wide = CAPACITY + 55, n = jt_segment_slots(CAPACITY);
+	struct jt_snapshot_line *lines;
+	struct jt_snapshot_slot *of;
+	uint32_t first, came, tries = 0;
+	struct world w;
+	uint8_t *bits;
+
+	do {
+		cr_assert_lt(++tries, 100);
+		two_tokens(false);
+		lines = (void *)(image + offset_of(JT_SNAPSHOT_LINES));
+		of = slots();
+		first = lines[jt_b_meter(of->b)].slot;
+		came = seat_in_wide(jt_b_meter(of->b), wide);
+	} while ((uint8_t *)(of + 2) != image + image_bytes || came <= first ||
+		 came >= n);
+	bits = image + offset_of(JT_SNAPSHOT_SLOTS);
+	memset(bits, 0, jt_snapshot_fixed(JT_SNAPSHOT_SLOTS, n));
+	bits[first / 8] |= (uint8_t)(1u << first % 8);
+	bits[came / 8] |= (uint8_t)(1u << came % 8);
+	of[1] = of[0];
+	seal_image();
+	cr_expect_eq(try_load(&w, wide), JT_SNAPSHOT_E_DAMAGED);
+	drop_world(&w);
+}
+
+static void expect_bad_header(const char *why)
+{
+	struct jt_snapshot s;
+
+	seal_image();
+	cr_expect_eq(try_open(&s), JT_SNAPSHOT_E_DAMAGED);
+	cr_expect_str_eq(help_fault.line, why);
+}
+
+Test(snapshot, fewer_values_than_tokens_or_more_than_two_each_are_refused)
+{
+	two_tokens(false);
+	header()->values = 1;
+	expect_bad_header("its header holds impossible values");
+	header()->values = 5;
+	expect_bad_header("its header holds impossible values");
+}
+
+/* The reader behind it would take the rest of the batch for damage. */
+Test(snapshot, that_ends_within_a_batch_is_refused)
+{
+	struct jt_journal j;
+	struct jt_record r;
+
+	two_tokens(true);
+	j = open_journal();
+	cr_assert_eq(jt_journal_read(&j, 1, &r, 1, &help_fault), 0);
+	jt_journal_close(&j);
+	cr_assert_eq(r.parts, 2);
+	header()->number = 1;
+	memcpy(header()->tag, r.tag, JT_TAG_BYTES);
+	expect_bad_header("it ends within a batch");
+}
+
+static struct jt_snapshot_slot *old_value(void)
+{
+	struct jt_snapshot_slot *s = slots();
+
+	while (!(jt_a_flags(s->a) & JT_SLOT_OLD_VALUE))
+		s++;
+	return s;
+}
+
+Test(snapshot, that_revives_the_value_before_alone_is_refused)
+{
+	struct jt_record r = new_token();
+	struct help_token newer;
+	struct jt_snapshot_slot *old;
+	uint64_t good;
+
+	append(&r, 1);
+	help_rotate(&r, &newer, HELP_NOW_S + 100);
+	append(&r, 1);
+	save();
+	take_image();
+	old = old_value();
+	good = old->a;
+	cr_assert_eq(jt_a_expires_s(good), HELP_NOW_S + 100);
+	old->a = jt_word_a(jt_a_generation(good), JT_SLOT_ACTIVE,
+			   JT_SLOT_OLD_VALUE, HELP_LATER_S);
+	expect_bad_token();
+	r.type = JT_REC_REVOKE;
+	append(&r, 1);
+	save();
+	take_image();
+	old = old_value();
+	old->a = good;
+	expect_bad_token();
+}
+
 /* ---- held against the journal ---- */
+
+/* What a start was made from, then WHAT happens to the journal. */
+static int recheck_after(void (*what)(void))
+{
+	struct jt_journal j = open_journal();
+	struct jt_snapshot s;
+	int rc;
+
+	cr_assert_eq(jt_snapshot_open(&s, &help_io, j.dir_fd, &j, &help_fault),
+		     0, "%s", help_fault.line);
+	jt_journal_close(&j);
+	help_io.close(s.fd);
+	s.fd = -1;
+	what();
+	rc = jt_snapshot_recheck(&help_io, HELP_DIR, &s.h, s.blocks, false,
+				 &help_fault);
+	jt_snapshot_close(&s);
+	return rc;
+}
+
+static void compact(void)
+{
+	struct jt_compacted done;
+
+	cr_assert_eq(jt_journal_compact(&help_io, HELP_DIR, &done, &help_fault),
+		     0);
+}
+
+/* So nobody says that the snapshot was compared. */
+Test(snapshot, check_after_a_compaction_cannot_be_made)
+{
+	two_tokens(false);
+	cr_expect_eq(recheck_after(compact), JT_SNAPSHOT_E_UNFIT);
+}
+
+static void other_journal(void)
+{
+	help_journal_new(3);
+}
+
+/* It is to be tried again when the right one is back. */
+Test(snapshot, check_of_another_journal_in_that_place_says_nothing)
+{
+	two_tokens(false);
+	cr_expect_eq(recheck_after(other_journal), -ESTALE);
+	cr_expect_str_eq(help_fault.line,
+			 "the journal was replaced by another one or an older "
+			 "copy");
+}
 
 Test(snapshot, that_revives_a_token_is_told_by_the_check)
 {
