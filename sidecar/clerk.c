@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -107,6 +108,28 @@ static void step_back(void)
 		IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 }
 
+/*
+ * The first to go when memory runs out: before the keeper, and with it all that
+ * serves. Our own file belongs to root while nobody may look into us.
+ */
+static void be_expendable(void)
+{
+	static const char most[] = "1000";
+	int fd;
+
+	prctl(PR_SET_DUMPABLE, 1);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, most, sizeof(most) - 1) >= 0)
+		close(fd);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* Of memory that others see it has no need; identity is not there at all. */
+static void leave_meters(const struct jt_maps *maps)
+{
+	munmap(maps->meters, maps->meters_bytes);
+}
+
 static void be_born(pid_t keeper, int link)
 {
 	sigset_t none;
@@ -122,6 +145,7 @@ static void be_born(pid_t keeper, int link)
 	if (link != LINK_FD && dup2(link, LINK_FD) < 0)
 		_exit(1);
 	close_range(LINK_FD + 1, ~0u, 0);
+	be_expendable();
 	step_back();
 }
 
@@ -158,6 +182,7 @@ static void begin(struct jt_clerk *c, enum jt_clerk_job job,
 	pid = fork();
 	if (pid == 0) {
 		be_born(keeper, ends[1]);
+		leave_meters(maps);
 		work(c, job, &want);
 	}
 	close(ends[1]);
@@ -211,10 +236,10 @@ static void saved(struct jt_clerk *c, const struct report *r, uint64_t now_ns)
 static void checked(struct jt_clerk *c, const struct report *r, uint64_t now_ns)
 {
 	switch (r->rc) {
-	case JT_SNAPSHOT_E_UNFIT: /* a compaction came between and read all */
 	case 0:
 		c->checked = JT_CLERK_SAME;
 		break;
+	case JT_SNAPSHOT_E_UNFIT: /* a compaction came between and read all */
 	case JT_SNAPSHOT_E_MEMORY:
 		c->checked = JT_CLERK_RECORDS_HOLD;
 		break;
@@ -296,6 +321,8 @@ void jt_clerk_tend(struct jt_clerk *c, const struct jt_feed *feed,
 	}
 	if (!c->on || !jt_clerk_wants(c, &feed->journal, tokens))
 		return;
+	/* what one that was killed has left takes the room of the next */
+	(void)jt_io_unlink(c->io, feed->journal.dir_fd, JT_SNAPSHOT_NEW_NAME);
 	if (has_disk(c, feed->maps))
 		begin(c, JT_CLERK_SAVE, feed->maps, now_ns);
 	else

@@ -3,8 +3,8 @@
  *
  * A child of the keeper, there only while there is something to do, one at a
  * time, with the lowest priority that there is. It inherits no descriptor, no
- * map of identity and no lock: it opens the journal by its path and tells by a
- * pipe what came of it. It dies with the keeper. Keeper only.
+ * map of identity or meters and no lock: it opens the journal by its path and
+ * tells by a pipe what came of it. It dies with the keeper. Keeper only.
  */
 #ifndef JT_SIDECAR_CLERK_H
 #define JT_SIDECAR_CLERK_H
@@ -24,7 +24,7 @@ enum jt_clerk_job {
 /* The snapshot that this start was made from. */
 enum jt_clerk_checked {
 	JT_CLERK_UNCHECKED = 0,
-	JT_CLERK_RECORDS_HOLD, /* no memory for more than their chain */
+	JT_CLERK_RECORDS_HOLD, /* no more than their chain could be seen */
 	JT_CLERK_SAME,	       /* it says what they say */
 	JT_CLERK_BAD,	       /* clerk->why; health is red */
 };
