@@ -631,6 +631,16 @@ static void tell_status(struct keeper *k)
 	jt_service_status(&k->service, k->now_ns, text);
 }
 
+/* A record may be refused for what was believed before it. */
+static void blame(const struct keeper *k)
+{
+	if (k->clerk.from)
+		jt_log(JT_LOG_ERROR,
+		       "this start was made from %s/%s; if `jeton journal "
+		       "check` finds nothing, remove that file and start again",
+		       k->doors.paths.data, JT_SNAPSHOT_NAME);
+}
+
 static int turn(struct keeper *k)
 {
 	bool more = jt_feed_step(&k->feed);
@@ -639,8 +649,10 @@ static int turn(struct keeper *k)
 	watch_usage(k);
 	if (k->crew.hopeless)
 		return JT_EXIT_OS;
-	if (!is_serving(k) && k->feed.health == JT_HEALTH_LOST)
-		return JT_EXIT_IO; /* the feed said why */
+	if (!is_serving(k) && k->feed.health == JT_HEALTH_LOST) {
+		blame(k); /* the feed said why */
+		return JT_EXIT_IO;
+	}
 	if (!jt_doors_ours(&k->doors)) {
 		jt_log(JT_LOG_ALERT,
 		       "%s/%s was removed or replaced, so another jetond could "

@@ -28,6 +28,13 @@ static bool find_snapshot(const struct jt_outset *o, const struct jt_journal *j,
 	return rc == 0;
 }
 
+static void leave(const struct jt_outset *o, const struct jt_segment_fds *fds)
+{
+	jt_segment_unmap(o->maps);
+	close(fds->identity);
+	close(fds->meters);
+}
+
 /* Empty, for what is stored; the feed takes over J. */
 static int make_empty(const struct jt_outset *o, const struct jt_journal *j,
 		      const struct jt_snapshot *s, struct jt_segment_fds *fdsp,
@@ -36,15 +43,18 @@ static int make_empty(const struct jt_outset *o, const struct jt_journal *j,
 	int rc = jt_room_make(o->config, j, s ? &s->h : NULL, fdsp, o->maps,
 			      faultp);
 
-	return rc ? rc : jt_feed_init(o->feed, o->data, j, o->maps);
+	if (rc)
+		return rc;
+	rc = jt_feed_init(o->feed, o->data, j, o->maps);
+	if (rc)
+		leave(o, fdsp);
+	return rc;
 }
 
 static void unmake(const struct jt_outset *o, const struct jt_segment_fds *fds)
 {
 	jt_feed_forget(o->feed);
-	jt_segment_unmap(o->maps);
-	close(fds->identity);
-	close(fds->meters);
+	leave(o, fds);
 }
 
 /* False: all that was made is of no use. */
@@ -65,18 +75,36 @@ static bool load(const struct jt_outset *o, struct jt_snapshot *s)
 	return true;
 }
 
+/*
+ * From the snapshot, if there is one. What it asks for and cannot get is no
+ * reason not to start, either; then all is as if it were not there.
+ */
+static bool quick(const struct jt_outset *o, const struct jt_journal *j,
+		  struct jt_segment_fds *fdsp)
+{
+	struct jt_fault fault = {0};
+	struct jt_snapshot s;
+	int rc;
+
+	if (!find_snapshot(o, j, &s))
+		return false;
+	rc = make_empty(o, j, &s, fdsp, &fault);
+	if (rc) {
+		ignore_snapshot(o, rc, &fault);
+		jt_snapshot_close(&s);
+		return false;
+	}
+	if (load(o, &s))
+		return true;
+	unmake(o, fdsp);
+	return false;
+}
+
 int jt_outset_make(const struct jt_outset *o, const struct jt_journal *j,
 		   struct jt_segment_fds *fdsp, struct jt_fault *faultp)
 {
-	struct jt_snapshot snapshot;
-	int rc;
-
 	jt_clerk_init(o->clerk, j->io, o->data, o->config->snapshot);
-	if (o->config->snapshot && find_snapshot(o, j, &snapshot)) {
-		rc = make_empty(o, j, &snapshot, fdsp, faultp);
-		if (rc || load(o, &snapshot))
-			return rc;
-		unmake(o, fdsp);
-	}
+	if (o->config->snapshot && quick(o, j, fdsp))
+		return 0;
 	return make_empty(o, j, NULL, fdsp, faultp);
 }

@@ -1,8 +1,10 @@
 """Starts from a snapshot: through the real binaries, with every lie told."""
+import hashlib
 import os
 import re
 import shutil
 import signal
+import struct
 
 import pytest
 
@@ -162,6 +164,66 @@ def test_snapshot_that_is_a_link_is_ignored(site):
     ignored(site, "symbolic link")
 
 
+def blake(data, person):
+    return hashlib.blake2b(data, digest_size=16,
+                           person=person.ljust(16, b"\0")).digest()
+
+
+def test_one_that_asks_for_all_memory_is_ignored(site):
+    """A sparse file with right sums: more tokens than any machine holds."""
+    path, n = site.data / "snapshot", 1 << 30
+    head = bytearray(path.read_bytes()[:4096])
+    per, slots, blocks = 16384, n + n * 2 // 5 + 1, []
+    struct.pack_into("<Q", head, 88, n)   # capacity
+    struct.pack_into("<QQ", head, 128, n, n)  # tokens, values
+    struct.pack_into("<IIIIII", head, 144, n, 2**32 - 1, 0, 0, 0, 0)
+    struct.pack_into("<QQ", head, 104, 1, struct.unpack_from(
+        "<Q", head, 112)[0])
+    struct.pack_into("<Q", head, 120, 0)
+    blocks.append((4, 8, 0))
+    blocks += [(5, 48 * per, i) for i in range(0, n, per)]
+    blocks += [(6, (min(per, slots - i) + 63) // 64 * 8, i)
+               for i in range(0, slots, per)]
+    table = b"".join(struct.pack("<IIQ16x", *b) for b in blocks)
+    struct.pack_into("<I", head, 12, len(blocks))
+    head[176:192] = blake(table, b"jeton snap table")
+    head[4080:] = blake(bytes(head[:4080]), b"jeton snapshot")
+    with open(path, "r+b") as f:
+        f.write(head)
+        f.write(table)
+        f.truncate((4096 + len(table) + 4095) // 4096 * 4096 +
+                   sum(b[1] for b in blocks))
+    ignored(site, "memory")
+
+
+def test_refusal_after_a_snapshot_names_it(site):
+    """What a record behind it changes is not in it: the start says whose
+    word was taken, and without that file it is none."""
+    def lie(head):
+        struct.pack_into("<Q", head, 80,
+                         struct.unpack_from("<Q", head, 80)[0] ^ 1)  # seed
+    path = site.data / "snapshot"
+    head = bytearray(path.read_bytes()[:4096])
+    lie(head)
+    head[4080:] = blake(bytes(head[:4080]), b"jeton snapshot")
+    with open(path, "r+b") as f:
+        f.write(head)
+    daemon = site.start("--capacity", N, wait=False)
+    assert daemon.process.wait(20) != 0
+    assert f"made from {path}" in daemon.log()
+    os.unlink(path)
+    start(site, "journal")
+
+
+def test_what_a_killed_clerk_left_goes_before_room_is_looked_for(site):
+    os.unlink(site.data / "snapshot")
+    with open(site.data / "snapshot.new", "wb") as f:
+        f.truncate(1 << 20)
+    start(site, "journal")
+    written(site)
+    assert not (site.data / "snapshot.new").exists()
+
+
 def test_compaction_leaves_no_old_state_behind(site):
     site.cli("journal", "compact")
     ignored(site, "another one since")
@@ -235,12 +297,19 @@ def test_clerk_holds_no_identity_and_no_lock(site):
     fds = [os.readlink(f"/proc/{pid}/fd/{n}")
            for n in os.listdir(f"/proc/{pid}/fd")]
     maps = open(f"/proc/{pid}/maps").read()
+    expendable = open(f"/proc/{pid}/oom_score_adj").read()
     os.kill(pid, signal.SIGCONT)
+    assert int(expendable) == 1000
+    assert int(open(f"/proc/{daemon.pid}/oom_score_adj").read()) < 1000
     assert not any("lock" in f or "sock" in f for f in fds), fds
     keeper = {x.split()[4] for x in open(f"/proc/{daemon.pid}/maps")
               if "jeton-identity" in x}
     assert not any(x.split()[4] in keeper for x in maps.splitlines()
                    if "jeton-identity" in x), maps
+    theirs = {x.split()[4] for x in open(f"/proc/{daemon.pid}/maps")
+              if "jeton-meters" in x}
+    assert not any(x.split()[4] in theirs for x in maps.splitlines()
+                   if "jeton-meters" in x), maps
 
 
 def clerk_of(site, daemon):
