@@ -268,14 +268,14 @@ static int check_place(const struct jt_snapshot_header *h,
 
 		if (rc)
 			return rc > 0 ? JT_SNAPSHOT_E_UNFIT : rc;
-		/* no commit ends within a batch: the reader could not go on */
-		if (last.part != last.parts)
-			return damaged(faultp, "it ends within a batch");
 		tag = last.tag;
 	}
 	if (memcmp(h->tag, tag, JT_TAG_BYTES))
 		return bad(faultp, JT_SNAPSHOT_E_UNFIT,
 			   "its last record is not the journal's");
+	/* no commit ends within a batch: the reader could not go on */
+	if (h->number > j->base && last.part != last.parts)
+		return damaged(faultp, "it ends within a batch");
 	return 0;
 }
 
