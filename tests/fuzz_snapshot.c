@@ -119,6 +119,18 @@ static void take_image(void)
 	good_bytes = (size_t)n;
 }
 
+static void remove_dir(void)
+{
+	static const char *const names[] = {JT_SNAPSHOT_NAME, JT_JOURNAL_NAME,
+					    JT_JOURNAL_LOCK_NAME};
+	int dir = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlinkat(dir, names[i], 0);
+	close(dir);
+	rmdir(data_dir);
+}
+
 int LLVMFuzzerInitialize(int *argcp, char ***argvp)
 {
 	const struct jt_snapshot_want want = {.data = data_dir,
@@ -129,6 +141,7 @@ int LLVMFuzzerInitialize(int *argcp, char ***argvp)
 
 	assert(sodium_init() >= 0);
 	assert(mkdtemp(data_dir));
+	atexit(remove_dir);
 	assert(!jt_journal_create(&jt_io_os, data_dir, "jt", &fault));
 	define();
 	for (unsigned i = 0; i < TOKENS; i++)
