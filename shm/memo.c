@@ -58,6 +58,8 @@ void jt_memo_tag(const struct jt_memo *memo,
 	memcpy(text, value, JT_TOKEN_BYTES);
 	memcpy(text + JT_TOKEN_BYTES, digest, 16);
 	crypto_shorthash_siphashx24(tagp->bytes, text, sizeof(text), memo->key);
+	/* or the value would stay on the stack */
+	sodium_memzero(text, sizeof(text));
 }
 
 /* Word I of value and digest, one behind the other. */
@@ -90,6 +92,7 @@ void jt_memo_tags(const struct jt_memo *memo, const struct jt_memo_text *texts,
 		for (unsigned i = 0; i < JT_SIPHASH_WORDS; i++)
 			t.words[i][k] = word_of(&texts[k < n ? k : 0], i);
 	jt_siphash(memo->key, &t, &sums);
+	sodium_memzero(&t, sizeof(t)); /* or the values would stay there */
 	for (size_t k = 0; k < n; k++) {
 		memcpy(tags[k].bytes, &sums.words[0][k], 8);
 		memcpy(tags[k].bytes + 8, &sums.words[1][k], 8);
