@@ -311,6 +311,14 @@ static void tell(struct jt_meter *meter, const struct jt_bounds *bounds,
 		jt_meter_take(meter, &quota, 0, now, &told->quota);
 }
 
+/* There is a limit, and it is none that holds. */
+static void never(struct jt_verdict *v)
+{
+	v->notes |= JT_NOTE_NEVER;
+	v->retry_after_ms = -1;
+	v->word = JT_RATE_LIMITED;
+}
+
 /* False: there is none, or none that holds; then the word says which. */
 static bool limits(const struct jt_maps *maps, uint64_t b,
 		   struct jt_bounds *bounds, struct jt_verdict *v)
@@ -319,9 +327,7 @@ static bool limits(const struct jt_maps *maps, uint64_t b,
 		return false;
 	if (jt_meter_bounds_ok(bounds))
 		return true;
-	v->notes |= JT_NOTE_NEVER;
-	v->retry_after_ms = -1;
-	v->word = JT_RATE_LIMITED;
+	never(v);
 	return false;
 }
 
@@ -478,16 +484,24 @@ static void take_twins(const struct jt_maps *maps, const struct jt_ask *asks,
 		       struct jt_now now)
 {
 	struct jt_meter_request requests[GROUP];
-	struct jt_bounds bounds = {0}, found;
+	struct jt_bounds bounds;
 	uint8_t whose[GROUP];
 	size_t n = 0;
+	bool hold;
 
+	/* read once: what was checked is what is used */
+	if (!jt_standing_bounds(maps, b, &bounds))
+		return;
+	hold = jt_meter_bounds_ok(&bounds);
 	for (size_t k = 0; k < many; k++) {
 		struct jt_verdict *v = &verdicts[twins[k]];
 
-		if (v->word != JT_VALID || !limits(maps, b, &found, v))
+		if (v->word != JT_VALID)
 			continue;
-		bounds = found; /* apart: the next one's may not hold */
+		if (!hold) {
+			never(v);
+			continue;
+		}
 		whose[n] = twins[k];
 		requests[n++].cost = asks[twins[k]].cost;
 	}

@@ -155,19 +155,12 @@ static struct op *add(struct jt_round *r, enum kind kind, uint32_t first,
 	return op;
 }
 
-/* Queue N tokens as asks that are as *ASK, but for what is the caller's. */
-static void queue_tokens(struct jt_round *r, const struct taken *t,
-			 enum kind kind, struct jt_ask *ask,
-			 const struct jt_bytes *tokens, size_t n)
+/* What of an ask is not the command's but the caller's. */
+static void set_caller(const struct taken *t, struct jt_ask *ask)
 {
-	add(r, kind, r->n_asks, n);
+	ask->by = jt_caller_by(&t->conn->caller);
 	if (t->rule->n_envs)
 		jt_peers_confine(ask, t->rule);
-	ask->by = jt_caller_by(&t->conn->caller);
-	for (size_t i = 0; i < n; i++) {
-		ask->token = tokens[i];
-		r->asks[r->n_asks++] = *ask;
-	}
 }
 
 /* Queue the tokens of a VERIFY or MVERIFY as asks. */
@@ -190,9 +183,14 @@ static void queue_asks(struct jt_round *r, const struct taken *t,
 		add(r, OP_BAD_ASK, 0, 0)->error = rc;
 		return;
 	}
+	add(r, class == JT_COMMAND_VERIFY ? OP_VERIFY : OP_MVERIFY, r->n_asks,
+	    n);
 	r->n_scopes += ask.n_scopes;
-	queue_tokens(r, t, class == JT_COMMAND_VERIFY ? OP_VERIFY : OP_MVERIFY,
-		     &ask, tokens, n);
+	set_caller(t, &ask);
+	for (size_t i = 0; i < n; i++) {
+		ask.token = tokens[i];
+		r->asks[r->n_asks++] = ask;
+	}
 }
 
 /* What a VERIFY or MVERIFY counts: an argument is one, and its length. */
@@ -272,9 +270,7 @@ static bool take_plain(struct jt_round *r, struct taken *t, struct share *s)
 	ask->token.at = token.at;
 	ask->token.bytes = token.bytes;
 	ask->cost = 1;
-	ask->by = jt_caller_by(&c->caller);
-	if (t->rule->n_envs)
-		jt_peers_confine(ask, t->rule);
+	set_caller(t, ask);
 	t->consumed += used;
 	return true;
 }
