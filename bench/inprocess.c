@@ -19,7 +19,6 @@
 #include "shm/jeton.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,8 +79,10 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool take_flag(struct flags *f, int c)
+static bool take_flag(void *flags, int c)
 {
+	struct flags *f = flags;
+
 	switch (c) {
 	case 'r':
 		return jt_options_number("rounds", optarg, 1, JT_SUMMARY_MAX,
@@ -374,20 +375,11 @@ int jt_verb_inprocess(int argc, char **argv)
 		.tmp = "/tmp",
 	};
 	struct bench *b;
-	int c, rc;
+	int rc;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return JT_EXIT_OK;
-		}
-		if (!take_flag(&f, c))
-			return JT_EXIT_USAGE;
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		return JT_EXIT_USAGE;
-	}
+	rc = jt_options_read(argc, argv, options, usage, take_flag, &f);
+	if (rc >= 0)
+		return rc;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return JT_EXIT_FAILED;

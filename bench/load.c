@@ -6,7 +6,6 @@
 #include "bench/tokens.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +41,10 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool take_flag(struct flags *f, int c)
+static bool take_flag(void *flags, int c)
 {
+	struct flags *f = flags;
+
 	switch (c) {
 	case 's':
 		f->socket = optarg;
@@ -152,17 +153,12 @@ int jt_verb_load(int argc, char **argv)
 		.seconds = 10,
 		.seed = 1,
 	};
-	int c;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return JT_EXIT_OK;
-		}
-		if (!take_flag(&f, c))
-			return JT_EXIT_USAGE;
-	}
-	if (optind < argc || !f.socket || !f.tokens) {
+	r = jt_options_read(argc, argv, options, usage, take_flag, &f);
+	if (r >= 0)
+		return r;
+	if (!f.socket || !f.tokens) {
 		fputs(usage, stderr);
 		return JT_EXIT_USAGE;
 	}

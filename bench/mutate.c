@@ -31,7 +31,6 @@
 #include "bench/watch.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,8 +173,10 @@ static bool take_number(struct flags *f, int c)
 	return false;
 }
 
-static bool take_flag(struct flags *f, int c)
+static bool take_flag(void *flags, int c)
 {
+	struct flags *f = flags;
+
 	switch (c) {
 	case 'k':
 		f->keep_all = true;
@@ -686,20 +687,11 @@ int jt_verb_mutate(int argc, char **argv)
 		.tmp = "/tmp",
 	};
 	struct bench *b;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return JT_EXIT_OK;
-		}
-		if (!take_flag(&f, c))
-			return JT_EXIT_USAGE;
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		return JT_EXIT_USAGE;
-	}
+	r = jt_options_read(argc, argv, options, usage, take_flag, &f);
+	if (r >= 0)
+		return r;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return JT_EXIT_FAILED;

@@ -38,3 +38,23 @@ bool jt_options_list(const char *name, const char *text, unsigned max,
 			return false;
 	return true;
 }
+
+int jt_options_read(int argc, char **argv, const struct option *options,
+		    const char *usage, bool (*take)(void *flags, int c),
+		    void *flags)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return JT_EXIT_OK;
+		}
+		if (!take(flags, c))
+			return JT_EXIT_USAGE;
+	}
+	if (optind == argc)
+		return -1;
+	fputs(usage, stderr);
+	return JT_EXIT_USAGE;
+}

@@ -5,6 +5,7 @@
 #ifndef JT_BENCH_OPTIONS_H
 #define JT_BENCH_OPTIONS_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,15 @@ bool jt_options_number(const char *name, const char *text, uint64_t low,
 /* "1,64" as up to MAX such numbers. */
 bool jt_options_list(const char *name, const char *text, unsigned max,
 		     uint64_t high, unsigned *out, unsigned *np);
+
+/*
+ * Read the flags of a verb: TAKE gets FLAGS and each option's number, and says
+ * false when its value is wrong; 'h' prints USAGE. No word may be left over.
+ * -1: go on; else the exit status.
+ */
+int jt_options_read(int argc, char **argv, const struct option *options,
+		    const char *usage, bool (*take)(void *flags, int c),
+		    void *flags);
 
 /* The verbs. */
 int jt_verb_run(int argc, char **argv);

@@ -26,7 +26,6 @@
 #include "bench/scratch.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -131,8 +130,10 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool take_flag(struct flags *f, int c)
+static bool take_flag(void *flags, int c)
 {
+	struct flags *f = flags;
+
 	switch (c) {
 	case 'r':
 		return jt_options_number("rounds", optarg, 1, JT_SUMMARY_MAX,
@@ -552,20 +553,11 @@ int jt_verb_revoke(int argc, char **argv)
 		.memory = "/dev/shm",
 	};
 	struct bench *b;
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return JT_EXIT_OK;
-		}
-		if (!take_flag(&f, c))
-			return JT_EXIT_USAGE;
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		return JT_EXIT_USAGE;
-	}
+	r = jt_options_read(argc, argv, options, usage, take_flag, &f);
+	if (r >= 0)
+		return r;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return JT_EXIT_FAILED;

@@ -7,7 +7,6 @@
 #include "bench/summary.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +66,10 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool take_flag(struct flags *f, int c)
+static bool take_flag(void *flags, int c)
 {
+	struct flags *f = flags;
+
 	switch (c) {
 	case 's':
 		f->subjects = optarg;
@@ -213,20 +214,11 @@ int jt_verb_run(int argc, char **argv)
 			    "bare",
 		.tmp = "/tmp",
 	};
-	int c, r;
+	int r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return JT_EXIT_OK;
-		}
-		if (!take_flag(&f, c))
-			return JT_EXIT_USAGE;
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		return JT_EXIT_USAGE;
-	}
+	r = jt_options_read(argc, argv, options, usage, take_flag, &f);
+	if (r >= 0)
+		return r;
 	r = run(&f);
 	if (r == JT_SUBJECTS_E_NAME)
 		return JT_EXIT_USAGE;
