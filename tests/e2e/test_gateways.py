@@ -5,6 +5,7 @@ The names of the tests bear the proxies' versions.
 import hashlib
 import http.client
 import json
+import multiprocessing
 import re
 import signal
 import socket
@@ -24,9 +25,10 @@ INVALID = 'Bearer realm="jeton", error="invalid_token"'
 VERSIONS = {name: proxies.version(name) for name in proxies.PROXIES}
 EVERY = pytest.mark.parametrize(
     "name", proxies.PROXIES, ids=[f"{n}-{v}" for n, v in VERSIONS.items()])
+# what the recipes of the others say is why they do not
+KEEPERS = [n for n in VERSIONS if n not in ("nginx-plain", "caddy")]
 KEEPING = pytest.mark.parametrize(
-    "name", [n for n in VERSIONS if n != "nginx-plain"],
-    ids=[f"{n}-{v}" for n, v in VERSIONS.items() if n != "nginx-plain"])
+    "name", KEEPERS, ids=[f"{n}-{VERSIONS[n]}" for n in KEEPERS])
 
 
 @pytest.fixture(scope="module", params=list(VERSIONS),
@@ -323,7 +325,8 @@ def test_a_head_too_long_for_the_door_is_not_let_through(gate):
         a = gate.curl("-H", "X-Long: " + "x" * size, token=gate.token)
         if a.status == 200:  # it was not handed on to the door
             n += 1
-        assert a.status in (200, 400, 431, 500, 503), (size, a)
+        # 502: the door has hung up on a head that was still being sent
+        assert a.status in (200, 400, 431, 500, 502, 503), (size, a)
         assert len(gate.service.seen) == n
 
 
@@ -413,6 +416,53 @@ def test_answers_belong_to_their_own_requests(gate):
     for t in threads:
         t.join()
     assert wrong == []
+
+
+def ask_for(seconds, number, port, tokens, said):
+    """25 clients, every second one with a dead token; SAID of the wrong."""
+    end, wrong = time.monotonic() + seconds, []
+
+    def client(i):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        k = 0
+        while time.monotonic() < end:
+            c.request("GET", f"/{number}/{i}/{k}", None,
+                      {"Authorization": f"Bearer {tokens[i % 2]}"})
+            r = c.getresponse()
+            text = r.read()
+            if r.status != (200, 401)[i % 2]:
+                wrong.append((r.status, text))
+            k += 1
+        c.close()
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(25)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    said.put(wrong)
+
+
+def test_caddy_has_no_token_judged_by_the_service(monkeypatch):
+    """It may open a connection late, and then did so to the service: with more
+    requests under way than it keeps connections, on more cores than these."""
+    monkeypatch.setenv("GOMAXPROCS", "8")
+    with a_gate("caddy") as g:
+        tokens = [g.site.create("x"), g.site.create("x")]
+        g.site.revoke(tokens[1])
+        said = multiprocessing.Queue()
+        clients = [multiprocessing.Process(
+            target=ask_for, args=(6, i, g.proxy.port, tokens, said))
+            for i in range(4)]
+        for c in clients:
+            c.start()
+        assert [said.get() for _ in clients] == [[]] * 4
+        for c in clients:
+            c.join()
+        strange = [s for s in g.service.seen
+                   if not re.fullmatch(r"/\d/\d+/\d+", s["path"])]
+        assert strange == []
+        assert not [s for s in g.service.seen if tokens[0] in json.dumps(s)]
 
 
 def accepted_by_http(g):
