@@ -15,6 +15,7 @@
 
 #define TAGS 4u
 #define LANES_LEAST 3u /* fewer are faster one by one */
+#define NEAR_BYTES (8u << 20)
 
 static_assert(JT_MEMO_TAGS == JT_SIPHASH_LANES, "side by side");
 static_assert(JT_TOKEN_BYTES + 16 == 8 * JT_SIPHASH_WORDS, "all is hashed");
@@ -34,6 +35,7 @@ void jt_memo_init(struct jt_memo *memo, void *memory, size_t bytes)
 	assert((uintptr_t)memory % sizeof(struct jt_memo_line) == 0);
 	memo->lines = memory;
 	memo->n_lines = bytes / sizeof(struct jt_memo_line);
+	memo->near = bytes <= NEAR_BYTES;
 	randombytes_buf(memo->key, sizeof(memo->key));
 }
 

@@ -26,6 +26,7 @@ struct jt_memo_line {
 struct jt_memo {
 	struct jt_memo_line *lines;
 	uint64_t n_lines;
+	bool near; /* its lines stay in a processor's cache */
 	uint8_t key[16];
 };
 

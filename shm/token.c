@@ -1,6 +1,7 @@
 /* token: see token.h. Base62 digits are in ASCII order: 0-9 A-Z a-z. */
 #include "shm/token.h"
 
+#include "shm/blake2b.h"
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
@@ -199,16 +200,42 @@ enum jt_token_shape jt_token_shape(const uint8_t *bytes, size_t n)
 	return JT_SHAPE_MALFORMED;
 }
 
+static const uint8_t personal[crypto_generichash_blake2b_PERSONALBYTES] =
+	"jeton-token-v1";
+
 void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 		     uint8_t out[JT_VALUE_DIGEST])
 {
-	static const uint8_t
-		personal[crypto_generichash_blake2b_PERSONALBYTES] =
-			"jeton-token-v1";
-
 	crypto_generichash_blake2b_salt_personal(out, JT_VALUE_DIGEST, value,
 						 JT_TOKEN_BYTES, NULL, 0, NULL,
 						 personal);
+}
+
+static_assert(JT_TOKEN_DIGESTS == JT_BLAKE2B_LANES, "side by side");
+static_assert(JT_TOKEN_BYTES == 8 * JT_BLAKE2B_WORDS, "all is hashed");
+
+void jt_token_digests(const uint8_t *const *values, size_t n,
+		      uint64_t (*digests)[JT_VALUE_DIGEST / 8])
+{
+	struct jt_blake2b_digests d;
+	struct jt_blake2b_texts t;
+
+	assert(n > 0 && n <= JT_TOKEN_DIGESTS);
+	/* what is too many repeats the first, and is not looked at */
+	for (unsigned k = 0; k < JT_BLAKE2B_LANES; k++)
+		for (unsigned i = 0; i < JT_BLAKE2B_WORDS; i++)
+			memcpy(&t.words[i][k], values[k < n ? k : 0] + 8 * i,
+			       8);
+	jt_blake2b(personal, &t, &d);
+	sodium_memzero(&t, sizeof(t)); /* or the values would stay there */
+	for (size_t k = 0; k < n; k++)
+		for (unsigned i = 0; i < JT_VALUE_DIGEST / 8; i++)
+			digests[k][i] = d.words[i][k];
+}
+
+bool jt_token_digests_are_fast(void)
+{
+	return jt_blake2b_is_fast();
 }
 
 bool jt_token_digest_other(const uint8_t *bytes, size_t n, bool prefixed,

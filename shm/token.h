@@ -68,6 +68,15 @@ void jt_token_digest(const uint8_t value[JT_TOKEN_BYTES],
 		     uint8_t out[JT_VALUE_DIGEST]);
 
 /*
+ * The same of N values, 1 to JT_TOKEN_DIGESTS, side by side: where
+ * jt_token_digests_are_fast(), for less than two one by one.
+ */
+#define JT_TOKEN_DIGESTS 8u
+void jt_token_digests(const uint8_t *const *values, size_t n,
+		      uint64_t (*digests)[JT_VALUE_DIGEST / 8]);
+bool jt_token_digests_are_fast(void);
+
+/*
  * SHA-256 of another system's value: of all of it, or with PREFIXED
  * (`prefix_short_long`) of what stands behind its last `_`. False: there is
  * nothing there, and nothing was hashed. Costs by the byte: who takes values

@@ -9,10 +9,14 @@
  *   behind  the key is not at home: prefetch the slots that follow
  *   meet    first slot bearing the key; prefetch the meter line and the
  *           owner's name
- *   tag     the memo's tags of all of them, side by side
- *   find    is it this very value? (memo tag, else BLAKE2b); if not, the next
- *           slot bearing the key
+ *   hash    the memo's tags of all of them, side by side; or their digests
+ *   find    is it this very value? (digest, or memo tag, else BLAKE2b); if not,
+ *           the next slot bearing the key
  *   decide  state, environment, expiry, scopes, rate; count
+ *
+ * Eight digests side by side cost less than a line of the memo that is in no
+ * cache and the tag that is looked for in it, once there is no end of the
+ * memo's lines; for a few requests, or with few tokens, the memo is faster.
  *
  * What a group asks about one token more than once is decided together, in the
  * order of the requests, and taken from its meter by one compare-and-swap: the
@@ -48,10 +52,20 @@ struct aim {
 	uint64_t key;
 	struct jt_memo_line *line;
 	struct jt_view view; /* of the slot that was met last */
-	struct jt_memo_tag tag;
+	union {
+		struct jt_memo_tag tag;
+		uint64_t digest[JT_VALUE_DIGEST / 8]; /* if `hashed` */
+	};
 	uint32_t cursor;
 	uint8_t first; /* request of its group for the same token */
-	bool met, found, decided;
+	bool met, hashed, found, decided;
+};
+
+/* Of one plan; kept for one call of jt_verify(). */
+struct known_limits {
+	struct jt_bounds bounds;
+	uint16_t plan;
+	bool is_set, exist, hold;
 };
 
 static const struct {
@@ -78,7 +92,7 @@ static void aim(const struct jt_maps *maps, const struct jt_memo *memo,
 {
 	uint64_t home;
 
-	t->met = t->found = t->decided = false;
+	t->met = t->hashed = t->found = t->decided = false;
 	t->line = NULL;
 	t->cursor = 0;
 	if (ask->token.bytes != JT_TOKEN_BYTES)
@@ -119,29 +133,77 @@ static void meet(const struct jt_maps *maps, struct aim *t,
 	}
 }
 
-/* Of all that met a slot. */
-static void tag(const struct jt_memo *memo, const struct jt_ask *asks,
-		struct aim *aims, size_t n)
+/* Digests of so many at once, in place of the memo? */
+static bool goes_without(const struct jt_memo *memo, size_t n)
+{
+	if (!jt_token_digests_are_fast())
+		return false;
+	return memo ? n >= JT_TOKEN_DIGESTS && !memo->near : n > 1;
+}
+
+static void digest_all(const struct jt_ask *asks, struct aim *aims,
+		       const uint8_t *whose, size_t n)
+{
+	uint64_t digests[JT_TOKEN_DIGESTS][JT_VALUE_DIGEST / 8];
+	const uint8_t *values[JT_TOKEN_DIGESTS];
+
+	for (size_t k = 0; k < n; k++)
+		values[k] = asks[whose[k]].token.at;
+	jt_token_digests(values, n, digests);
+	for (size_t k = 0; k < n; k++) {
+		struct aim *t = &aims[whose[k]];
+
+		t->hashed = true;
+		memcpy(t->digest, digests[k], sizeof(t->digest));
+	}
+}
+
+static void tag_all(const struct jt_memo *memo, const struct jt_ask *asks,
+		    struct aim *aims, const uint8_t *whose, size_t n)
 {
 	struct jt_memo_text texts[JT_MEMO_TAGS];
 	struct jt_memo_tag tags[JT_MEMO_TAGS];
-	struct aim *whose[JT_MEMO_TAGS];
+
+	for (size_t k = 0; k < n; k++)
+		texts[k] = (struct jt_memo_text){
+			asks[whose[k]].token.at,
+			(const uint8_t *)aims[whose[k]].view.digest};
+	jt_memo_tags(memo, texts, n, tags);
+	for (size_t k = 0; k < n; k++)
+		aims[whose[k]].tag = tags[k];
+}
+
+static_assert(JT_TOKEN_DIGESTS == JT_MEMO_TAGS, "as many at once");
+
+/* Of all that met a slot. MEMO: NULL for their digests. */
+static void hash(const struct jt_memo *memo, const struct jt_ask *asks,
+		 struct aim *aims, size_t n)
+{
+	uint8_t whose[JT_MEMO_TAGS];
 	size_t many = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (aims[i].met) {
-			whose[many] = &aims[i];
-			texts[many++] = (struct jt_memo_text){
-				asks[i].token.at,
-				(const uint8_t *)aims[i].view.digest};
-		}
-		if (many == JT_MEMO_TAGS || (many && i + 1 == n)) {
-			jt_memo_tags(memo, texts, many, tags);
-			for (size_t k = 0; k < many; k++)
-				whose[k]->tag = tags[k];
-			many = 0;
-		}
+		if (aims[i].met)
+			whose[many++] = (uint8_t)i;
+		if (many < JT_MEMO_TAGS && (!many || i + 1 < n))
+			continue;
+		if (memo)
+			tag_all(memo, asks, aims, whose, many);
+		else
+			digest_all(asks, aims, whose, many);
+		many = 0;
 	}
+}
+
+/* Looked at to its end, whichever word differs. */
+static bool are_same(const uint64_t a[JT_VALUE_DIGEST / 8],
+		     const uint64_t b[JT_VALUE_DIGEST / 8])
+{
+	uint64_t differs = 0;
+
+	for (unsigned i = 0; i < JT_VALUE_DIGEST / 8; i++)
+		differs |= a[i] ^ b[i];
+	return differs == 0;
 }
 
 /* Is VALUE, of our form, the one whose digest the view holds? */
@@ -150,6 +212,8 @@ static bool is_value(const struct jt_memo *memo, struct aim *t,
 {
 	uint8_t digest[JT_VALUE_DIGEST];
 
+	if (t->hashed)
+		return are_same(t->digest, t->view.digest);
 	if (memo && jt_memo_knows(t->line, &t->tag)) {
 		tally->memo_hits++;
 		return true;
@@ -171,7 +235,7 @@ static bool find_native(const struct jt_maps *maps, const struct jt_memo *memo,
 		if (is_value(memo, t, ask->token.at, tally))
 			return true;
 		meet(maps, t, tally);
-		if (t->met && memo)
+		if (t->met && memo && !t->hashed)
 			jt_memo_tag(memo, ask->token.at,
 				    (const uint8_t *)t->view.digest, &t->tag);
 	}
@@ -319,16 +383,20 @@ static void never(struct jt_verdict *v)
 	v->word = JT_RATE_LIMITED;
 }
 
-/* False: there is none, or none that holds; then the word says which. */
-static bool limits(const struct jt_maps *maps, uint64_t b,
-		   struct jt_bounds *bounds, struct jt_verdict *v)
+/* What was looked up last: most tokens are of a few plans. */
+static const struct known_limits *limits(const struct jt_maps *maps, uint64_t b,
+					 struct known_limits *known)
 {
-	if (!jt_standing_bounds(maps, b, bounds))
-		return false;
-	if (jt_meter_bounds_ok(bounds))
-		return true;
-	never(v);
-	return false;
+	uint16_t plan = jt_b_plan(b);
+
+	if (known->is_set && known->plan == plan)
+		return known;
+	known->is_set = true;
+	known->plan = plan;
+	known->exist = jt_standing_bounds(maps, b, &known->bounds);
+	/* read once: what was checked is what is used */
+	known->hold = known->exist && jt_meter_bounds_ok(&known->bounds);
+	return known;
 }
 
 static void answer(struct jt_verdict *v, enum jt_meter_answer got,
@@ -346,20 +414,23 @@ static void answer(struct jt_verdict *v, enum jt_meter_answer got,
 		v->notes |= JT_NOTE_NEVER;
 }
 
-static void limit(const struct jt_maps *maps, struct jt_meter *meter,
-		  const struct jt_ask *ask, uint64_t b, struct jt_now now,
+static void limit(const struct known_limits *l, struct jt_meter *meter,
+		  const struct jt_ask *ask, struct jt_now now,
 		  struct jt_verdict *v)
 {
 	struct jt_meter_state state;
 	enum jt_meter_answer got;
-	struct jt_bounds bounds;
 
-	if (!limits(maps, b, &bounds, v))
+	if (!l->exist)
 		return;
-	got = jt_meter_take(meter, &bounds, ask->cost, now, &state);
+	if (!l->hold) {
+		never(v);
+		return;
+	}
+	got = jt_meter_take(meter, &l->bounds, ask->cost, now, &state);
 	answer(v, got, &state);
 	if (ask->told)
-		tell(meter, &bounds, now, ask->told);
+		tell(meter, &l->bounds, now, ask->told);
 }
 
 static void describe(const struct jt_maps *maps, const struct jt_ask *ask,
@@ -407,14 +478,15 @@ static struct jt_meter *judge(const struct jt_maps *maps,
 }
 
 static void decide(const struct jt_maps *maps, const struct jt_ask *ask,
-		   const struct aim *t, struct jt_now now, struct jt_verdict *v)
+		   const struct aim *t, struct jt_now now,
+		   struct known_limits *known, struct jt_verdict *v)
 {
 	struct jt_meter *meter = judge(maps, ask, t, now.wall_s, v);
 
 	if (!meter)
 		return;
 	if (v->word == JT_VALID)
-		limit(maps, meter, ask, t->view.b, now, v);
+		limit(limits(maps, t->view.b, known), meter, ask, now, v);
 	if (ask->cost == 0)
 		return; /* a look leaves no trace */
 	if (v->word != JT_VALID) {
@@ -478,27 +550,22 @@ static size_t twins_of(size_t first, const struct jt_ask *asks,
 }
 
 /* One compare-and-swap and one sum for all of these. */
-static void take_twins(const struct jt_maps *maps, const struct jt_ask *asks,
+static void take_twins(const struct known_limits *l, const struct jt_ask *asks,
 		       struct jt_verdict *verdicts, struct jt_meter *meter,
-		       uint64_t b, const uint8_t *twins, size_t many,
-		       struct jt_now now)
+		       const uint8_t *twins, size_t many, struct jt_now now)
 {
 	struct jt_meter_request requests[GROUP];
-	struct jt_bounds bounds;
 	uint8_t whose[GROUP];
 	size_t n = 0;
-	bool hold;
 
-	/* read once: what was checked is what is used */
-	if (!jt_standing_bounds(maps, b, &bounds))
+	if (!l->exist)
 		return;
-	hold = jt_meter_bounds_ok(&bounds);
 	for (size_t k = 0; k < many; k++) {
 		struct jt_verdict *v = &verdicts[twins[k]];
 
 		if (v->word != JT_VALID)
 			continue;
-		if (!hold) {
+		if (!l->hold) {
 			never(v);
 			continue;
 		}
@@ -506,7 +573,7 @@ static void take_twins(const struct jt_maps *maps, const struct jt_ask *asks,
 		requests[n++].cost = asks[twins[k]].cost;
 	}
 	if (n)
-		jt_meter_take_all(meter, &bounds, requests, n, now);
+		jt_meter_take_all(meter, &l->bounds, requests, n, now);
 	for (size_t k = 0; k < n; k++)
 		answer(&verdicts[whose[k]], requests[k].answer,
 		       &requests[k].state);
@@ -539,7 +606,8 @@ static void count_twins(const struct jt_ask *asks,
 
 static void decide_twins(const struct jt_maps *maps, const struct jt_ask *asks,
 			 struct aim *aims, struct jt_verdict *verdicts,
-			 size_t n, struct jt_now now)
+			 size_t n, struct jt_now now,
+			 struct known_limits *known)
 {
 	struct jt_meter *meter = NULL;
 	uint8_t twins[GROUP];
@@ -560,18 +628,22 @@ static void decide_twins(const struct jt_maps *maps, const struct jt_ask *asks,
 		}
 		if (!meter)
 			continue; /* a line out of range: of all of them */
-		take_twins(maps, asks, verdicts, meter, aims[first].view.b,
-			   twins, many, now);
+		take_twins(limits(maps, aims[first].view.b, known), asks,
+			   verdicts, meter, twins, many, now);
 		count_twins(asks, verdicts, meter, twins, many, now);
 	}
 }
 
 static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,
 			 const struct jt_ask *asks, struct jt_verdict *verdicts,
-			 size_t n, struct jt_now now, struct jt_tally *tally)
+			 size_t n, struct jt_now now,
+			 struct known_limits *known, struct jt_tally *tally)
 {
+	bool by_digests = goes_without(memo, n);
 	struct aim aims[GROUP];
 
+	if (by_digests)
+		memo = NULL;
 	for (size_t i = 0; i < n; i++)
 		aim(maps, memo, &asks[i], &aims[i]);
 	for (size_t i = 0; i < n && n > 1; i++)
@@ -580,15 +652,16 @@ static void verify_group(const struct jt_maps *maps, struct jt_memo *memo,
 	for (size_t i = 0; i < n; i++)
 		if (asks[i].token.bytes == JT_TOKEN_BYTES)
 			meet(maps, &aims[i], tally);
-	if (memo)
-		tag(memo, asks, aims, n);
+	if (memo || by_digests)
+		hash(memo, asks, aims, n);
 	for (size_t i = 0; i < n; i++)
 		find(maps, memo, &asks[i], &aims[i], tally);
 	if (find_twins(aims, n))
-		decide_twins(maps, asks, aims, verdicts, n, now);
+		decide_twins(maps, asks, aims, verdicts, n, now, known);
 	for (size_t i = 0; i < n; i++) {
 		if (!aims[i].decided)
-			decide(maps, &asks[i], &aims[i], now, &verdicts[i]);
+			decide(maps, &asks[i], &aims[i], now, known,
+			       &verdicts[i]);
 		tally->words[verdicts[i].word]++;
 	}
 }
@@ -606,6 +679,8 @@ void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
 	       const struct jt_ask *asks, struct jt_verdict *verdicts, size_t n,
 	       struct jt_now now, struct jt_tally *tally)
 {
+	struct known_limits known = {.is_set = false};
+
 	/* pairs with the keeper's store once the journal is replayed */
 	if (jt_load_acquire(&maps->identity->state) != JT_IDENTITY_SERVING) {
 		all_loading(verdicts, n, tally);
@@ -613,5 +688,5 @@ void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
 	}
 	for (size_t i = 0; i < n; i += GROUP)
 		verify_group(maps, memo, asks + i, verdicts + i,
-			     n - i < GROUP ? n - i : GROUP, now, tally);
+			     n - i < GROUP ? n - i : GROUP, now, &known, tally);
 }

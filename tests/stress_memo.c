@@ -287,6 +287,8 @@ static void asker(struct stress_hand *hand)
 		stress_die("jt_segment_map", rc);
 	jt_memo_init(&memo, lines[me], n_lines[me] * sizeof(lines[0][0]));
 	while (stress_goes_on(hand->s)) {
+		/* far: batches go without it */
+		memo.near = stress_random(&random) % 4;
 		round_of_tokens(hand, &maps, &memo, &random);
 		round_of_pairs(hand, &maps, &memo, &random);
 		rotate_read(&t->turn, &turn, &memo, false, &random);

@@ -309,6 +309,26 @@ Test(token, digest_is_blake2b_256_with_our_personalisation)
 	}
 }
 
+Test(token, digests_of_several_are_those_of_each)
+{
+	uint64_t got[JT_TOKEN_DIGESTS][JT_VALUE_DIGEST / 8];
+	const uint8_t *values[JT_TOKEN_DIGESTS];
+	uint8_t want[JT_VALUE_DIGEST];
+
+	for (unsigned n = 1; n <= JT_TOKEN_DIGESTS; n++) {
+		memset(got, 0xee, sizeof(got));
+		for (unsigned i = 0; i < n; i++)
+			values[i] = (const uint8_t *)known[i % N_KNOWN].text;
+		jt_token_digests(values, n, got);
+		for (unsigned i = 0; i < n; i++) {
+			jt_token_digest(values[i], want);
+			cr_expect_arr_eq(got[i], want, sizeof(want));
+		}
+		for (unsigned i = n; i < JT_TOKEN_DIGESTS; i++)
+			cr_expect_eq(got[i][0], 0xeeeeeeeeeeeeeeee);
+	}
+}
+
 Test(token, key_depends_on_seed_and_on_every_public_character)
 {
 	uint8_t id[JT_PUBLIC_BYTES];

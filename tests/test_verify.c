@@ -927,6 +927,66 @@ Test(verify, memo_spares_the_hash_and_changes_no_answer)
 	cr_expect_eq(tally.memo_hits, 10);
 }
 
+/* Of many requests, with so many tokens that its lines are in no cache. */
+Test(verify, far_memo_is_not_asked_for_many_at_once)
+{
+	struct jt_tally tally = {0};
+	struct jt_verdict v[8];
+	struct jt_ask asks[8];
+	struct jt_memo memo;
+
+	if (!jt_token_digests_are_fast())
+		return; /* then always */
+	jt_memo_init(&memo, memory, sizeof(memory));
+	memo.near = false;
+	for (unsigned i = 0; i < 8; i++)
+		asks[i] = help_ask(&token);
+	jt_verify(&t.reader, &memo, asks, v, 8, help_now(), &tally);
+	cr_expect_eq(tally.words[JT_VALID], 8);
+	cr_expect_eq(tally.memo_hits + tally.memo_misses, 0);
+	cr_expect(sodium_is_zero((uint8_t *)memory, sizeof(memory)));
+	jt_verify(&t.reader, &memo, asks, v, 7, help_now(), &tally);
+	cr_expect_eq(tally.memo_hits + tally.memo_misses, 7);
+	memo.near = true;
+	jt_verify(&t.reader, &memo, asks, v, 8, help_now(), &tally);
+	cr_expect_eq(tally.memo_hits, 14);
+}
+
+/* Also when they are hashed side by side. */
+Test(verify, every_word_of_a_digest_is_compared)
+{
+	struct jt_tally tally = {0};
+	struct jt_verdict v[2];
+	struct jt_ask asks[2] = {help_ask(&token), help_ask(&token)};
+
+	for (unsigned i = 0; i < JT_VALUE_DIGEST / 8; i++) {
+		_Atomic uint64_t *word = &help_slot(&t, token.slot)->digest[i];
+
+		for (unsigned bit = 0; bit < 64; bit++) {
+			*word ^= 1ull << bit;
+			jt_verify(&t.reader, NULL, asks, v, 2, help_now(),
+				  &tally);
+			cr_expect_eq(v[0].word, JT_UNKNOWN);
+			cr_expect_eq(v[1].word, JT_UNKNOWN);
+			*word ^= 1ull << bit;
+		}
+	}
+	jt_verify(&t.reader, NULL, asks, v, 2, help_now(), &tally);
+	cr_expect_eq(tally.words[JT_VALID], 2);
+}
+
+Test(verify, memo_is_far_when_it_is_larger_than_caches)
+{
+	const size_t megabytes = 8u << 20;
+	struct jt_memo memo;
+
+	jt_memo_init(&memo, memory, sizeof(memory));
+	cr_expect(memo.near);
+	/* not touched before something is learned */
+	jt_memo_init(&memo, memory, megabytes + 64);
+	cr_expect_not(memo.near);
+}
+
 Test(verify, memo_does_not_learn_a_wrong_value)
 {
 	struct help_token other = token;
@@ -1359,6 +1419,7 @@ Test(verify, batch_gives_what_single_requests_give)
 	build();
 	jt_memo_init(&memo, memory, sizeof(memory));
 	for (unsigned round = 0; round < 20; round++) {
+		memo.near = round & 2;
 		for (size_t n = 1; n <= 100; n++) {
 			expect_batch_alike(round & 1 ? &memo : NULL, n, &seed,
 					   now);
