@@ -39,8 +39,9 @@ void jt_findings_flag(json_t *f, const char *key, json_t *value)
 
 json_t *jt_summary_json(const struct jt_summary *s)
 {
-	return json_pack("{s:f,s:f,s:f,s:i}", "median", s->median, "low",
-			 s->low, "high", s->high, "n", (int)s->n);
+	return json_pack("{s:f,s:f,s:f,s:i,s:f,s:f}", "median", s->median,
+			 "low", s->low, "high", s->high, "n", (int)s->n,
+			 "stolen", s->stolen, "foreign", s->foreign);
 }
 
 static void add_summary(json_t *f, const char *list, const char *key,
@@ -62,7 +63,12 @@ void jt_findings_goal(json_t *f, const char *key, const struct jt_summary *s)
 
 void jt_findings_figure(json_t *f, const char *key, double value)
 {
-	const struct jt_summary s = {1, value, value, value};
+	const struct jt_summary s = {
+		.n = 1,
+		.median = value,
+		.low = value,
+		.high = value,
+	};
 
 	jt_findings_goal(f, key, &s);
 }

@@ -3,11 +3,14 @@
  * others have: one JSON object.
  *
  *   verb, version, machine {..}, flags {..}
- *   goals   [{key, median, low, high, n}]            keys of goals.h
- *   ratios  [{words, median, low, high, n}]          all others worth a line
+ *   goals   [{key, median, low, high, n, stolen, foreign}]   keys of goals.h
+ *   ratios  [{words, the same}]                      all others worth a line
  *   tables  [{title, columns [..], rows [[..]]}]     words
  *   plots   [{kind, title, x, y, note,
  *             series [{name, points [[x, y, low, high]]}]}]
+ *
+ * `stolen`, `foreign`: above 0 if the figure stands on slices that were not
+ * clean, shares of a core in the worst of them (keep.h).
  *
  * Kinds of plot: "bars" (x is the number of a group, named in `groups`),
  * "percentiles" (x is 1 / (1 - share)), "lines" (both axes logarithmic). A verb

@@ -21,6 +21,7 @@
 
 #include "bench/bulk.h"
 #include "bench/burn.h"
+#include "bench/curve.h"
 #include "bench/findings.h"
 #include "bench/jeton.h"
 #include "bench/machine.h"
@@ -72,7 +73,7 @@ static const char *const quantile_words[QUANTILES] = {"p50", "p99", "p99.9"};
 
 struct flags {
 	uint64_t rate, batch, load, pipeline, connections, tokens;
-	uint64_t rounds, slice_ms, warm_ms, seed;
+	uint64_t rounds, slice_ms, warm_ms, seed, retake_s;
 	bool keep_all;
 	const char *json, *tmp;
 };
@@ -90,7 +91,9 @@ struct bench {
 	struct jt_burn burner;
 	uint64_t random;
 	struct jt_loadgen_result slice;
-	struct jt_histogram all[WAYS]; /* of the kept slices */
+	struct jt_curve curves[WAYS];
+	struct jt_had had[WAYS][JT_SUMMARY_MAX];
+	struct jt_retakes retakes;
 	double us[WAYS][QUANTILES][JT_SUMMARY_MAX];
 	double applied_per_s[JT_SUMMARY_MAX];
 	double used_s[2][JT_SUMMARY_MAX]; /* CPU per second: MUTATE, BURN */
@@ -99,6 +102,13 @@ struct bench {
 	uint64_t batches;
 	double keeper_alone; /* its share of a core without changes */
 	struct jt_watch watch;
+};
+
+/* What one slice gave beside its latencies. */
+struct gain {
+	struct jt_had had;
+	double applied_per_s;
+	double used_s;
 };
 
 static const char usage[] =
@@ -115,6 +125,7 @@ static const char usage[] =
 	"  --rounds N        slices of each (12)\n"
 	"  --slice-ms N      length of a slice (2500)\n"
 	"  --warm-ms N       before each slice, not counted (300)\n"
+	"  --retake-s N      for slices that others disturbed, in all (30)\n"
 	"  --seed N          of the order of requests (1)\n"
 	"  --keep-all        count disturbed slices, too\n"
 	"  --json FILE       write everything measured; `jeton-bench page` "
@@ -134,6 +145,7 @@ static const struct option options[] = {
 	{"rounds", required_argument, NULL, 'r'},
 	{"slice-ms", required_argument, NULL, 'm'},
 	{"warm-ms", required_argument, NULL, 'w'},
+	{"retake-s", required_argument, NULL, 'T'},
 	{"seed", required_argument, NULL, 'S'},
 	{"keep-all", no_argument, NULL, 'k'},
 	{"json", required_argument, NULL, 'j'},
@@ -160,6 +172,7 @@ static bool take_number(struct flags *f, int c)
 		{'r', "rounds", 1, JT_SUMMARY_MAX, AT(rounds)},
 		{'m', "slice-ms", 10, 60000, AT(slice_ms)},
 		{'w', "warm-ms", 1, 60000, AT(warm_ms)},
+		{'T', "retake-s", 0, 100000, AT(retake_s)},
 		{'S', "seed", 0, UINT64_MAX >> 1, AT(seed)},
 #undef AT
 	};
@@ -199,8 +212,11 @@ static uint64_t made_max(const struct flags *f)
 {
 	double slice_s = (double)(f->warm_ms + f->slice_ms) / 1e3 + SPARE_S;
 
-	return (uint64_t)((double)(f->rounds + 1) * slice_s * (double)f->rate) +
-	       f->rounds * f->batch;
+	double slices = (double)(f->rounds + 1) +
+			(f->keep_all ? 0 : (double)f->retake_s / slice_s);
+
+	return (uint64_t)(slices * slice_s * (double)f->rate) +
+	       (uint64_t)slices * f->batch;
 }
 
 static int check_room(const struct flags *f)
@@ -350,8 +366,8 @@ static int start_other(struct bench *b, enum way way)
 }
 
 /* Stop it and take into account what it, and the keeper meanwhile, has had. */
-static int stop_other(struct bench *b, enum way way, unsigned round,
-		      uint64_t from_ns, uint64_t keeper_from_ns)
+static int stop_other(struct bench *b, enum way way, uint64_t from_ns,
+		      uint64_t keeper_from_ns, double *used_sp)
 {
 	double keeper_ns, wall_ns;
 	int r = way == MUTATE ? jt_bulk_stop(&b->bulk)
@@ -365,9 +381,8 @@ static int stop_other(struct bench *b, enum way way, unsigned round,
 	if (way == ALONE)
 		b->keeper_alone = keeper_ns / wall_ns;
 	if (way == BURN)
-		b->used_s[BURN][round] =
-			(double)b->burner.cpu_ns /
-			((double)b->burner.periods * period_ns(b));
+		*used_sp = (double)b->burner.cpu_ns /
+			   ((double)b->burner.periods * period_ns(b));
 	if (way != MUTATE)
 		return 0;
 	keeper_ns -= b->keeper_alone * wall_ns;
@@ -375,18 +390,19 @@ static int stop_other(struct bench *b, enum way way, unsigned round,
 	b->admin_ns += (double)b->bulk.cpu_ns;
 	b->keeper_ns += keeper_ns;
 	b->batches += b->bulk.batches;
-	b->used_s[MUTATE][round] = ((double)b->bulk.cpu_ns + keeper_ns) /
-				   ((double)b->bulk.batches * period_ns(b));
+	*used_sp = ((double)b->bulk.cpu_ns + keeper_ns) /
+		   ((double)b->bulk.batches * period_ns(b));
 	return 0;
 }
 
-/* One slice into b->slice; *KEPTP: nobody disturbed it. */
-static int run_slice(struct bench *b, enum way way, unsigned round, bool *keptp)
+/* One slice, its latencies into b->slice. */
+static int take_slice(struct bench *b, enum way way, struct gain *out)
 {
 	uint64_t keeper_ns, from_ns, to_ns;
 	double before, after = 0;
 	int r, e;
 
+	*out = (struct gain){0};
 	b->bulk.cpu_ns = b->burner.cpu_ns = 0;
 	r = read_applied(b, &before, &from_ns);
 	keeper_ns = jt_process_alone_cpu_ns(&b->daemon);
@@ -399,40 +415,69 @@ static int run_slice(struct bench *b, enum way way, unsigned round, bool *keptp)
 		r = pace(b, b->flags->slice_ms);
 	if (!r)
 		r = read_applied(b, &after, &to_ns);
-	e = stop_other(b, way, round, from_ns, keeper_ns);
-	*keptp = jt_watch_end(&b->watch, &b->daemon,
-			      b->bulk.cpu_ns + b->burner.cpu_ns);
+	e = stop_other(b, way, from_ns, keeper_ns, &out->used_s);
+	out->had = jt_watch_end(&b->watch, &b->daemon,
+				b->bulk.cpu_ns + b->burner.cpu_ns);
 	if (!r && way == MUTATE)
-		b->applied_per_s[round] =
+		out->applied_per_s =
 			(after - before) * 1e9 / (double)(to_ns - from_ns);
 	if (!r && way != MUTATE && after != before)
 		r = -EPROTO; /* somebody else changes this journal */
 	return r ? r : e;
 }
 
-static void keep(struct bench *b, enum way way, unsigned round)
+static void keep(struct bench *b, enum way way, unsigned round,
+		 const struct gain *gain)
 {
 	const struct jt_histogram *h = &b->slice.latency;
 
-	jt_histogram_merge(&b->all[way], h);
+	jt_curve_add(&b->curves[way], h, &gain->had);
+	if (!jt_had_less(&gain->had, &b->had[way][round]))
+		return;
+	b->had[way][round] = gain->had;
 	for (unsigned q = 0; q < QUANTILES; q++)
 		b->us[way][q][round] =
 			(double)jt_histogram_quantile_ns(h, quantiles[q]) / 1e3;
+	if (way != ALONE)
+		b->used_s[way][round] = gain->used_s;
+	if (way == MUTATE)
+		b->applied_per_s[round] = gain->applied_per_s;
+}
+
+/* One slice: of all attempts the least disturbed. */
+static int run_slice(struct bench *b, enum way way, unsigned round)
+{
+	uint64_t from_ns, cost_ns;
+	unsigned tries = 0;
+	struct gain gain;
+	int r;
+
+	do {
+		from_ns = jt_machine_now_ns();
+		r = take_slice(b, way, &gain);
+		if (!r && jt_process_interrupted())
+			r = -EINTR;
+		if (r)
+			return r;
+		keep(b, way, round, &gain);
+		cost_ns = jt_machine_now_ns() - from_ns;
+	} while (jt_retakes_again(&b->retakes, round, tries++, &gain.had,
+				  cost_ns));
+	return 0;
 }
 
 /* What a batch costs is known before the first slice that burns as much. */
 static int calibrate(struct bench *b)
 {
-	bool kept;
-	int r = run_slice(b, ALONE, 0, &kept);
+	struct gain gain;
+	int r = take_slice(b, ALONE, &gain);
 
-	return r ? r : run_slice(b, MUTATE, 0, &kept);
+	return r ? r : take_slice(b, MUTATE, &gain);
 }
 
 static int run_rounds(struct bench *b)
 {
 	unsigned way;
-	bool kept;
 	int r = touch(b);
 
 	if (!r)
@@ -442,11 +487,7 @@ static int run_rounds(struct bench *b)
 			b->flags->rounds);
 		for (unsigned k = 0; k < WAYS && !r; k++) {
 			way = jt_pairs_way(round, k, WAYS);
-			r = run_slice(b, (enum way)way, round, &kept);
-			if (!r && kept)
-				keep(b, (enum way)way, round);
-			if (!r && jt_process_interrupted())
-				r = -EINTR;
+			r = run_slice(b, (enum way)way, round);
 		}
 	}
 	return r;
@@ -454,42 +495,27 @@ static int run_rounds(struct bench *b)
 
 /* ---- what was found ---- */
 
+/* HAD: of the slices that the figures are of. */
 static void summarise(const struct bench *b, const double *figures,
-		      struct jt_summary *out)
+		      const struct jt_had *had, struct jt_summary *out)
 {
-	jt_pairs_summary(figures, b->flags->rounds, b->flags->seed, out);
+	jt_pairs_summary((struct jt_series){figures, had}, b->flags->rounds,
+			 b->flags->seed, out);
 }
 
 static void ratio(const struct bench *b, enum way over, enum way under,
 		  enum quantile q, struct jt_summary *out)
 {
-	jt_pairs_ratio(b->us[over][q], b->us[under][q], b->flags->rounds,
-		       b->flags->seed, out);
-}
-
-/* Of every way a slice is left. */
-static int check_kept(const struct bench *b)
-{
-	struct jt_summary s;
-
-	for (unsigned way = 0; way < WAYS; way++) {
-		summarise(b, b->us[way][P99], &s);
-		if (s.n)
-			continue;
-		fprintf(stderr,
-			"jeton-bench: %s: every slice was disturbed; try "
-			"again, or with --keep-all\n",
-			way_words[way]);
-		return -ENODATA;
-	}
-	return 0;
+	jt_pairs_ratio((struct jt_series){b->us[over][q], b->had[over]},
+		       (struct jt_series){b->us[under][q], b->had[under]},
+		       b->flags->rounds, b->flags->seed, out);
 }
 
 static bool rate_reached(const struct bench *b)
 {
 	struct jt_summary s;
 
-	summarise(b, b->applied_per_s, &s);
+	summarise(b, b->applied_per_s, b->had[MUTATE], &s);
 	return s.median >= REACHED * (double)b->flags->rate;
 }
 
@@ -509,18 +535,18 @@ static const struct {
 static void print_result(const struct bench *b)
 {
 	struct jt_summary s, used, burnt;
-	char x[32], dropped[96];
+	char x[32], watched[96], kept[64];
 
-	jt_watch_words(&b->watch, dropped);
+	jt_watch_words(&b->watch, watched);
 	printf("%s, %s; %" PRIu64 " requests/s, pipeline %" PRIu64 ", %" PRIu64
 	       " connections, open loop; %" PRIu64 " rounds of %" PRIu64
 	       " ms, %s\n",
 	       b->machine.cpu, b->machine.kernel, b->flags->load,
 	       b->flags->pipeline, b->flags->connections, b->flags->rounds,
-	       b->flags->slice_ms, dropped);
-	summarise(b, b->applied_per_s, &s);
-	summarise(b, b->used_s[MUTATE], &used);
-	summarise(b, b->used_s[BURN], &burnt);
+	       b->flags->slice_ms, watched);
+	summarise(b, b->applied_per_s, b->had[MUTATE], &s);
+	summarise(b, b->used_s[MUTATE], b->had[MUTATE], &used);
+	summarise(b, b->used_s[BURN], b->had[BURN], &burnt);
 	printf("%s tokens applied per second (%.0f-%.0f), in batches of "
 	       "%" PRIu64
 	       "; CPU %.3f of a core, of it the keeper %.3f; burnt %.3f\n",
@@ -531,7 +557,7 @@ static void print_result(const struct bench *b)
 	for (unsigned way = 0; way < WAYS; way++) {
 		printf("  %-36s", way_words[way]);
 		for (unsigned q = 0; q < QUANTILES; q++) {
-			summarise(b, b->us[way][q], &s);
+			summarise(b, b->us[way][q], b->had[way], &s);
 			printf("  %s %.0f us", quantile_words[q], s.median);
 		}
 		printf("\n");
@@ -539,12 +565,8 @@ static void print_result(const struct bench *b)
 	for (unsigned i = 0; i < COMPARED; i++) {
 		ratio(b, compared[i].over, compared[i].under, compared[i].q,
 		      &s);
-		if (s.n)
-			printf("  %-40s %6.2f  %.2f to %.2f\n",
-			       compared[i].words, s.median, s.low, s.high);
-		else
-			printf("  %-40s no round has both\n",
-			       compared[i].words);
+		printf("  %-40s %6.2f  %.2f to %.2f  %s\n", compared[i].words,
+		       s.median, s.low, s.high, jt_keep_words(&s, kept));
 	}
 	if (!rate_reached(b))
 		printf("  the rate was not reached: this is no figure for "
@@ -561,12 +583,12 @@ static void add_table(const struct bench *b, json_t *f)
 
 	for (unsigned way = 0; way < WAYS; way++) {
 		for (unsigned q = 0; q < QUANTILES; q++)
-			summarise(b, b->us[way][q], &us[q]);
-		summarise(b, b->applied_per_s, &s);
+			summarise(b, b->us[way][q], b->had[way], &us[q]);
+		summarise(b, b->applied_per_s, b->had[MUTATE], &s);
 		jt_report_grouped(way == MUTATE ? s.median : 0, applied);
 		s = (struct jt_summary){0};
 		if (way != ALONE)
-			summarise(b, b->used_s[way], &s);
+			summarise(b, b->used_s[way], b->had[way], &s);
 		jt_findings_row(t, "%s|%.0f|%.0f|%.0f|%.3f|%s", way_words[way],
 				us[P50].median, us[P99].median, us[P999].median,
 				s.median, applied);
@@ -585,7 +607,7 @@ static void add_curves(const struct bench *b, json_t *f)
 		json_t *line = jt_plot_series(p, way_words[way]);
 		struct jt_histogram_step step = {0};
 
-		while (jt_histogram_next(&b->all[way], &step))
+		while (jt_histogram_next(&b->curves[way].all, &step))
 			if (step.share < 1)
 				jt_plot_point(line, 1 / (1 - step.share),
 					      (double)step.ns / 1e3, 0, 0);
@@ -607,8 +629,9 @@ static json_t *make_findings(const struct bench *b)
 			 json_integer((json_int_t)b->flags->rounds));
 	jt_findings_flag(f, "slice_ms",
 			 json_integer((json_int_t)b->flags->slice_ms));
+	jt_findings_flag(f, "taken_again", json_integer(b->retakes.n));
 	jt_findings_flag(f, "batch_cpu_ms", json_real(batch_ns(b) / 1e6));
-	summarise(b, b->applied_per_s, &s);
+	summarise(b, b->applied_per_s, b->had[MUTATE], &s);
 	jt_findings_flag(f, "applied_per_s", json_real(s.median));
 	for (unsigned i = 0; i < COMPARED; i++) {
 		ratio(b, compared[i].over, compared[i].under, compared[i].q,
@@ -642,6 +665,8 @@ static int run(struct bench *b)
 	jt_machine_pin(b->machine.client_cpu);
 	b->watch.machine = &b->machine;
 	b->watch.keep_all = b->flags->keep_all;
+	b->retakes.budget_ns = b->flags->retake_s * 1000 * MS;
+	b->retakes.n_rounds = (unsigned)b->flags->rounds;
 	snprintf(b->log, sizeof(b->log), "%s/burn.log", dir);
 	b->bulk = (struct jt_bulk){
 		.bin_dir = b->bin_dir,
@@ -657,8 +682,6 @@ static int run(struct bench *b)
 	r = set_up(b);
 	if (!r)
 		r = run_rounds(b);
-	if (!r)
-		r = check_kept(b);
 	if (!r)
 		print_result(b);
 	if (!r && b->flags->json)
@@ -684,6 +707,7 @@ int jt_verb_mutate(int argc, char **argv)
 		.slice_ms = 2500,
 		.warm_ms = 300,
 		.seed = 1,
+		.retake_s = 30,
 		.tmp = "/tmp",
 	};
 	struct bench *b;

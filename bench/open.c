@@ -1,7 +1,9 @@
 /* open: see open.h. */
 #include "bench/open.h"
 
+#include "bench/pairs.h"
 #include "bench/random.h"
+#include "bench/ratios.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,18 +23,10 @@ static const char *const wishes[JT_OPEN_SUBJECTS] = {"jeton", "get", "floor"};
 static double saturation_of(const struct jt_rounds *r)
 {
 	int get = jt_rounds_find(r, "get", JT_OPEN_PIPELINE);
-	double values[JT_SUMMARY_MAX];
-	struct jt_summary s;
-	size_t n = 0;
+	struct jt_summary s = {0};
 
-	for (unsigned k = 0; get >= 0 && k < r->n_rounds; k++) {
-		const struct jt_sample *one =
-			jt_rounds_sample(r, k, (unsigned)get);
-
-		if (one->kept)
-			values[n++] = one->values[JT_METRIC_RATE];
-	}
-	jt_summary_make(values, n, r->seed, &s);
+	if (get >= 0)
+		jt_ratio_summary(r, (unsigned)get, JT_METRIC_RATE, &s);
 	return s.median;
 }
 
@@ -41,6 +35,8 @@ static void set_up(struct jt_open *o)
 	struct jt_subjects *s = o->rounds->subjects;
 	int i;
 
+	o->first_share = o->rounds->goals_only ? JT_OPEN_SHARES - 1 : 0;
+	o->retakes.n_rounds = o->n_rounds;
 	o->saturation = saturation_of(o->rounds);
 	if (o->saturation <= 0)
 		return;
@@ -76,42 +72,66 @@ static int pace(struct jt_open *o, struct jt_subject *s, double rate,
 	return e;
 }
 
-static int run_slice(struct jt_open *o, unsigned round, unsigned share,
-		     unsigned subject, struct jt_loadgen_result *got)
+static void keep(struct jt_open_cell *c, unsigned round,
+		 const struct jt_histogram *h, const struct jt_had *had)
 {
-	struct jt_open_cell *c = &o->cells[share][subject];
+	jt_curve_add(&c->curve, h, had);
+	if (!jt_had_less(had, &c->had[round]))
+		return;
+	c->had[round] = *had;
+	for (unsigned q = 0; q < JT_OPEN_QUANTILES; q++)
+		c->us[q][round] =
+			(double)jt_histogram_quantile_ns(h, quantiles[q]) / 1e3;
+}
+
+static int take_slice(struct jt_open *o, unsigned share, struct jt_subject *s,
+		      struct jt_loadgen_result *got, struct jt_had *hadp)
+{
 	struct jt_rounds *r = o->rounds;
 	struct jt_moment from, to;
-	struct jt_sample judged = {0};
 	int e;
 
 	if (jt_process_interrupted())
 		return -EINTR;
-	e = pace(o, c->subject, o->rates[share], r->warm_ms + 1, got);
+	e = pace(o, s, o->rates[share], r->warm_ms + 1, got);
 	if (e)
 		return e;
-	jt_rounds_clocks(r, c->subject, &from);
-	e = pace(o, c->subject, o->rates[share], r->slice_ms, got);
+	jt_rounds_clocks(r, s, &from);
+	e = pace(o, s, o->rates[share], r->slice_ms, got);
 	if (e)
 		return e;
-	jt_rounds_clocks(r, c->subject, &to);
-	jt_rounds_judge(r, &from, &to, (double)got->wall_ns, &judged);
+	jt_rounds_clocks(r, s, &to);
+	jt_rounds_judge(r, &from, &to, (double)got->wall_ns, hadp);
+	hadp->taken = got->latency.n > 0;
 	r->n_slices++;
-	c->kept[round] = judged.kept && got->latency.n;
-	if (!c->kept[round])
-		return 0;
-	jt_histogram_merge(&c->all, &got->latency);
-	for (unsigned q = 0; q < JT_OPEN_QUANTILES; q++)
-		c->us[q][round] = (double)jt_histogram_quantile_ns(
-					  &got->latency, quantiles[q]) /
-				  1e3;
+	return 0;
+}
+
+/* One slice: of all attempts the least disturbed. */
+static int run_slice(struct jt_open *o, unsigned round, unsigned share,
+		     unsigned subject, struct jt_loadgen_result *got)
+{
+	struct jt_open_cell *c = &o->cells[share][subject];
+	uint64_t from_ns, cost_ns;
+	struct jt_had had;
+	unsigned tries = 0;
+	int e;
+
+	do {
+		from_ns = jt_machine_now_ns();
+		e = take_slice(o, share, c->subject, got, &had);
+		if (e)
+			return e;
+		cost_ns = jt_machine_now_ns() - from_ns;
+		keep(c, round, &got->latency, &had);
+	} while (jt_retakes_again(&o->retakes, round, tries++, &had, cost_ns));
 	return 0;
 }
 
 static int run_round(struct jt_open *o, unsigned round,
 		     struct jt_loadgen_result *got)
 {
-	unsigned n = JT_OPEN_SHARES * o->n_subjects, k;
+	unsigned n = (JT_OPEN_SHARES - o->first_share) * o->n_subjects, k;
 	int e = 0;
 
 	if (!isatty(STDERR_FILENO) || round == 0)
@@ -119,8 +139,8 @@ static int run_round(struct jt_open *o, unsigned round,
 			o->n_rounds);
 	for (unsigned i = 0; i < n && !e; i++) {
 		k = round % 2 ? n - 1 - i : i;
-		e = run_slice(o, round, k / o->n_subjects, k % o->n_subjects,
-			      got);
+		e = run_slice(o, round, o->first_share + k / o->n_subjects,
+			      k % o->n_subjects, got);
 	}
 	return e;
 }
@@ -147,33 +167,28 @@ static int find(const struct jt_open *o, const char *name)
 	return -1;
 }
 
+static struct jt_series series_of(const struct jt_open_cell *c,
+				  enum jt_open_quantile q)
+{
+	return (struct jt_series){c->us[q], c->had};
+}
+
 void jt_open_ratio(const struct jt_open *o, unsigned share,
 		   enum jt_open_quantile q, const char *over, const char *under,
 		   struct jt_summary *out)
 {
 	int a = find(o, over), b = find(o, under);
-	const struct jt_open_cell *x, *y;
-	double values[JT_SUMMARY_MAX];
-	size_t n = 0;
 
-	for (unsigned i = 0; a >= 0 && b >= 0 && i < o->n_rounds; i++) {
-		x = &o->cells[share][a];
-		y = &o->cells[share][b];
-		if (x->kept[i] && y->kept[i] && y->us[q][i] > 0)
-			values[n++] = x->us[q][i] / y->us[q][i];
-	}
-	jt_summary_make(values, n, o->rounds->seed, out);
+	*out = (struct jt_summary){0};
+	if (a >= 0 && b >= 0)
+		jt_pairs_ratio(series_of(&o->cells[share][a], q),
+			       series_of(&o->cells[share][b], q), o->n_rounds,
+			       o->rounds->seed, out);
 }
 
 void jt_open_summary(const struct jt_open *o, unsigned share, unsigned subject,
 		     enum jt_open_quantile q, struct jt_summary *out)
 {
-	const struct jt_open_cell *c = &o->cells[share][subject];
-	double values[JT_SUMMARY_MAX];
-	size_t n = 0;
-
-	for (unsigned i = 0; i < o->n_rounds; i++)
-		if (c->kept[i])
-			values[n++] = c->us[q][i];
-	jt_summary_make(values, n, o->rounds->seed, out);
+	jt_pairs_summary(series_of(&o->cells[share][subject], q), o->n_rounds,
+			 o->rounds->seed, out);
 }

@@ -4,14 +4,14 @@
  * The rates are shares of what Redis GET does at most with as deep a pipeline,
  * so every subject is offered the same. Batches leave by a schedule of Poisson
  * arrivals, latency counts from the time at which a batch was meant to leave
- * (loadgen.h). Slices are interleaved, judged and dropped as in rounds.h;
- * ratios are made within a round.
+ * (loadgen.h). Slices are interleaved, and taken again, as in rounds.h; ratios
+ * are made within a round. If only goals are asked for, the highest rate alone.
  */
 #ifndef JT_BENCH_OPEN_H
 #define JT_BENCH_OPEN_H
 
+#include "bench/curve.h"
 #include "bench/rounds.h"
-#include "bench/summary.h"
 
 #define JT_OPEN_PIPELINE 16u
 #define JT_OPEN_SHARES 3u
@@ -27,8 +27,8 @@ enum jt_open_quantile {
 
 struct jt_open_cell {
 	struct jt_subject *subject;
-	struct jt_histogram all; /* of the kept slices */
-	bool kept[JT_SUMMARY_MAX];
+	struct jt_curve curve;
+	struct jt_had had[JT_SUMMARY_MAX];
 	double us[JT_OPEN_QUANTILES][JT_SUMMARY_MAX];
 };
 
@@ -36,8 +36,10 @@ struct jt_open {
 	/* set by the caller; they have run */
 	struct jt_rounds *rounds;
 	unsigned n_rounds;
+	struct jt_retakes retakes; /* its rounds are set here */
 	/* results */
-	double saturation; /* requests per second */
+	unsigned first_share; /* those before it have no slices */
+	double saturation;    /* requests per second */
 	double rates[JT_OPEN_SHARES];
 	unsigned n_subjects;
 	struct jt_open_cell cells[JT_OPEN_SHARES][JT_OPEN_SUBJECTS];

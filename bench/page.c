@@ -3,6 +3,7 @@
 
 #include "bench/findings.h"
 #include "bench/goals.h"
+#include "bench/keep.h"
 #include "bench/svg.h"
 
 #include <string.h>
@@ -18,6 +19,18 @@ extern const char page_css[];
 static double number_of(const json_t *o, const char *key)
 {
 	return json_number_value(json_object_get(o, key));
+}
+
+static struct jt_summary read_summary(const json_t *o)
+{
+	return (struct jt_summary){
+		.n = 1,
+		.median = number_of(o, "median"),
+		.low = number_of(o, "low"),
+		.high = number_of(o, "high"),
+		.stolen = number_of(o, "stolen"),
+		.foreign = number_of(o, "foreign"),
+	};
 }
 
 static const char *string_of(const json_t *o, const char *key)
@@ -59,6 +72,8 @@ static bool find_goal(const json_t *all, const struct jt_goal *g,
 		out->median = number_of(goal, "median") + before;
 		out->low = g->sums ? out->median : number_of(goal, "low");
 		out->high = g->sums ? out->median : number_of(goal, "high");
+		out->stolen = number_of(goal, "stolen");
+		out->foreign = number_of(goal, "foreign");
 	}
 	return out->n > 0;
 }
@@ -88,7 +103,7 @@ static void interval(const struct jt_summary *s, char out[80])
 
 void jt_page_print_goals(FILE *to, const json_t *findings)
 {
-	char value[32], range[80];
+	char value[32], range[80], kept[64];
 	struct jt_summary s;
 
 	fprintf(to, "%-79s %8s  %-16s %5s %5s\n", "goal", "found",
@@ -104,9 +119,10 @@ void jt_page_print_goals(FILE *to, const json_t *findings)
 			continue;
 		}
 		interval(&s, range);
-		fprintf(to, "%-79.79s %8s  %-16s %5g %5g  %s\n", g->words,
+		fprintf(to, "%-79.79s %8s  %-16s %5g %5g  %s%s%s\n", g->words,
 			figure(s.median, value), range, g->must, g->aim,
-			jt_goal_judge(g, s.median));
+			jt_goal_judge(g, s.median),
+			*jt_keep_words(&s, kept) ? ", " : "", kept);
 	}
 }
 
@@ -131,16 +147,20 @@ static void write_words(FILE *to, const char *words)
 }
 
 static void write_mark(FILE *to, const struct jt_goal *g, bool found,
-		       double value)
+		       const struct jt_summary *s)
 {
-	const char *words = found ? jt_goal_judge(g, value) : "not measured";
+	char kept[64];
+
+	const char *words =
+		found ? jt_goal_judge(g, s->median) : "not measured";
 	const char *class = !found	      ? ""
 			    : words[0] == 'a' ? " aim"
 			    : words[0] == 'r' ? " must"
 					      : " not";
 
-	fprintf(to, "<td><span class=\"mark%s\">%s</span></td></tr>\n", class,
-		words);
+	fprintf(to, "<td><span class=\"mark%s\">%s</span></td>", class, words);
+	write_cell(to, "soft", jt_keep_words(s, kept));
+	fputs("</tr>\n", to);
 }
 
 static void write_goals(FILE *to, const json_t *all)
@@ -150,7 +170,7 @@ static void write_goals(FILE *to, const json_t *all)
 
 	fputs("<h2>What must be reached</h2>\n<div class=\"scroll\"><table>"
 	      "<tr><th>Quantity</th><th>Found</th><th>95 % interval</th>"
-	      "<th>Must</th><th>Aim</th><th></th></tr>\n",
+	      "<th>Must</th><th>Aim</th><th></th><th></th></tr>\n",
 	      to);
 	for (size_t i = 0; i < jt_n_goals; i++) {
 		const struct jt_goal *g = &jt_goals[i];
@@ -167,7 +187,7 @@ static void write_goals(FILE *to, const json_t *all)
 		snprintf(text, sizeof(text), "%s%g", g->least ? "≤ " : "≥ ",
 			 g->aim);
 		write_cell(to, "soft", text);
-		write_mark(to, g, found, s.median);
+		write_mark(to, g, found, &s);
 	}
 	fputs("</table></div>\n", to);
 }
@@ -191,7 +211,7 @@ static void write_plots(FILE *to, const json_t *all)
 static void write_ratios(FILE *to, const json_t *all)
 {
 	const json_t *findings, *ratio;
-	char value[32], range[80];
+	char value[32], range[80], kept[64];
 	struct jt_summary s;
 	size_t i, k;
 
@@ -200,16 +220,14 @@ static void write_ratios(FILE *to, const json_t *all)
 	      "<em>noise</em> says is how far a subject is from itself: a "
 	      "smaller difference than that is none.</p>\n"
 	      "<div class=\"scroll\"><table><tr><th>Ratio</th><th>Median</th>"
-	      "<th>95 % interval</th><th>Rounds</th></tr>\n",
+	      "<th>95 % interval</th><th>Rounds</th><th></th></tr>\n",
 	      to);
 	json_array_foreach(all, i, findings)
 	{
 		json_array_foreach(json_object_get(findings, "ratios"), k,
 				   ratio)
 		{
-			s = (struct jt_summary){1, number_of(ratio, "median"),
-						number_of(ratio, "low"),
-						number_of(ratio, "high")};
+			s = read_summary(ratio);
 			interval(&s, range);
 			fputs("<tr>", to);
 			write_cell(to, "", string_of(ratio, "words"));
@@ -218,6 +236,7 @@ static void write_ratios(FILE *to, const json_t *all)
 			snprintf(value, sizeof(value), "%.0f",
 				 number_of(ratio, "n"));
 			write_cell(to, "soft", value);
+			write_cell(to, "soft", jt_keep_words(&s, kept));
 			fputs("</tr>\n", to);
 		}
 	}

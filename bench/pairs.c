@@ -19,24 +19,27 @@ static size_t keep(const double *figures, size_t n, double *out)
 	return kept;
 }
 
-void jt_pairs_summary(const double *figures, size_t n_rounds, uint64_t seed,
+void jt_pairs_summary(struct jt_series of, size_t n_rounds, uint64_t seed,
 		      struct jt_summary *out)
 {
-	double values[JT_SUMMARY_MAX];
-
-	jt_summary_make(values, keep(figures, n_rounds, values), seed, out);
+	jt_keep_summary(of.figures, of.had, n_rounds, seed, out);
 }
 
-void jt_pairs_ratio(const double *over, const double *under, size_t n_rounds,
-		    uint64_t seed, struct jt_summary *out)
+void jt_pairs_ratio(struct jt_series over, struct jt_series under,
+		    size_t n_rounds, uint64_t seed, struct jt_summary *out)
 {
+	const struct jt_had clean = {.taken = true};
+	static struct jt_had had[JT_SUMMARY_MAX];
 	double values[JT_SUMMARY_MAX];
-	size_t n = 0;
 
-	for (size_t i = 0; i < n_rounds; i++)
-		if (over[i] > 0 && under[i] > 0)
-			values[n++] = over[i] / under[i];
-	jt_summary_make(values, n, seed, out);
+	for (size_t i = 0; i < n_rounds; i++) {
+		had[i] = jt_had_both(over.had ? &over.had[i] : &clean,
+				     under.had ? &under.had[i] : &clean);
+		values[i] = 0;
+		if (under.figures[i] > 0)
+			values[i] = over.figures[i] / under.figures[i];
+	}
+	jt_keep_summary(values, had, n_rounds, seed, out);
 }
 
 static int compare(const void *a, const void *b)

@@ -1,6 +1,10 @@
 /* ratios: see ratios.h. */
 #include "bench/ratios.h"
 
+#include "bench/open.h"
+
+#include <string.h>
+
 const struct jt_ratio jt_ratios[] = {
 	{"throughput, jeton / Redis GET",
 	 JT_METRIC_RATE,
@@ -107,19 +111,57 @@ const struct jt_ratio jt_ratios[] = {
 };
 const size_t jt_n_ratios = sizeof(jt_ratios) / sizeof(jt_ratios[0]);
 
-void jt_ratio_summary(const struct jt_rounds *r, unsigned cell,
-		      enum jt_metric metric, struct jt_summary *out)
+static const char *goal_at(const struct jt_ratio *q, unsigned pipeline)
 {
-	double values[JT_SUMMARY_MAX];
+	return pipeline == 1	? q->goal_at_1
+	       : pipeline == 64 ? q->goal_at_64
+				: NULL;
+}
+
+static bool is(const char *a, const char *b)
+{
+	return a && strcmp(a, b) == 0;
+}
+
+bool jt_ratio_goal_needs(const char *name, unsigned pipeline)
+{
+	const struct jt_ratio *q = jt_ratios;
+
+	/* what the open loop's rates are shares of */
+	if (pipeline == JT_OPEN_PIPELINE && is("get", name))
+		return true;
+	for (; q < jt_ratios + jt_n_ratios; q++)
+		if (goal_at(q, pipeline) &&
+		    (is(q->over, name) || is(q->under[0], name) ||
+		     is(q->under[1], name)))
+			return true;
+	return false;
+}
+
+/* One figure of a cell in each round. */
+static struct jt_series series_of(const struct jt_rounds *r, unsigned cell,
+				  enum jt_metric metric,
+				  double figures[JT_SUMMARY_MAX],
+				  struct jt_had had[JT_SUMMARY_MAX])
+{
 	const struct jt_sample *s;
-	size_t n = 0;
 
 	for (unsigned round = 0; round < r->n_rounds; round++) {
 		s = jt_rounds_sample(r, round, cell);
-		if (s->kept)
-			values[n++] = s->values[metric];
+		figures[round] = s->values[metric];
+		had[round] = s->had;
 	}
-	jt_summary_make(values, n, r->seed, out);
+	return (struct jt_series){figures, had};
+}
+
+void jt_ratio_summary(const struct jt_rounds *r, unsigned cell,
+		      enum jt_metric metric, struct jt_summary *out)
+{
+	static struct jt_had had[JT_SUMMARY_MAX];
+	double figures[JT_SUMMARY_MAX];
+
+	jt_pairs_summary(series_of(r, cell, metric, figures, had), r->n_rounds,
+			 r->seed, out);
 }
 
 static double median_of(const struct jt_rounds *r, int cell,
@@ -153,20 +195,15 @@ bool jt_ratio_make(const struct jt_rounds *r, unsigned pipeline,
 {
 	int over = jt_rounds_find(r, q->over, pipeline);
 	int under = choose_under(r, pipeline, q);
-	const struct jt_sample *a, *b;
-	double values[JT_SUMMARY_MAX];
-	size_t n = 0;
+	static struct jt_had had[2][JT_SUMMARY_MAX];
+	double figures[2][JT_SUMMARY_MAX];
 
 	if (over < 0 || under < 0)
 		return false;
-	for (unsigned round = 0; round < r->n_rounds; round++) {
-		a = jt_rounds_sample(r, round, (unsigned)over);
-		b = jt_rounds_sample(r, round, (unsigned)under);
-		if (a->kept && b->kept && b->values[q->metric] > 0)
-			values[n++] =
-				a->values[q->metric] / b->values[q->metric];
-	}
-	jt_summary_make(values, n, r->seed, out);
+	jt_pairs_ratio(
+		series_of(r, (unsigned)over, q->metric, figures[0], had[0]),
+		series_of(r, (unsigned)under, q->metric, figures[1], had[1]),
+		r->n_rounds, r->seed, out);
 	*underp = r->cells[under].name;
-	return n > 0;
+	return out->n > 0;
 }

@@ -8,8 +8,8 @@
 #ifndef JT_BENCH_RATIOS_H
 #define JT_BENCH_RATIOS_H
 
+#include "bench/pairs.h"
 #include "bench/rounds.h"
-#include "bench/summary.h"
 
 struct jt_ratio {
 	const char *words;
@@ -28,7 +28,10 @@ bool jt_ratio_make(const struct jt_rounds *r, unsigned pipeline,
 		   const struct jt_ratio *q, struct jt_summary *out,
 		   const char **underp);
 
-/* Of one cell, over its kept slices. */
+/* Is there a goal for which NAME must be measured at that depth? */
+bool jt_ratio_goal_needs(const char *name, unsigned pipeline);
+
+/* Of one cell, over the slices that count. */
 void jt_ratio_summary(const struct jt_rounds *r, unsigned cell,
 		      enum jt_metric metric, struct jt_summary *out);
 

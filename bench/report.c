@@ -23,7 +23,8 @@ const char *jt_report_grouped(double x, char out[32])
 	return out;
 }
 
-static void print_machine(const struct jt_rounds *r, FILE *to)
+static void print_machine(const struct jt_rounds *r, const struct jt_open *o,
+			  FILE *to)
 {
 	const struct jt_machine *m = r->subjects->machine;
 	char n[32];
@@ -42,15 +43,20 @@ static void print_machine(const struct jt_rounds *r, FILE *to)
 		r->subjects->connections);
 	fprintf(to,
 		"slices    %u rounds of %u ms each after %u ms unmeasured; "
-		"%s:\n",
-		r->n_rounds, r->slice_ms, r->warm_ms,
-		r->keep_all ? "disturbed but kept" : "dropped");
+		"of %u slices\n",
+		r->n_rounds, r->slice_ms, r->warm_ms, r->n_slices);
 	fprintf(to,
 		"          %u with over %.0f %% of a core stolen by the "
 		"host,\n          %u with over %.0f %% of a core taken by "
-		"other processes\n",
-		r->n_stolen, 100 * JT_ROUNDS_STOLEN_MAX, r->n_foreign,
-		100 * JT_ROUNDS_FOREIGN_MAX);
+		"other processes%s\n",
+		r->n_stolen, 100 * JT_KEEP_STOLEN_MAX, r->n_foreign,
+		100 * JT_KEEP_FOREIGN_MAX, r->keep_all ? "; all kept" : "");
+	if (!r->keep_all)
+		fprintf(to,
+			"          %u were taken again; others stand where "
+			"fewer than %u clean ones\n          are left, and it "
+			"is said there\n",
+			r->retakes.n + (o ? o->retakes.n : 0), JT_KEEP_LEAST);
 	if (r->subjects->redis_version[0])
 		fprintf(to, "rivals    redis %s %s\n",
 			r->subjects->redis_version, JT_REDIS_FLAGS);
@@ -90,22 +96,19 @@ static void print_subjects(const struct jt_rounds *r, FILE *to)
 static void print_cell(const struct jt_rounds *r, unsigned i, FILE *to)
 {
 	struct jt_summary m[JT_METRICS];
-	char rate[32];
+	char rate[32], kept[64];
 
 	for (unsigned k = 0; k < JT_METRICS; k++)
 		jt_ratio_summary(r, i, (enum jt_metric)k, &m[k]);
-	if (!m[JT_METRIC_RATE].n) {
-		fprintf(to, "  %-9s  all slices dropped\n", r->cells[i].name);
-		return;
-	}
 	fprintf(to,
-		"  %-9s %12s %8.0f %8.0f %10.0f %10.0f %6.0f %% %6.0f %6zu\n",
+		"  %-9s %12s %8.0f %8.0f %10.0f %10.0f %6.0f %% %6.0f %6zu  "
+		"%s\n",
 		r->cells[i].name,
 		jt_report_grouped(m[JT_METRIC_RATE].median, rate),
 		m[JT_METRIC_P50_US].median, m[JT_METRIC_P99_US].median,
 		m[JT_METRIC_CPU_NS].median, m[JT_METRIC_CLIENT_NS].median,
 		100 * m[JT_METRIC_BUSY].median, m[JT_METRIC_REPLY_BYTES].median,
-		m[JT_METRIC_RATE].n);
+		m[JT_METRIC_RATE].n, jt_keep_words(&m[JT_METRIC_RATE], kept));
 }
 
 static void print_pipeline(const struct jt_rounds *r, unsigned pipeline,
@@ -113,13 +116,14 @@ static void print_pipeline(const struct jt_rounds *r, unsigned pipeline,
 {
 	struct jt_summary ratio;
 	const char *under;
+	char kept[64];
 
 	fprintf(to, "\npipeline %u\n", pipeline);
 	fprintf(to, "  %-9s %12s %8s %8s %10s %10s %8s %6s %6s\n", "",
 		"requests/s", "p50 us", "p99 us", "server CPU", "client CPU",
 		"server", "reply", "slices");
 	fprintf(to, "  %-9s %12s %8s %8s %10s %10s %8s %6s %6s\n", "", "", "",
-		"", "ns/request", "ns/request", "busy", "bytes", "kept");
+		"", "ns/request", "ns/request", "busy", "bytes", "used");
 	for (unsigned i = 0; i < r->n_cells; i++)
 		if (r->cells[i].pipeline == pipeline)
 			print_cell(r, i, to);
@@ -127,17 +131,18 @@ static void print_pipeline(const struct jt_rounds *r, unsigned pipeline,
 		"95 % interval");
 	for (size_t k = 0; k < jt_n_ratios; k++)
 		if (jt_ratio_make(r, pipeline, &jt_ratios[k], &ratio, &under))
-			fprintf(to, "  %-48s %9.3f  %.3f to %.3f%s%s\n",
+			fprintf(to, "  %-48s %9.3f  %.3f to %.3f%s%s  %s\n",
 				jt_ratios[k].words, ratio.median, ratio.low,
 				ratio.high,
 				jt_ratios[k].under[1] ? "  to " : "",
-				jt_ratios[k].under[1] ? under : "");
+				jt_ratios[k].under[1] ? under : "",
+				jt_keep_words(&ratio, kept));
 }
 
 static void print_share(const struct jt_open *o, unsigned share, FILE *to)
 {
 	struct jt_summary s;
-	char rate[32];
+	char rate[32], kept[64];
 
 	fprintf(to, "  at %u %%, %s/s\n", jt_open_percent[share],
 		jt_report_grouped(o->rates[share], rate));
@@ -155,8 +160,8 @@ static void print_share(const struct jt_open *o, unsigned share, FILE *to)
 	if (s.n)
 		fprintf(to,
 			"    99th percentile, jeton / Redis GET: %.3f  %.3f to "
-			"%.3f\n",
-			s.median, s.low, s.high);
+			"%.3f  %s\n",
+			s.median, s.low, s.high, jt_keep_words(&s, kept));
 }
 
 static void print_open(const struct jt_open *o, FILE *to)
@@ -169,14 +174,14 @@ static void print_open(const struct jt_open *o, FILE *to)
 		"\nopen loop, pipeline %u, Poisson arrivals; shares of Redis "
 		"GET's %s/s\n",
 		JT_OPEN_PIPELINE, jt_report_grouped(o->saturation, rate));
-	for (unsigned share = 0; share < JT_OPEN_SHARES; share++)
+	for (unsigned share = o->first_share; share < JT_OPEN_SHARES; share++)
 		print_share(o, share, to);
 }
 
 void jt_report_print(const struct jt_rounds *r, const struct jt_open *o,
 		     FILE *to)
 {
-	print_machine(r, to);
+	print_machine(r, o, to);
 	print_subjects(r, to);
 	for (unsigned p = 0; p < r->n_pipelines; p++)
 		print_pipeline(r, r->pipelines[p], to);
@@ -202,7 +207,8 @@ int jt_report_write_percentiles(const struct jt_open *o, const char *dir)
 	char path[512];
 	FILE *f;
 
-	for (unsigned k = 0; k < JT_OPEN_SHARES * o->n_subjects; k++) {
+	for (unsigned k = o->first_share * o->n_subjects;
+	     k < JT_OPEN_SHARES * o->n_subjects; k++) {
 		const struct jt_open_cell *c =
 			&o->cells[k / o->n_subjects][k % o->n_subjects];
 
@@ -210,7 +216,7 @@ int jt_report_write_percentiles(const struct jt_open *o, const char *dir)
 			 c->subject->name, jt_open_percent[k / o->n_subjects]);
 		f = fopen(path, "we");
 		if (f)
-			jt_histogram_print(&c->all, f);
+			jt_histogram_print(&c->curve.all, f);
 		if (!f || fclose(f)) {
 			fprintf(stderr, "jeton-bench: %s: %s\n", path,
 				strerror(errno));

@@ -1,9 +1,9 @@
 /*
  * report: what a run has shown, as a table in plain words and as findings.
  *
- * Figures are medians over the kept slices. Ratios are medians of the ratios
- * within each round, with a 95 % bootstrap interval; a ratio is worth no more
- * than the twins' interval is wide.
+ * Figures are medians over the slices that count (keep.h). Ratios are medians
+ * of the ratios within each round, with a 95 % bootstrap interval; a ratio is
+ * worth no more than the twins' interval is wide.
  */
 #ifndef JT_BENCH_REPORT_H
 #define JT_BENCH_REPORT_H

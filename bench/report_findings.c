@@ -18,7 +18,8 @@ static const char *const metric_keys[JT_METRICS] = {
 	[JT_METRIC_REPLY_BYTES] = "reply_bytes",
 };
 
-static void add_flags(const struct jt_rounds *r, json_t *f)
+static void add_flags(const struct jt_rounds *r, const struct jt_open *o,
+		      json_t *f)
 {
 	const struct jt_subjects *s = r->subjects;
 
@@ -30,8 +31,10 @@ static void add_flags(const struct jt_rounds *r, json_t *f)
 	jt_findings_flag(f, "warm_ms", json_integer(r->warm_ms));
 	jt_findings_flag(f, "keep_all", json_boolean(r->keep_all));
 	jt_findings_flag(f, "slices", json_integer(r->n_slices));
-	jt_findings_flag(f, "dropped_stolen", json_integer(r->n_stolen));
-	jt_findings_flag(f, "dropped_foreign", json_integer(r->n_foreign));
+	jt_findings_flag(f, "taken_again",
+			 json_integer(r->retakes.n + (o ? o->retakes.n : 0)));
+	jt_findings_flag(f, "not_clean_stolen", json_integer(r->n_stolen));
+	jt_findings_flag(f, "not_clean_foreign", json_integer(r->n_foreign));
 	if (s->redis_version[0])
 		jt_findings_flag(f, "redis",
 				 json_sprintf("%s %s", s->redis_version,
@@ -65,8 +68,9 @@ static json_t *slices_json(const struct jt_rounds *r, unsigned cell)
 
 	for (unsigned round = 0; round < r->n_rounds; round++) {
 		s = jt_rounds_sample(r, round, cell);
-		one = json_pack("{s:b,s:f,s:f}", "kept", (int)s->kept, "stolen",
-				s->stolen, "foreign", s->foreign);
+		one = json_pack("{s:b,s:f,s:f}", "clean",
+				(int)jt_had_clean(&s->had), "stolen",
+				s->had.stolen, "foreign", s->had.foreign);
 		for (unsigned k = 0; k < JT_METRICS; k++)
 			json_object_set_new(one, metric_keys[k],
 					    json_real(s->values[k]));
@@ -117,26 +121,27 @@ static void add_ratio(const struct jt_rounds *r, unsigned pipeline,
 static void add_table(const struct jt_rounds *r, unsigned pipeline, json_t *f)
 {
 	struct jt_summary m[JT_METRICS];
-	char title[64], rate[32];
+	char title[64], rate[32], kept[64];
 	json_t *t;
 
 	snprintf(title, sizeof(title), "Pipeline %u", pipeline);
 	t = jt_findings_table(f, title,
 			      "|requests/s|p50 us|p99 us|server CPU ns/request|"
-			      "client CPU ns/request|server busy|slices kept");
+			      "client CPU ns/request|server busy|slices|");
 	for (unsigned i = 0; i < r->n_cells; i++) {
 		if (r->cells[i].pipeline != pipeline)
 			continue;
 		for (unsigned k = 0; k < JT_METRICS; k++)
 			jt_ratio_summary(r, i, (enum jt_metric)k, &m[k]);
 		jt_findings_row(
-			t, "%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f %%|%zu",
+			t, "%s|%s|%.0f|%.0f|%.0f|%.0f|%.0f %%|%zu|%s",
 			r->cells[i].name,
 			jt_report_grouped(m[JT_METRIC_RATE].median, rate),
 			m[JT_METRIC_P50_US].median, m[JT_METRIC_P99_US].median,
 			m[JT_METRIC_CPU_NS].median,
 			m[JT_METRIC_CLIENT_NS].median,
-			100 * m[JT_METRIC_BUSY].median, m[JT_METRIC_RATE].n);
+			100 * m[JT_METRIC_BUSY].median, m[JT_METRIC_RATE].n,
+			jt_keep_words(&m[JT_METRIC_RATE], kept));
 	}
 }
 
@@ -191,6 +196,8 @@ static void add_workloads(const struct jt_rounds *r, json_t *f)
 	jt_plot_group(p, "");
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		cell = jt_rounds_find(r, names[i], deepest);
+		if (cell < 0)
+			continue;
 		bars = jt_plot_series(p, words[i]);
 		jt_ratio_summary(r, (unsigned)cell, JT_METRIC_RATE, &s);
 		jt_plot_point(bars, 0, s.median, s.low, s.high);
@@ -202,9 +209,9 @@ static void add_curve(json_t *p, const struct jt_open_cell *c)
 	json_t *line = jt_plot_series(p, c->subject->name);
 	struct jt_histogram_step step = {0};
 
-	while (jt_histogram_next(&c->all, &step)) {
+	while (jt_histogram_next(&c->curve.all, &step)) {
 		double x = step.share < 1 ? 1 / (1 - step.share)
-					  : (double)c->all.n;
+					  : (double)c->curve.all.n;
 		double us = (double)step.ns / 1e3;
 
 		jt_plot_point(line, x, us, us, us);
@@ -217,7 +224,7 @@ static void add_open(const struct jt_open *o, json_t *f)
 	struct jt_summary s;
 	json_t *p;
 
-	for (unsigned k = 0; k < JT_OPEN_SHARES; k++) {
+	for (unsigned k = o->first_share; k < JT_OPEN_SHARES; k++) {
 		snprintf(title, sizeof(title),
 			 "Latency at %u %% of Redis GET's saturation "
 			 "(%s requests/s), open loop, pipeline %u",
@@ -252,7 +259,7 @@ static void add_open_table(const struct jt_open *o, json_t *f)
 	struct jt_summary s;
 	char n[32];
 
-	for (unsigned k = 0; k < JT_OPEN_SHARES; k++) {
+	for (unsigned k = o->first_share; k < JT_OPEN_SHARES; k++) {
 		for (unsigned i = 0; i < o->n_subjects; i++) {
 			for (unsigned q = 0; q < JT_OPEN_QUANTILES; q++) {
 				jt_open_summary(o, k, i,
@@ -264,8 +271,8 @@ static void add_open_table(const struct jt_open *o, json_t *f)
 				o->cells[k][i].subject->name,
 				jt_open_percent[k], m[JT_OPEN_P50],
 				m[JT_OPEN_P90], m[JT_OPEN_P99], m[JT_OPEN_P999],
-				jt_report_grouped((double)o->cells[k][i].all.n,
-						  n));
+				jt_report_grouped(
+					(double)o->cells[k][i].curve.all.n, n));
 		}
 	}
 }
@@ -274,7 +281,7 @@ json_t *jt_report_findings(const struct jt_rounds *r, const struct jt_open *o)
 {
 	json_t *f = jt_findings_new("run", r->subjects->machine);
 
-	add_flags(r, f);
+	add_flags(r, o, f);
 	add_pages(r, f);
 	for (unsigned k = 0; k < r->n_pipelines; k++) {
 		for (size_t i = 0; i < jt_n_ratios; i++)

@@ -380,7 +380,8 @@ static void summarise(const struct bench *b, unsigned cell, unsigned figure,
 {
 	const double *ms = b->ms[cell][figure];
 
-	jt_pairs_summary(ms, b->flags->rounds, b->flags->seed, p50);
+	jt_pairs_summary((struct jt_series){ms, NULL}, b->flags->rounds,
+			 b->flags->seed, p50);
 	*p99p = jt_pairs_quantile(ms, b->flags->rounds, 0.99);
 }
 
@@ -477,9 +478,12 @@ static void add_ratios(const struct bench *b, json_t *f)
 	struct jt_summary s;
 
 	for (unsigned i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
-		jt_pairs_ratio(b->ms[compared[i].over][RETURNED],
-			       b->ms[compared[i].under][RETURNED],
-			       b->flags->rounds, b->flags->seed, &s);
+		jt_pairs_ratio(
+			(struct jt_series){b->ms[compared[i].over][RETURNED],
+					   NULL},
+			(struct jt_series){b->ms[compared[i].under][RETURNED],
+					   NULL},
+			b->flags->rounds, b->flags->seed, &s);
 		jt_findings_ratio(f, compared[i].words, &s);
 	}
 }

@@ -8,10 +8,9 @@
  * (report.c). At each depth one cell is measured twice in each round: how far
  * these twins differ is the noise of everything else.
  *
- * Dropped are slices in which the host stole more than 1 % of a core's time, or
- * in which processes that are neither this one nor the server took more than
- * 10 % (undisturbed, 2 to 4 % are interrupts and rounding). A single wrong
- * answer ends the run, and so does one admission of the limited token too many.
+ * Which slices count, which are taken again: keep.h; strangers are processes
+ * that are neither this one nor the server. A single wrong answer ends the run,
+ * and so does one admission of the limited token too many.
  *
  * Before the first round every subject is asked for every token once, so that
  * no first touch of memory is measured.
@@ -19,14 +18,13 @@
 #ifndef JT_BENCH_ROUNDS_H
 #define JT_BENCH_ROUNDS_H
 
+#include "bench/keep.h"
 #include "bench/workloads.h"
 
 #include <stdbool.h>
 
 #define JT_ROUNDS_CELLS_MAX 96u
 #define JT_ROUNDS_PIPELINES_MAX 8u
-#define JT_ROUNDS_STOLEN_MAX 0.01
-#define JT_ROUNDS_FOREIGN_MAX 0.10
 
 enum jt_metric {
 	JT_METRIC_RATE,	       /* replies per second */
@@ -40,9 +38,7 @@ enum jt_metric {
 };
 
 struct jt_sample {
-	bool kept;
-	double stolen; /* of one core's time, from both cores */
-	double foreign;
+	struct jt_had had;
 	double values[JT_METRICS];
 };
 
@@ -63,7 +59,9 @@ struct jt_rounds {
 	unsigned slice_ms;
 	unsigned warm_ms; /* before each slice, not counted */
 	bool workloads;	  /* of jeton, at the deepest pipeline */
-	bool keep_all;	  /* disturbed slices too */
+	bool keep_all;	  /* every slice is as good as clean */
+	bool goals_only;  /* cells on which a goal stands, and the twins */
+	struct jt_retakes retakes; /* its rounds are set here */
 	uint64_t seed;
 	/* results */
 	unsigned n_cells;
@@ -71,7 +69,7 @@ struct jt_rounds {
 	struct jt_load loads[JT_WORKLOADS];
 	struct jt_sample *samples;
 	unsigned n_slices;
-	unsigned n_stolen; /* slices dropped for it */
+	unsigned n_stolen; /* slices that were not clean, by cause */
 	unsigned n_foreign;
 	const char *twin_of;
 	/* the limited token, all its slices together */
@@ -82,8 +80,8 @@ struct jt_rounds {
 };
 
 /*
- * 0; -EPROTO after a wrong answer, -ENODATA if no slice of a series was kept,
- * -EINTR when the user wants to stop, other negative errno; said on stderr.
+ * 0; -EPROTO after a wrong answer, -EINTR when the user wants to stop, other
+ * negative errno; said on stderr.
  */
 int jt_rounds_run(struct jt_rounds *r);
 void jt_rounds_free(struct jt_rounds *r);
@@ -106,10 +104,10 @@ struct jt_moment {
 void jt_rounds_clocks(const struct jt_rounds *r,
 		      const struct jt_subject *subject, struct jt_moment *at);
 
-/* Who else had the cores between FROM and TO? Sets out->kept, counts. */
+/* Who else had the cores between FROM and TO? Counts. */
 void jt_rounds_judge(struct jt_rounds *r, const struct jt_moment *from,
 		     const struct jt_moment *to, double wall_ns,
-		     struct jt_sample *out);
+		     struct jt_had *out);
 
 /* Are all answers what they must be? */
 bool jt_rounds_answered(const struct jt_load *load, const struct jt_scan *scan);

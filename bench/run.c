@@ -13,9 +13,9 @@
 
 struct flags {
 	uint64_t rounds, open_rounds, slice_ms, warm_ms, tokens, connections;
-	uint64_t seed;
+	uint64_t seed, retake_s;
 	unsigned n_pipelines, pipelines[JT_ROUNDS_PIPELINES_MAX];
-	bool keep_all, valid_only;
+	bool keep_all, valid_only, goals_only;
 	const char *subjects;
 	const char *json;
 	const char *percentiles;
@@ -28,16 +28,19 @@ static const char usage[] =
 	"  --subjects LIST   of floor,echo,get,eval,packed,memcached,jeton,"
 	"http,bare\n"
 	"                    (all; rivals need redis-server and memcached)\n"
-	"  --rounds N        slices of each cell (8)\n"
+	"  --rounds N        slices of each cell (4)\n"
 	"  --open-rounds N   slices of each rate of the open loop; 0: none "
-	"(8)\n"
-	"  --slice-ms N      length of a slice (250)\n"
-	"  --warm-ms N       before each slice, unmeasured (40)\n"
+	"(4)\n"
+	"  --slice-ms N      length of a slice (1000)\n"
+	"  --warm-ms N       before each slice, unmeasured (50)\n"
+	"  --retake-s N      for slices that others disturbed, in all (20)\n"
 	"  --pipelines LIST  requests under way per connection (1,16,64)\n"
 	"  --connections N   (50)\n"
 	"  --tokens N        (1000000)\n"
 	"  --seed N          of the order of requests (1)\n"
 	"  --valid-only      not also unknown, mistyped, Zipf, one hot token\n"
+	"  --goals-only      only what a goal stands on, and what tells the "
+	"noise\n"
 	"  --keep-all        count disturbed slices too (for smoke tests)\n"
 	"  --json FILE       write everything measured; `jeton-bench page` "
 	"shows it\n"
@@ -59,6 +62,8 @@ static const struct option options[] = {
 	{"connections", required_argument, NULL, 'c'},
 	{"tokens", required_argument, NULL, 'n'},
 	{"seed", required_argument, NULL, 'S'},
+	{"retake-s", required_argument, NULL, 'R'},
+	{"goals-only", no_argument, NULL, 'g'},
 	{"keep-all", no_argument, NULL, 'k'},
 	{"json", required_argument, NULL, 'j'},
 	{"tmp", required_argument, NULL, 't'},
@@ -105,6 +110,11 @@ static bool take_flag(void *flags, int c)
 	case 'S':
 		return jt_options_number("seed", optarg, 0, UINT64_MAX >> 1,
 					 &f->seed);
+	case 'R':
+		return jt_options_number("retake-s", optarg, 0, 100000,
+					 &f->retake_s);
+	case 'g':
+		return f->goals_only = true;
 	case 'k':
 		return f->keep_all = true;
 	case 'j':
@@ -145,17 +155,21 @@ static int measure(struct jt_subjects *s, const struct flags *f)
 		.warm_ms = (unsigned)f->warm_ms,
 		.workloads = !f->valid_only,
 		.keep_all = f->keep_all,
+		.goals_only = f->goals_only,
 		.seed = f->seed,
 	};
 	open.rounds = &rounds;
 	open.n_rounds = (unsigned)f->open_rounds;
+	/* the open loop has a quarter: its slices are fewer */
+	rounds.retakes.budget_ns = f->retake_s * 750000000u;
+	open.retakes.budget_ns = f->retake_s * 250000000u;
 	memcpy(rounds.pipelines, f->pipelines, sizeof(f->pipelines));
 	r = jt_subjects_start(s, f->subjects);
 	if (!r)
 		r = jt_rounds_run(&rounds);
 	if (!r)
 		r = jt_open_run(&open);
-	if (!r || r == -ENODATA)
+	if (!r)
 		jt_report_print(&rounds, &open, stdout);
 	if (!r)
 		r = write_out(&rounds, &open, f);
@@ -201,10 +215,11 @@ static int run(const struct flags *f)
 int jt_verb_run(int argc, char **argv)
 {
 	struct flags f = {
-		.rounds = 8,
-		.open_rounds = 8,
-		.slice_ms = 250,
-		.warm_ms = 40,
+		.rounds = 4,
+		.open_rounds = 4,
+		.slice_ms = 1000,
+		.warm_ms = 50,
+		.retake_s = 20,
 		.tokens = 1000000,
 		.connections = 50,
 		.seed = 1,

@@ -14,6 +14,10 @@ struct jt_summary {
 	double median; /* of the values */
 	double low;    /* of the median, 95 % bootstrap interval */
 	double high;
+	/* shares of a core that others had in the worst slice beneath it, if
+	 * not all were clean (keep.h) */
+	double stolen;
+	double foreign;
 };
 
 /* Sorts VALUES. The same values and SEED give the same interval. */

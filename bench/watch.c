@@ -1,8 +1,6 @@
 /* watch: see watch.h. */
 #include "bench/watch.h"
 
-#include "bench/rounds.h"
-
 #include <stdio.h>
 
 void jt_watch_begin(struct jt_watch *w, const struct jt_process *server)
@@ -24,8 +22,8 @@ void jt_watch_shares(const struct jt_watch_had *had, double *stolenp,
 			    wall_ns;
 }
 
-bool jt_watch_end(struct jt_watch *w, const struct jt_process *server,
-		  uint64_t other_ns)
+struct jt_had jt_watch_end(struct jt_watch *w, const struct jt_process *server,
+			   uint64_t other_ns)
 {
 	const struct jt_machine *m = w->machine;
 	struct jt_machine_times now;
@@ -36,26 +34,28 @@ bool jt_watch_end(struct jt_watch *w, const struct jt_process *server,
 		.cores = m->server_cpu == m->client_cpu ? 1 : 2,
 	};
 	double stolen, foreign;
+	struct jt_had out;
 
 	jt_machine_times(m, &now);
 	had.idle_ns = now.idle_ns - w->times.idle_ns;
 	had.stolen_ns = now.stolen_ns - w->times.stolen_ns;
 	jt_watch_shares(&had, &stolen, &foreign);
+	out = jt_had_of(stolen, foreign, JT_KEEP_FOREIGN_MAX);
 	w->n_slices++;
 	if (w->keep_all)
-		return true;
-	if (stolen > JT_ROUNDS_STOLEN_MAX)
+		out.excess = 0;
+	if (stolen > JT_KEEP_STOLEN_MAX)
 		w->n_stolen++;
-	else if (foreign > JT_ROUNDS_FOREIGN_MAX)
+	else if (foreign > JT_KEEP_FOREIGN_MAX)
 		w->n_foreign++;
-	else
-		return true;
-	return false;
+	return out;
 }
 
 void jt_watch_words(const struct jt_watch *w, char out[96])
 {
-	snprintf(out, 96, "%u of %u dropped (%u stolen, %u disturbed)",
-		 w->n_stolen + w->n_foreign, w->n_slices, w->n_stolen,
-		 w->n_foreign);
+	snprintf(
+		out, 96,
+		"%u of %u slices not clean (%u stolen from, %u with strangers)",
+		w->n_stolen + w->n_foreign, w->n_slices, w->n_stolen,
+		w->n_foreign);
 }

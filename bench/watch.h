@@ -1,12 +1,13 @@
 /*
- * watch: did others disturb a slice? Bounds and dropping as in rounds.h, for
- * verbs whose slices are no rounds of subjects.
+ * watch: did others disturb a slice? As in rounds.h, for verbs whose slices are
+ * no rounds of subjects.
  *
  * One slice at a time; one process, one thread.
  */
 #ifndef JT_BENCH_WATCH_H
 #define JT_BENCH_WATCH_H
 
+#include "bench/keep.h"
 #include "bench/machine.h"
 #include "bench/process.h"
 
@@ -15,9 +16,9 @@
 struct jt_watch {
 	/* set by the caller */
 	const struct jt_machine *machine;
-	bool keep_all; /* no slice is dropped */
+	bool keep_all; /* every slice is as good as clean */
 	/* results */
-	unsigned n_slices, n_stolen, n_foreign; /* the latter two dropped */
+	unsigned n_slices, n_stolen, n_foreign; /* the latter: not clean */
 	/* when the slice under way began */
 	struct jt_machine_times times;
 	uint64_t from_ns, own_ns, server_ns;
@@ -27,11 +28,11 @@ struct jt_watch {
 void jt_watch_begin(struct jt_watch *w, const struct jt_process *server);
 
 /*
- * Is it to be kept? OTHER_NS: CPU time that was neither this process's nor the
- * server's (and its children's), but belongs to the slice.
+ * Who else had the cores? OTHER_NS: CPU time that was neither this process's
+ * nor the server's (and its children's), but belongs to the slice.
  */
-bool jt_watch_end(struct jt_watch *w, const struct jt_process *server,
-		  uint64_t other_ns);
+struct jt_had jt_watch_end(struct jt_watch *w, const struct jt_process *server,
+			   uint64_t other_ns);
 
 /* The share of one core that the host, and that strangers had. Pure. */
 struct jt_watch_had {
@@ -41,7 +42,7 @@ struct jt_watch_had {
 void jt_watch_shares(const struct jt_watch_had *had, double *stolenp,
 		     double *foreignp);
 
-/* "3 of 20 dropped (1 stolen, 2 disturbed)" */
+/* "3 of 20 slices not clean (1 stolen from, 2 with strangers)" */
 void jt_watch_words(const struct jt_watch *w, char out[96]);
 
 #endif

@@ -43,9 +43,37 @@ static const char *line_of(const char *text, const char *words)
 	return line;
 }
 
+Test(page, a_figure_of_disturbed_slices_says_so)
+{
+	const struct jt_summary s = {
+		.n = 3,
+		.median = 4.5,
+		.low = 4.4,
+		.high = 4.6,
+		.stolen = 0.021,
+	};
+	json_t *f = jt_findings_new("run", &machine);
+	json_t *all = json_pack("[o]", f);
+	char *text;
+
+	jt_findings_goal(f, "rate_p64_get", &s);
+	text = goals_of(all);
+	cr_expect(strstr(line_of(text, "pipeline 64: throughput / Redis GET"),
+			 " reached, kept with 2.1 % stolen"));
+	cr_expect_null(strstr(line_of(text, "pipeline 64: throughput / floor"),
+			      "kept with"));
+	free(text);
+	json_decref(all);
+}
+
 Test(page, a_goal_is_told_with_what_was_found)
 {
-	const struct jt_summary s = {20, 4.5, 4.4, 4.6};
+	const struct jt_summary s = {
+		.n = 20,
+		.median = 4.5,
+		.low = 4.4,
+		.high = 4.6,
+	};
 	json_t *f = jt_findings_new("run", &machine);
 	json_t *all = json_pack("[o]", f);
 	char *text;
@@ -106,7 +134,12 @@ static void expect_nothing_from_elsewhere(const char *page)
 static json_t *everything(void)
 {
 	json_t *f = jt_findings_new("run", &machine), *p, *s;
-	const struct jt_summary one = {3, 2, 1, 3};
+	const struct jt_summary one = {
+		.n = 3,
+		.median = 2,
+		.low = 1,
+		.high = 3,
+	};
 
 	jt_findings_flag(f, "seed", json_integer(1));
 	jt_findings_ratio(f, "a < b & \"c\"", &one);

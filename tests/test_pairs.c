@@ -34,23 +34,25 @@ Test(pairs, a_drift_that_hits_both_is_no_difference)
 		under[i] = 100 * (i + 1);
 		over[i] = 1.5 * under[i];
 	}
-	jt_pairs_ratio(over, under, 10, 1, &s);
+	jt_pairs_ratio((struct jt_series){over, NULL},
+		       (struct jt_series){under, NULL}, 10, 1, &s);
 	cr_expect_eq(s.n, 10);
 	cr_expect_float_eq(s.median, 1.5, 1e-9);
 	cr_expect_float_eq(s.low, 1.5, 1e-9);
 	cr_expect_float_eq(s.high, 1.5, 1e-9);
 }
 
-Test(pairs, a_dropped_slice_takes_its_round_along)
+Test(pairs, what_has_no_figure_takes_its_round_along)
 {
 	const double over[] = {2, 0, 4, 99};
 	const double under[] = {1, 1, 2, 0};
 	struct jt_summary s;
 
-	jt_pairs_ratio(over, under, 4, 1, &s);
+	jt_pairs_ratio((struct jt_series){over, NULL},
+		       (struct jt_series){under, NULL}, 4, 1, &s);
 	cr_expect_eq(s.n, 2);
 	cr_expect_float_eq(s.median, 2, 1e-9);
-	jt_pairs_summary(over, 4, 1, &s);
+	jt_pairs_summary((struct jt_series){over, NULL}, 4, 1, &s);
 	cr_expect_eq(s.n, 3);
 	cr_expect_float_eq(s.median, 4, 1e-9);
 }
@@ -60,7 +62,8 @@ Test(pairs, of_nothing_there_is_no_ratio)
 	const double none[] = {0, 0};
 	struct jt_summary s;
 
-	jt_pairs_ratio(none, none, 2, 1, &s);
+	jt_pairs_ratio((struct jt_series){none, NULL},
+		       (struct jt_series){none, NULL}, 2, 1, &s);
 	cr_expect_eq(s.n, 0);
 	cr_expect_eq(jt_pairs_quantile(none, 2, 0.99), 0);
 }

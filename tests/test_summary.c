@@ -75,7 +75,7 @@ static void put(unsigned round, unsigned cell, double rate, double cpu_ns)
 {
 	struct jt_sample *s = jt_rounds_sample(&rounds, round, cell);
 
-	s->kept = true;
+	s->had = jt_had_of(0, 0.03, JT_KEEP_FOREIGN_MAX);
 	s->values[JT_METRIC_RATE] = rate * drift[round];
 	s->values[JT_METRIC_CPU_NS] = cpu_ns / drift[round];
 }
@@ -148,13 +148,56 @@ Test(ratios, a_disturbed_slice_takes_its_pair_with_it)
 	struct jt_summary s;
 	const char *under;
 
-	jt_rounds_sample(&rounds, 2, 2)->kept = false;
+	jt_rounds_sample(&rounds, 2, 2)->had =
+		jt_had_of(0.02, 0, JT_KEEP_FOREIGN_MAX);
 	jt_rounds_sample(&rounds, 2, 2)->values[JT_METRIC_RATE] = 1e9;
 	cr_assert(jt_ratio_make(&rounds, 64,
 				ratio("throughput, jeton / Redis GET"), &s,
 				&under));
 	cr_expect_eq(s.n, ROUNDS - 1);
 	cr_expect_float_eq(s.high, 4, 1e-9);
+}
+
+Test(ratios, each_cell_that_a_goal_of_this_verb_stands_on_is_needed)
+{
+	static const char *const at_1[] = {"floor", "echo", "get", "jeton"};
+	static const char *const at_64[] = {
+		"floor", "echo", "get", "jeton", "eval", "packed", "unknown"};
+
+	for (unsigned i = 0; i < 4; i++)
+		cr_expect(jt_ratio_goal_needs(at_1[i], 1), "%s", at_1[i]);
+	for (unsigned i = 0; i < 7; i++)
+		cr_expect(jt_ratio_goal_needs(at_64[i], 64), "%s", at_64[i]);
+	/* the open loop's rates are shares of what it can */
+	cr_expect(jt_ratio_goal_needs("get", 16));
+}
+
+Test(ratios, what_no_goal_stands_on_is_not_needed)
+{
+	cr_expect_not(jt_ratio_goal_needs("memcached", 64));
+	cr_expect_not(jt_ratio_goal_needs("eval", 1));
+	cr_expect_not(jt_ratio_goal_needs("jeton", 16));
+	cr_expect_not(jt_ratio_goal_needs("zipf", 64));
+}
+
+Test(ratios, of_disturbed_rounds_the_least_disturbed_count_and_it_is_said)
+{
+	struct jt_summary s;
+	const char *under;
+
+	/* Redis is disturbed in each round, most in those of wrong figures */
+	for (unsigned k = 0; k < ROUNDS; k++)
+		jt_rounds_sample(&rounds, k, 2)->had = jt_had_of(
+			k < 2 ? 0.9 : 0.01 * (k + 1), 0, JT_KEEP_FOREIGN_MAX);
+	jt_rounds_sample(&rounds, 0, 2)->values[JT_METRIC_RATE] = 1e9;
+	jt_rounds_sample(&rounds, 1, 2)->values[JT_METRIC_RATE] = 1e9;
+	cr_assert(jt_ratio_make(&rounds, 64,
+				ratio("throughput, jeton / Redis GET"), &s,
+				&under));
+	cr_expect_eq(s.n, 3);
+	cr_expect_float_eq(s.low, 4, 1e-9);
+	cr_expect_float_eq(s.high, 4, 1e-9);
+	cr_expect_float_eq(s.stolen, 0.05, 1e-9);
 }
 
 Test(ratios, who_took_no_part_has_none)

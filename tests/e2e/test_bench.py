@@ -29,7 +29,7 @@ def found(tmp_path_factory):
     run = bench("run", *SMALL, "--warm-ms", 5, "--open-rounds", 2,
                 "--connections", 8, "--keep-all", "--json", at / "run.json",
                 "--percentiles", at)
-    bench("inprocess", *SMALL, "--json", at / "inprocess.json")
+    bench("inprocess", *SMALL, "--keep-all", "--json", at / "inprocess.json")
     bench("table", "--sizes", "1000,20000", "--rounds", 2, "--slice-ms", 10,
           "--keep-all", "--json", at / "table.json")
     page = bench("page", at / "run.json", at / "inprocess.json",
@@ -166,6 +166,36 @@ def test_a_file_without_findings_is_refused_by_name(tmp_path):
         assert p.returncode == 1
         assert "odd.json" in p.stderr and p.stderr.count("\n") == 1
         assert not (tmp_path / "x.html").exists()
+
+
+def test_goals_only_measures_what_goals_stand_on_and_no_more(tmp_path):
+    bench("run", *SMALL, "--goals-only", "--warm-ms", 5, "--open-rounds", 2,
+          "--connections", 8, "--keep-all", "--subjects",
+          "floor,echo,get,eval,packed,jeton", "--json", tmp_path / "run.json",
+          "--percentiles", tmp_path)
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert {g["key"] for g in found["goals"]} == {
+        "cpu_p1_floor", "rate_p1_get", "rate_p64_get", "rate_p64_eval",
+        "rate_p64_floor", "open_p99_get", "rate_unknown_valid",
+        "admitted_beyond"}
+    cells = {(c["name"], c["pipeline"]) for c in found["cells"]}
+    assert ("get", 16) in cells and ("jeton", 16) not in cells
+    assert ("eval", 1) not in cells and ("zipf", 64) not in cells
+    assert sorted(p.name for p in tmp_path.glob("*.hgrm")) == [
+        "floor-70.hgrm", "get-70.hgrm", "jeton-70.hgrm"]
+
+
+def test_slices_too_short_to_be_clean_still_give_every_figure(tmp_path):
+    """Any tick of the clock is more of 15 ms than a slice may lose; whatever
+    happens to them, there is a figure, and if need be it says what of."""
+    p = bench("table", "--sizes", "1000", "--rounds", 2, "--slice-ms", 15,
+              "--retake-s", 1, "--json", tmp_path / "table.json")
+    found = json.loads((tmp_path / "table.json").read_text())
+    assert "NOT MEASURED" not in p.stdout + p.stderr
+    assert {r["n"] for r in found["ratios"]} == {2}
+    for r in found["ratios"]:
+        disturbed = r["stolen"] > 0.01 or r["foreign"] > 0.02
+        assert disturbed == (r["stolen"] > 0 or r["foreign"] > 0)
 
 
 def test_flags_out_of_range_are_refused():
