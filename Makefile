@@ -115,30 +115,12 @@ fuzz: deps ## parsers under libFuzzer, SECONDS each
 fuzz-programs: $(call program,fuzz)
 plants: deps ## planted bugs: each must be caught by its test
 	$(Q)tests/plants/run.sh
-bench: deps-test ## measure beside Redis, memcached and bare echoes; under 5 minutes
+bench: deps-test ## measure beside Redis and bare echoes; under 5 minutes
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)mkdir -p $(R)
-	$(Q)$(O)/jeton-bench run --json $(R)/run.json --percentiles $(R)
-	$(Q)$(O)/jeton-bench inprocess --rounds 8 --slice-ms 250 --json $(R)/inprocess.json
-	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
-		--json $(R)/table.json
-	$(Q)$(O)/jeton-bench restart --tokens 300000 --rounds 3 --json $(R)/restart.json
-	$(Q)$(O)/jeton-bench revoke --rounds 50 --json $(R)/revoke.json
-	$(Q)$(O)/jeton-bench mutate --tokens 200000 --rounds 4 --slice-ms 1500 \
-		--json $(R)/mutate.json
-	$(Q)$(MAKE) --no-print-directory bench-page
-bench-full: deps-test ## the same with slices of 3 s; about an hour
+	$(Q)bench/measure.sh $(O) quick
+bench-full: deps-test ## more subjects, rounds and sizes, slices of 3 s; about an hour
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)mkdir -p $(R)
-	$(Q)$(O)/jeton-bench run --rounds 20 --open-rounds 20 --slice-ms 3000 \
-		--warm-ms 200 --json $(R)/run.json --percentiles $(R)
-	$(Q)$(O)/jeton-bench inprocess --rounds 20 --slice-ms 3000 --json $(R)/inprocess.json
-	$(Q)$(O)/jeton-bench table --sizes 1000,10000,100000,1000000,10000000 \
-		--rounds 20 --slice-ms 500 --json $(R)/table.json
-	$(Q)$(O)/jeton-bench restart --tokens 10000000 --json $(R)/restart.json
-	$(Q)$(O)/jeton-bench revoke --json $(R)/revoke.json
-	$(Q)$(O)/jeton-bench mutate --rounds 20 --slice-ms 3000 --json $(R)/mutate.json
-	$(Q)$(MAKE) --no-print-directory bench-page
+	$(Q)bench/measure.sh $(O) full
 bench-page: ## what was measured so far, as results/bench.html
 	$(Q)$(O)/jeton-bench page $(R)/*.json --html $(R)/bench.html \
 		--commit "$$(git describe --always --dirty 2>/dev/null)"

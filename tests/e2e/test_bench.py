@@ -1,6 +1,8 @@
 """jeton-bench: each verb runs to its end on a small load, and says what it
 found; the page that joins their findings is one file of well-formed HTML."""
 import json
+import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -12,6 +14,8 @@ import pytest
 import rig
 
 BENCH = str(rig.BIN / "jeton-bench")
+MEASURE = pathlib.Path(__file__).parents[2] / "bench" / "measure.sh"
+VERBS = ["run", "inprocess", "table", "restart", "revoke", "mutate"]
 SMALL = ["--tokens", "10000", "--slice-ms", "20", "--rounds", "2"]
 
 
@@ -196,6 +200,81 @@ def test_slices_too_short_to_be_clean_still_give_every_figure(tmp_path):
     for r in found["ratios"]:
         disturbed = r["stolen"] > 0.01 or r["foreign"] > 0.02
         assert disturbed == (r["stolen"] > 0 or r["foreign"] > 0)
+
+
+# ---- all verbs, one after the other ----
+
+@pytest.fixture
+def measured(tmp_path):
+    """Run measure.sh with verbs that do nothing, or fail if FAIL names them."""
+    fake = tmp_path / "jeton-bench"
+    fake.write_text("""#!/bin/sh
+verb=$1
+echo "$@" >>"${0%/*}/log"
+case " $FAIL " in *" $verb "*) exit 1 ;; esac
+while [ $# -gt 0 ]; do
+    [ "$1" != --json ] || echo '{"goals": []}' >"$2"
+    shift
+done
+""")
+    fake.chmod(0o755)
+
+    def run(how="quick", fail=""):
+        p = subprocess.run([MEASURE, tmp_path, how], capture_output=True,
+                           text=True, timeout=60,
+                           env={**os.environ, "FAIL": fail})
+        log = tmp_path / "log"
+        return p, log.read_text().splitlines() if log.exists() else []
+    run.results = tmp_path / "results"
+    return run
+
+
+@pytest.mark.parametrize("how", ["quick", "full"])
+def test_every_verb_runs_and_the_page_takes_all_they_found(measured, how):
+    p, log = measured(how)
+    assert p.returncode == 0, p.stderr
+    assert [line.split()[0] for line in log] == VERBS + ["page"]
+    assert all(f"/{verb}.json" in log[-1] for verb in VERBS)
+
+
+def test_a_verb_that_fails_stops_none_behind_it_and_is_named(measured):
+    p, log = measured(fail="run restart")
+    assert p.returncode == 1
+    assert [line.split()[0] for line in log] == VERBS + ["page"]
+    assert "/run.json" not in log[-1] and "/table.json" in log[-1]
+    [line] = p.stderr.splitlines()
+    assert line.startswith("bench: FAILED: run restart;")
+
+
+def test_if_every_verb_fails_there_is_no_page(measured):
+    p, log = measured(fail=" ".join(VERBS))
+    assert p.returncode == 1
+    assert [line.split()[0] for line in log] == VERBS
+    assert "FAILED: " + " ".join(VERBS) + ";" in p.stderr
+
+
+def test_a_failing_page_is_a_failure(measured):
+    p, _ = measured(fail="page")
+    assert p.returncode == 1 and "FAILED: page;" in p.stderr
+
+
+def test_what_an_earlier_run_left_is_not_mixed_in(measured):
+    measured.results.mkdir()
+    for name in "run.json", "older.json", "jeton-25.hgrm", "bench.html":
+        (measured.results / name).write_text("{}")
+    p, log = measured(fail="run")
+    assert p.returncode == 1
+    assert "/run.json" not in log[-1] and "older" not in log[-1]
+    assert {f.name for f in measured.results.iterdir()} == {
+        f"{verb}.json" for verb in VERBS[1:]}
+
+
+def test_an_unknown_measure_is_a_usage_error_and_deletes_nothing(measured):
+    measured.results.mkdir()
+    (measured.results / "run.json").write_text("{}")
+    p, log = measured("quickly")
+    assert p.returncode == 2 and "usage" in p.stderr and log == []
+    assert (measured.results / "run.json").exists()
 
 
 def test_flags_out_of_range_are_refused():
