@@ -5,12 +5,15 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ARGS_MAX 24u
+#define PART_MAX                                                               \
+	2000000u /* rows of one file; more than 4 million are refused */
 
 struct places {
 	char program[PATH_MAX];
@@ -30,7 +33,9 @@ static void find_places(struct places *at, const char *bin_dir,
 	mkdir(at->run, 0700);
 }
 
-static int write_wishes(const char *path, size_t n)
+/* N of them, those behind FIRST others; the two that everybody asks for come
+ * at the end of all. */
+static int write_wishes(const char *path, size_t first, size_t n, bool is_last)
 {
 	FILE *f = fopen(path, "we");
 	int r = 0;
@@ -39,12 +44,14 @@ static int write_wishes(const char *path, size_t n)
 		return -errno;
 	fprintf(f, "name,expires,env,owner,rate,burst\n");
 	for (size_t i = 0; i < n; i++)
-		fprintf(f, "bench %zu,90d,live,bench,%u/s,%u\n", i,
+		fprintf(f, "bench %zu,90d,live,bench,%u/s,%u\n", first + i,
 			JT_JETON_RATE, JT_JETON_BURST);
-	fprintf(f, "hot,90d,live,bench,%u/s,%u\n", JT_JETON_HOT_RATE,
-		JT_JETON_HOT_RATE);
-	fprintf(f, "limited,90d,live,bench,%u/s,%u\n", JT_JETON_LIMITED_RATE,
-		JT_JETON_LIMITED_BURST);
+	if (is_last)
+		fprintf(f,
+			"hot,90d,live,bench,%u/s,%u\n"
+			"limited,90d,live,bench,%u/s,%u\n",
+			JT_JETON_HOT_RATE, JT_JETON_HOT_RATE,
+			JT_JETON_LIMITED_RATE, JT_JETON_LIMITED_BURST);
 	if (ferror(f))
 		r = -EIO;
 	if (fclose(f))
@@ -135,26 +142,49 @@ json_t *jt_jeton_status(const char *bin_dir, const char *dir)
 	return json_load_file(at.log, JSON_DISABLE_EOF_CHECK, NULL);
 }
 
+/* One file of N, and what came of it behind TOKENS. */
+static int create_part(const struct places *at, const char *bin_dir,
+		       const char *dir, size_t first, size_t n, bool is_last,
+		       struct jt_tokens *tokens)
+{
+	const char *const verb[] = {
+		"create", "--from", at->from, "--out", at->out, NULL,
+	};
+	struct jt_tokens part = {0};
+	int r = write_wishes(at->from, first, n, is_last);
+
+	if (r)
+		return say(at->from, r, NULL);
+	unlink(at->out);
+	r = jt_jeton_admin(bin_dir, dir, verb);
+	if (r)
+		return r;
+	r = jt_tokens_read(&part, at->out);
+	if (!r && part.n != n + (is_last ? JT_JETON_EXTRA : 0))
+		r = -ENODATA;
+	if (!r)
+		r = jt_tokens_append(tokens, &part);
+	jt_tokens_free(&part);
+	return r ? say(at->out, r, NULL) : 0;
+}
+
 int jt_jeton_create(const char *bin_dir, const char *dir, size_t n,
 		    struct jt_tokens *tokens)
 {
 	struct places at = {0};
-	const char *const verb[] = {
-		"create", "--from", at.from, "--out", at.out, NULL,
-	};
-	int r;
+	size_t part;
+	int r = 0;
 
+	*tokens = (struct jt_tokens){0};
 	find_places(&at, bin_dir, "jeton", dir);
-	r = write_wishes(at.from, n);
+	for (size_t i = 0; !r && i < n; i += part) {
+		part = n - i < PART_MAX ? n - i : PART_MAX;
+		r = create_part(&at, bin_dir, dir, i, part, i + part == n,
+				tokens);
+	}
 	if (r)
-		return say(at.from, r, NULL);
-	r = jt_jeton_admin(bin_dir, dir, verb);
-	if (r)
-		return r;
-	r = jt_tokens_read(tokens, at.out);
-	if (!r && tokens->n != n + JT_JETON_EXTRA)
-		r = -ENODATA;
-	return r ? say(at.out, r, NULL) : 0;
+		jt_tokens_free(tokens);
+	return r;
 }
 
 void jt_jeton_http(const char *dir, char socket[108])

@@ -85,6 +85,19 @@ int jt_tokens_read(struct jt_tokens *t, const char *path)
 	return r;
 }
 
+int jt_tokens_append(struct jt_tokens *t, const struct jt_tokens *more)
+{
+	void *values =
+		realloc(t->values, (t->n + more->n) * sizeof(t->values[0]));
+
+	if (!values)
+		return -ENOMEM;
+	t->values = values;
+	memcpy(t->values + t->n, more->values, more->n * sizeof(t->values[0]));
+	t->n += more->n;
+	return 0;
+}
+
 int jt_tokens_make(struct jt_tokens *t, size_t n)
 {
 	size_t room = 0;

@@ -22,6 +22,9 @@ struct jt_tokens {
  */
 int jt_tokens_read(struct jt_tokens *t, const char *path);
 
+/* Put copies of MORE behind those of T, which may be empty. */
+int jt_tokens_append(struct jt_tokens *t, const struct jt_tokens *more);
+
 /* Make N of them, known to nobody. */
 int jt_tokens_make(struct jt_tokens *t, size_t n);
 void jt_tokens_shuffle(struct jt_tokens *t, uint64_t seed);
