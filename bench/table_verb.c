@@ -99,7 +99,7 @@ static const char usage[] =
 	"Measure libjeton against the number of tokens, and against memory and "
 	"hashes\n"
 	"alone; and one token that two processes ask for.\n\n"
-	"  --sizes LIST      numbers of tokens, at most 8; 10^8 takes 20 GB\n"
+	"  --sizes LIST      numbers of tokens, at most 8; 10^8 takes 25 GB\n"
 	"                    (1000,10000,100000,1000000)\n"
 	"  --rounds N        slices of each (4)\n"
 	"  --slice-ms N      length of a slice (1000)\n"
