@@ -1,10 +1,12 @@
 """Keeper and workers: crashes, successors, second daemons, clean stops."""
+import ctypes
 import mmap
 import os
 import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -302,6 +304,28 @@ def links(pid):
         except OSError:
             pass
     return found
+
+
+def slice_ns(pid):
+    """How long its turns on a processor are, as sched_getattr(2) has it."""
+    attr = ctypes.create_string_buffer(56)
+    done = ctypes.CDLL(None, use_errno=True).syscall(
+        ctypes.c_long(315), pid, attr, 56, 0)
+    assert done == 0, os.strerror(ctypes.get_errno())
+    policy, nice = struct.unpack_from("=4xI8xi", attr.raw)
+    assert (policy, nice) == (0, 0)
+    return struct.unpack_from("=Q", attr.raw, 24)[0]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64",
+                    reason="the number of the system call")
+def test_workers_ask_for_short_turns_and_nobody_else(served2):
+    if slice_ns(os.getpid()) == 0:
+        return  # Linux before 6.12: there is none to be had
+    keeper, *workers = served2.processes()
+    assert len(workers) == 3  # two, and HTTP
+    assert {slice_ns(w) for w in workers} == {100_000}
+    assert slice_ns(keeper) > 100_000
 
 
 def test_a_worker_holds_no_journal_and_no_control_socket(served2):
