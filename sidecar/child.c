@@ -4,8 +4,6 @@
 #include "sidecar/log.h"
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
-#include <linux/sched/types.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,7 +14,6 @@
 
 #define NS_PER_S 1000000000ull
 #define RESERVED_FDS 32u
-#define SLICE_NS 100000u /* the shortest that there is */
 
 uint64_t jt_child_boot_ns(void)
 {
@@ -51,17 +48,6 @@ void jt_child_end_round(struct jt_desk *desk, struct jt_now now)
  * whatever the seals say. A kernel that refuses to take the capabilities leaves
  * things as they were.
  */
-void jt_child_be_prompt(void)
-{
-	struct sched_attr attr = {.size = sizeof(attr)};
-
-	if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) ||
-	    attr.sched_policy != SCHED_NORMAL)
-		return;
-	attr.sched_runtime = SLICE_NS;
-	syscall(SYS_sched_setattr, 0, &attr, 0); /* refused: as it was */
-}
-
 void jt_child_give_up_rights(void)
 {
 	struct __user_cap_header_struct who = {

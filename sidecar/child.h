@@ -19,14 +19,6 @@ uint64_t jt_child_boot_ns(void);
 void jt_child_end_round(struct jt_desk *desk, struct jt_now now);
 
 /*
- * Ask for short turns on the processor: then who wakes up is let on at once,
- * not when the turn of whoever is on it is over, milliseconds later. Its share
- * stays what it was. Linux 6.12; before, and where it is refused, nothing
- * changes.
- */
-void jt_child_be_prompt(void);
-
-/*
  * No capability, no way to get any. Once it has all that it needs: a ring, its
  * maps, its listener.
  */

@@ -28,6 +28,7 @@
 #include "sidecar/feed.h"
 
 #include "admin/archive.h"
+#include "admin/way.h"
 #include "sidecar/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -37,6 +38,7 @@
 #include <time.h>
 
 #define CHUNK 4096u
+#define WAY_RECORDS 64u	       /* some 40 us */
 #define AHEAD 16u	       /* puts whose memory is on its way */
 #define REPLAY_MIN (2 * CHUNK) /* from so many on a second core pays */
 
@@ -179,6 +181,7 @@ static void apply_all(void *ctx, struct jt_record *records, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		int rc;
 
+		jt_way_make(i, WAY_RECORDS);
 		if (i + AHEAD < n)
 			jt_ledger_prefetch(&feed->ledger, &records[i + AHEAD]);
 		rc = apply(feed, &records[i]);

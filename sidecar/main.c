@@ -1,4 +1,5 @@
 /* jetond: see config.h for the flags, keeper.h for what it does. */
+#include "admin/way.h"
 #include "sidecar/keeper.h"
 
 #include <signal.h>
@@ -41,5 +42,6 @@ int main(int argc, char **argv)
 		return 0;
 	if (config.mode == JT_CONFIG_PRINT)
 		return print(&config);
+	jt_way_begin();
 	return jt_keeper_run(&config);
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHUNK 1024u
+#define CHUNK 64u /* records between rests: who waits, waits for them */
 #define AHEAD 16u
 #define REST_MAX_NS 100000000u
 

@@ -35,6 +35,7 @@
  */
 #include "sidecar/sweep.h"
 
+#include "admin/way.h"
 #include "shm/table.h"
 #include "sidecar/wide.h"
 #include <assert.h>
@@ -44,8 +45,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define GAP 256u  /* lines: 16 KiB */
-#define AHEAD 16u /* lines whose slot is on its way */
+#define GAP 256u       /* lines: 16 KiB */
+#define WAY_LINES 512u /* at most some 100 us */
+#define AHEAD 16u      /* lines whose slot is on its way */
 #define PASSES_MAX 4u
 #define NOBODY UINT32_MAX
 #define SEEN_NONE 0u /* the file has zeros there */
@@ -148,8 +150,10 @@ static void map_lines(struct jt_sweep *t)
 		t->spots[i].slot = NOBODY;
 		t->spots[i].mark = 0;
 	}
-	for (uint64_t i = 0; i < t->maps->n_slots; i++)
+	for (uint64_t i = 0; i < t->maps->n_slots; i++) {
 		map_slot(t, (uint32_t)i);
+		jt_way_make(i, WAY_LINES);
+	}
 	t->applied = applied;
 	t->mapped = true;
 }
@@ -350,6 +354,7 @@ static uint32_t compare(struct jt_sweep *t, uint32_t n)
 		const struct jt_spot *spot = &t->spots[t->next + i];
 		struct jt_usage u = words_of(t, t->next + i);
 
+		jt_way_make(i, WAY_LINES);
 		t->changed[i] = spot->seen != hash_of(spot, &u);
 		if (t->changed[i])
 			end = i + 1;
@@ -387,6 +392,7 @@ static int write_lines(struct jt_sweep *t, uint32_t from, uint32_t to,
 
 	for (; from + n < to; n++) {
 		prefetch(t, t->next + from + n + AHEAD);
+		jt_way_make(n, WAY_LINES);
 		if (!settled(t, t->next + from + n, &t->chunk[n],
 			     &t->hashes[n]))
 			break;
