@@ -4,7 +4,6 @@
  */
 #include "admin/bulk.h"
 #include "admin/output.h"
-#include "admin/way.h"
 
 #include <csv.h>
 #include <errno.h>
@@ -16,7 +15,6 @@
 #define ROW_MAX 65536u
 #define FAULTS_MAX 10
 #define CHUNK 65536u
-#define WAY_ROWS 16u /* some 30 us */
 
 #define EXTRA JT_COLUMNS_N /* the extra column stands behind ours */
 #define PLACES (JT_COLUMNS_N + 1)
@@ -148,7 +146,7 @@ static void end_row(struct table *t)
 	const char *column = NULL;
 	int e = 0;
 
-	jt_way_make(b->rows++, WAY_ROWS);
+	b->rows++;
 	if (!t->row_bad)
 		e = take_row(t, &column, why);
 	if (e == JT_BULK_BAD) {
@@ -256,7 +254,6 @@ int jt_bulk_rows(struct jt_bulk *b)
 	FILE *in = strcmp(b->path, "-") == 0 ? stdin : fopen(b->path, "re");
 	int e;
 
-	jt_way_begin();
 	if (!in) {
 		free(t);
 		return jt_fail(JT_EXIT_FILE,

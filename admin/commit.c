@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SLACK_RECORDS 4096u /* each extension lasts for so many commits */
-#define CHUNK_RECORDS 512u  /* 128 KiB: chained and written while in cache */
+#define CHUNK_RECORDS 4096u /* 1 MiB: chained and written while in cache */
 #define CREATE_WAIT_MS 2000u
 
 static uint8_t zeros[65536]; /* never written; const would fill the binary */

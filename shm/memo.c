@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define TAGS 4u
-#define LANES_LEAST 3u /* fewer are faster one by one */
-#define NEAR_BYTES (8u << 20)
+#define LANES_LEAST 3u	      /* fewer are faster one by one */
+#define NEAR_BYTES (8u << 20) /* of a last-level cache that others use, too */
 
 static_assert(JT_MEMO_TAGS == JT_SIPHASH_LANES, "side by side");
 static_assert(JT_TOKEN_BYTES + 16 == 8 * JT_SIPHASH_WORDS, "all is hashed");

@@ -28,8 +28,8 @@
 #include "sidecar/feed.h"
 
 #include "admin/archive.h"
-#include "admin/way.h"
 #include "sidecar/log.h"
+#include "sidecar/way.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>

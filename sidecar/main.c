@@ -1,6 +1,6 @@
 /* jetond: see config.h for the flags, keeper.h for what it does. */
-#include "admin/way.h"
 #include "sidecar/keeper.h"
+#include "sidecar/way.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -35,8 +35,8 @@
  */
 #include "sidecar/sweep.h"
 
-#include "admin/way.h"
 #include "shm/table.h"
+#include "sidecar/way.h"
 #include "sidecar/wide.h"
 #include <assert.h>
 #include <errno.h>

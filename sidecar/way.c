@@ -1,5 +1,5 @@
 /* way: see way.h. The C library of Debian 12 has none of these calls. */
-#include "admin/way.h"
+#include "sidecar/way.h"
 
 #include <linux/sched.h>
 #include <linux/sched/types.h>
