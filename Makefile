@@ -31,7 +31,7 @@ LDFLAGS += $(filter -fsanitize%,$(FLAGS_$(FLAVOUR))) \
 
 LIBS_shm := -lsodium -lxxhash -lhiredis
 LIBS_admin := $(LIBS_shm) -ljansson -lcsv
-LIBS_all := $(LIBS_admin) -luring -lmicrohttpd -linih -lm -lpthread
+LIBS_all := $(LIBS_admin) -luring -lmicrohttpd -linih -lseccomp -lm -lpthread
 
 # A room's library is all of it but its entry points.
 entry := %/main.c $(wildcard admin/cmd_*.c)

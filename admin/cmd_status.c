@@ -44,6 +44,33 @@ static void put_workers(struct jt_sheet *s, const json_t *workers)
 	}
 }
 
+/* What each process can still do; layers that it has not are named. */
+static void put_sandbox(struct jt_sheet *s, const json_t *sandbox)
+{
+	const json_t *p;
+	char text[256], key[32];
+	size_t i;
+
+	json_array_foreach(json_object_get(sandbox, "processes"), i, p)
+	{
+		const char *who =
+			json_string_value(json_object_get(p, "process"));
+		const char *layers =
+			json_string_value(json_object_get(p, "layers"));
+		const char *missing =
+			json_string_value(json_object_get(p, "missing"));
+
+		if (!who || !layers || !missing)
+			continue;
+		snprintf(key, sizeof(key), "sandbox_%zu", i + 1);
+		snprintf(text, sizeof(text),
+			 "%.16s: %.80s; missing: %.80s; "
+			 "%" JSON_INTEGER_FORMAT " descriptors",
+			 who, layers, missing, number(p, "open_fds"));
+		jt_sheet_text(s, key, "Sandbox", text, NULL);
+	}
+}
+
 /* Who asks; of those without a number of their own no uid is known. */
 static void put_callers(struct jt_sheet *s, const json_t *callers)
 {
@@ -167,6 +194,7 @@ static void put(json_t *o)
 	put_snapshot(&s, json_object_get(o, "snapshot"));
 	put_expiring(&s, json_object_get(o, "expiring"));
 	put_workers(&s, json_object_get(o, "workers"));
+	put_sandbox(&s, json_object_get(o, "sandbox"));
 	put_callers(&s, json_object_get(o, "callers"));
 	put_verdicts(&s, json_object_get(o, "verdicts"));
 	jt_sheet_end(&s);

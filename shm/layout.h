@@ -330,7 +330,8 @@ struct jt_desk {
 	_Atomic uint64_t cpu_ns;      /* 152 of this process, as of its tick */
 	_Atomic uint64_t resident;    /* 160 bytes, likewise */
 	_Atomic uint64_t open_fds;    /* 168 likewise */
-	uint8_t zeros1[80];	      /* 176 */
+	uint8_t zeros1[72];	      /* 176 */
+	_Atomic uint64_t layers;      /* 248 sandbox.h; + 1, 0: not there yet */
 	_Atomic uint64_t words[JT_WORDS_MAX]; /* 256 verdicts by word */
 	/* from a round's start to its replies, each verdict counted */
 	_Atomic uint64_t took[JT_TOOK_MAX]; /* 384 */

@@ -3,12 +3,9 @@
 
 #include "sidecar/log.h"
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,26 +40,15 @@ void jt_child_end_round(struct jt_desk *desk, struct jt_now now)
 	jt_store_seq(&desk->beat_ns, now.boot_ns);
 }
 
-/*
- * A worker of root would still be root: it could write into the keeper's memory
- * whatever the seals say. A kernel that refuses to take the capabilities leaves
- * things as they were.
- */
-void jt_child_give_up_rights(void)
+void jt_child_shut_in(const struct jt_sandbox *box, enum jt_sandbox_kind kind,
+		      struct jt_desk *desk)
 {
-	struct __user_cap_header_struct who = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0}, have[2];
+	unsigned layers;
 
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* with nothing to give up it need not be allowed, as in a service
-	 * whose unit forbids capset(2) */
-	if (syscall(SYS_capget, &who, have) == 0 &&
-	    memcmp(have, none, sizeof(none)) == 0)
-		return;
-	if (syscall(SYS_capset, &who, none))
-		jt_log(JT_LOG_WARNING, "cannot give up capabilities: %s",
-		       strerror(errno));
+	tzset(); /* or the first date would look for a time zone's file */
+	layers = jt_sandbox_enter(box, kind);
+	/* relaxed: for STATUS and metrics */
+	jt_store_relaxed(&desk->layers, layers + 1);
 }
 
 unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers)

@@ -5,6 +5,7 @@
 #define JT_SIDECAR_CHILD_H
 
 #include "shm/meter.h"
+#include "sidecar/sandbox.h"
 #include "sidecar/self.h"
 #include <stddef.h>
 
@@ -19,10 +20,11 @@ uint64_t jt_child_boot_ns(void);
 void jt_child_end_round(struct jt_desk *desk, struct jt_now now);
 
 /*
- * No capability, no way to get any. Once it has all that it needs: a ring, its
- * maps, its listener.
+ * Enter the sandbox, once it has all that it needs: a ring, its maps, its
+ * listener; and say on its desk what that came to.
  */
-void jt_child_give_up_rights(void);
+void jt_child_shut_in(const struct jt_sandbox *box, enum jt_sandbox_kind kind,
+		      struct jt_desk *desk);
 
 /*
  * So many connections as the limit of open files allows, at most ASKED; less is

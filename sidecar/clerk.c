@@ -35,10 +35,27 @@
 /* What a child tells at its end. */
 struct report {
 	int32_t rc;
-	uint32_t zero;
+	uint32_t layers; /* sandbox.h */
 	struct jt_snapshot_at at;
 	struct jt_fault fault;
 };
+
+/*
+ * The first to go when memory runs out: before the keeper, and with it all that
+ * serves. The keeper may not write there any more once it serves, so it has its
+ * own file open since before, and for the moment of the fork says it of itself:
+ * a child has what its parent had. That file belongs to root while nobody may
+ * look into us.
+ */
+static int open_expendable(void)
+{
+	int was = prctl(PR_GET_DUMPABLE), fd;
+
+	prctl(PR_SET_DUMPABLE, 1);
+	fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	prctl(PR_SET_DUMPABLE, was);
+	return fd;
+}
 
 void jt_clerk_init(struct jt_clerk *c, const struct jt_io *io, const char *data,
 		   bool on)
@@ -49,6 +66,7 @@ void jt_clerk_init(struct jt_clerk *c, const struct jt_io *io, const char *data,
 		.on = on,
 		.base.fd = -1,
 		.link = -1,
+		.expendable = open_expendable(),
 		.backoff_ns = BACKOFF_MIN_NS,
 	};
 }
@@ -69,6 +87,9 @@ void jt_clerk_deinit(struct jt_clerk *c)
 	if (c->link >= 0)
 		close(c->link);
 	c->link = -1;
+	if (c->expendable >= 0)
+		close(c->expendable);
+	c->expendable = -1;
 	if (c->from)
 		jt_snapshot_close(&c->base);
 }
@@ -108,20 +129,18 @@ static void step_back(void)
 		IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 }
 
-/*
- * The first to go when memory runs out: before the keeper, and with it all that
- * serves. Our own file belongs to root while nobody may look into us.
- */
-static void be_expendable(void)
+static pid_t fork_expendable(const struct jt_clerk *c)
 {
-	static const char most[] = "1000";
-	int fd;
+	char was[16];
+	ssize_t n = pread(c->expendable, was, sizeof(was), 0);
+	bool said = n > 0 && pwrite(c->expendable, "1000", 4, 0) == 4;
+	pid_t pid = fork();
 
-	prctl(PR_SET_DUMPABLE, 1);
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, most, sizeof(most) - 1) >= 0)
-		close(fd);
-	prctl(PR_SET_DUMPABLE, 0);
+	if (pid != 0 && said && pwrite(c->expendable, was, (size_t)n, 0) != n)
+		jt_log(JT_LOG_WARNING,
+		       "the keeper would be the first to go when memory runs "
+		       "out: /proc/self/oom_score_adj could not be put back");
+	return pid;
 }
 
 /* Of memory that others see it has no need; identity is not there at all. */
@@ -137,7 +156,6 @@ static void be_born(pid_t keeper, int link)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != keeper)
 		_exit(1); /* it died before we could say that */
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&none);
@@ -145,7 +163,6 @@ static void be_born(pid_t keeper, int link)
 	if (link != LINK_FD && dup2(link, LINK_FD) < 0)
 		_exit(1);
 	close_range(LINK_FD + 1, ~0u, 0);
-	be_expendable();
 	step_back();
 }
 
@@ -154,6 +171,7 @@ static _Noreturn void work(const struct jt_clerk *c, enum jt_clerk_job job,
 {
 	struct report r = {0};
 
+	r.layers = jt_sandbox_enter(c->box, JT_SANDBOX_CLERK);
 	if (job == JT_CLERK_SAVE)
 		r.rc = jt_snapshot_save(c->io, want, &r.at, &r.fault);
 	else
@@ -179,7 +197,7 @@ static void begin(struct jt_clerk *c, enum jt_clerk_job job,
 	c->due_ns = now_ns + c->backoff_ns; /* if it does not even begin */
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return;
-	pid = fork();
+	pid = fork_expendable(c);
 	if (pid == 0) {
 		be_born(keeper, ends[1]);
 		leave_meters(maps);
@@ -281,6 +299,7 @@ static void hear(struct jt_clerk *c, uint64_t now_ns)
 	close(c->link);
 	c->link = -1;
 	c->job = JT_CLERK_IDLE;
+	c->layers = r.layers;
 	r.fault.line[sizeof(r.fault.line) - 1] = '\0';
 	if (job == JT_CLERK_SAVE)
 		saved(c, &r, now_ns);

@@ -10,6 +10,7 @@
 #define JT_SIDECAR_CLERK_H
 
 #include "sidecar/feed.h"
+#include "sidecar/sandbox.h"
 #include "sidecar/snapshot.h"
 
 /* A start replays fewer records than this without being slow. */
@@ -41,6 +42,9 @@ struct jt_clerk {
 	uint64_t number, generation, written_s;
 	enum jt_clerk_job job;
 	int link;
+	int expendable; /* see clerk.c; -1: it is as precious as any */
+	const struct jt_sandbox *box; /* NULL: none */
+	uint32_t layers;	      /* of its last process */
 	uint64_t due_ns, backoff_ns;
 	bool told; /* that it cannot be written */
 };

@@ -37,9 +37,13 @@ static const struct setting settings[JT_SETTINGS_N] = {
 	 "a loopback address and a port, as 127.0.0.1:9180 or [::1]:9180", 0, 0,
 	 0, 0},
 	{"log-format", "JETON_LOG_FORMAT", "plain or json", 0, 0, 0, 0},
+	{"user", "JETON_USER",
+	 "a user's name, 1 to 31 of letters, digits, `_`, `-` and `.`", 0, 0, 0,
+	 0},
 };
 #define N_NUMBERS ((unsigned)JT_SETTING_data)
 #define LISTEN_MAX sizeof(((struct jt_config *)0)->http_listen)
+#define USER_MAX sizeof(((struct jt_config *)0)->user)
 
 enum {
 	FLAG_CONFIG = 1000,
@@ -73,7 +77,9 @@ static void help(void)
 	       "(JETON_ENV)\n"
 	       "  --http-listen A:P  HTTP on a loopback address, too "
 	       "(JETON_HTTP_LISTEN)\n"
-	       "  --log-format F     plain or json (JETON_LOG_FORMAT)\n",
+	       "  --log-format F     plain or json (JETON_LOG_FORMAT)\n"
+	       "  --user U           started as root: workers become U "
+	       "(JETON_USER)\n",
 	       JT_RESP_NAME, JT_CONTROL_NAME);
 	for (size_t i = 0; i < N_NUMBERS; i++)
 		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].name,
@@ -112,6 +118,17 @@ static bool log_format_ok(const char *text)
 	return strcmp(text, "plain") == 0 || strcmp(text, "json") == 0;
 }
 
+static bool user_ok(const char *text, enum jt_origin from)
+{
+	static const char may[] = "abcdefghijklmnopqrstuvwxyz"
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t n = strlen(text);
+
+	if (n == 0)
+		return from == JT_ORIGIN_FILE; /* says nothing */
+	return n < USER_MAX && text[0] != '-' && strspn(text, may) == n;
+}
+
 /* The rest of a path is checked where paths are made: admin/paths.h. */
 static bool path_ok(const char *text, enum jt_origin from)
 {
@@ -132,6 +149,8 @@ static bool is_good(unsigned i, const char *text, enum jt_origin from)
 		return listen_ok(text);
 	case JT_SETTING_log_format:
 		return log_format_ok(text);
+	case JT_SETTING_user:
+		return user_ok(text, from);
 	default:
 		return jt_settings_number(text, settings[i].least,
 					  settings[i].most, &value);
@@ -157,6 +176,9 @@ static void put(struct reading *r, unsigned i, const char *text)
 	case JT_SETTING_log_format:
 		c->log_format =
 			strcmp(text, "json") ? JT_LOG_PLAIN : JT_LOG_JSON;
+		break;
+	case JT_SETTING_user:
+		snprintf(c->user, sizeof(c->user), "%s", text);
 		break;
 	default:
 		jt_settings_number(text, 0, UINT64_MAX, number_of(c, i));
@@ -217,6 +239,8 @@ static void list_options(struct option options[JT_SETTINGS_N + 6])
 	for (size_t i = 0; i < JT_SETTINGS_N; i++)
 		options[i] = (struct option){settings[i].name,
 					     required_argument, NULL, (int)i};
+	/* alone it means yes */
+	options[JT_SETTING_insecure_debug].has_arg = optional_argument;
 	memcpy(options + JT_SETTINGS_N, fixed, sizeof(fixed));
 }
 
@@ -245,7 +269,7 @@ static int take_flag(struct reading *r, int flag)
 			 "--help");
 		return JT_CONFIG_E_USAGE;
 	}
-	if (take(r, (unsigned)flag, optarg, JT_ORIGIN_FLAG, 0))
+	if (take(r, (unsigned)flag, optarg ? optarg : "1", JT_ORIGIN_FLAG, 0))
 		return 0;
 	return refuse(r, (unsigned)flag, "--", settings[flag].name,
 		      JT_CONFIG_E_USAGE);
@@ -488,6 +512,8 @@ static const char *text_of(const struct jt_config *config, unsigned i,
 		return config->http_listen;
 	case JT_SETTING_log_format:
 		return config->log_format == JT_LOG_JSON ? "json" : "plain";
+	case JT_SETTING_user:
+		return config->user;
 	default:
 		memcpy(&value, (const char *)config + settings[i].offset,
 		       sizeof(value));

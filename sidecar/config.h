@@ -37,7 +37,9 @@
 	X(log_refusals, "log-refusals", "JETON_LOG_REFUSALS", 0, 0, 1,         \
 	  "1: log refused tokens, a line a second for each word")              \
 	X(snapshot, "snapshot", "JETON_SNAPSHOT", 1, 0, 1,                     \
-	  "1: write and use snapshots, for short starts; 0: never")
+	  "1: write and use snapshots, for short starts; 0: never")            \
+	X(insecure_debug, "insecure-debug", "JETON_INSECURE_DEBUG", 0, 0, 1,   \
+	  "1: debuggers and sanitizers may look; no seccomp, no Landlock")
 
 /* Settings by number: first those of the list, then those that are words. */
 enum jt_setting {
@@ -49,6 +51,7 @@ enum jt_setting {
 	JT_SETTING_env,
 	JT_SETTING_http_listen,
 	JT_SETTING_log_format,
+	JT_SETTING_user,
 	JT_SETTINGS_N
 };
 
@@ -73,6 +76,7 @@ struct jt_config {
 	char env[8]; /* only tokens of this environment; empty: of any */
 	char http_listen[64]; /* loopback address and port, too; or empty */
 	enum jt_log_format log_format;
+	char user[32]; /* whom workers become when started by root; or empty */
 	struct jt_paths paths;
 	enum jt_config_mode mode;
 	char file[PATH_MAX];		 /* that was read; "": none */

@@ -270,6 +270,7 @@ void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
 		.dir_fd = dir_fd,
 		.serving_lock = crew->args.serving_lock,
 		.segments = crew->args.segments,
+		.box = crew->args.box,
 	};
 }
 
@@ -347,6 +348,7 @@ static void hear(struct jt_crew *crew)
 		crew->save_rc = word.rc;
 		crew->heard = true;
 		crew->figures = word.figures;
+		crew->scribe_layers = word.layers;
 		crew->figures.cpu_ns += crew->before_ns;
 		if (word.ticket > crew->answered && word.ticket <= crew->asked)
 			crew->answered = word.ticket;
@@ -416,6 +418,7 @@ static void clear_desk(const struct jt_maps *maps, unsigned number)
 	 * too: its successor goes on from there. */
 	jt_store_relaxed(&desk->pid, 0);
 	jt_store_relaxed(&desk->resident, 0);
+	jt_store_relaxed(&desk->layers, 0);
 	jt_store_relaxed(&desk->open_fds, 0);
 }
 
@@ -435,9 +438,16 @@ static void bury(struct jt_hand *hand, uint64_t now_ns)
 	hand->start_at_ns = now_ns + delay_ns;
 }
 
+static const char sigsys[] =
+	"was killed by signal 31 (SIGSYS): it made a system call that it never "
+	"makes, so it was not itself, or a library is newer than this build; "
+	"the kernel's log has the number";
+
 static void tell_end(const char *who, int status)
 {
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		jt_log(JT_LOG_ERROR, "%s %s; starting another", who, sigsys);
+	else if (WIFSIGNALED(status))
 		jt_log(JT_LOG_WARNING,
 		       "%s was killed by signal %d; starting another", who,
 		       WTERMSIG(status));
@@ -478,14 +488,21 @@ static void scribe_ended(struct jt_crew *crew, int status, uint64_t now_ns)
 static void reap(struct jt_crew *crew, uint64_t now_ns)
 {
 	int status;
+	bool ours;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == crew->scribe.pid)
+		ours = pid == crew->scribe.pid;
+		if (ours)
 			scribe_ended(crew, status, now_ns);
 		for (unsigned i = 0; i < crew->n_hands; i++)
-			if (crew->hands[i].pid == pid)
+			if (crew->hands[i].pid == pid) {
+				ours = true;
 				worker_ended(crew, i, status, now_ns);
+			}
+		/* what became of its work the clerk tells */
+		if (!ours && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+			jt_log(JT_LOG_ERROR, "the clerk's process %s", sigsys);
 	}
 }
 

@@ -33,6 +33,7 @@ struct jt_crew {
 	uint64_t asked, answered; /* tickets, see scribe.h */
 	int save_rc;		  /* of the scribe's last round */
 	bool heard;		  /* this one has done a round */
+	uint32_t scribe_layers;	  /* sandbox.h */
 	/* the scribe's, its CPU time with that of those before it */
 	struct jt_figures figures;
 	uint64_t before_ns;

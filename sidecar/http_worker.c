@@ -177,7 +177,7 @@ int jt_http_run(const struct jt_worker_args *args)
 	/* tokens lie in what is read of bodies */
 	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);
 	jt_child_figures_open(&w.figures, w.door.desk);
-	jt_child_give_up_rights();
+	jt_child_shut_in(args->box, JT_SANDBOX_HTTP, w.door.desk);
 	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);
 	jt_store_seq(&w.door.desk->state, JT_DESK_SERVING);
 	rc = serve(&w);

@@ -33,7 +33,9 @@
 #include "sidecar/restore.h"
 #include "sidecar/room.h"
 #include "sidecar/service.h"
+#include "sidecar/sandbox.h"
 #include "sidecar/status.h"
+#include "sidecar/user.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -41,7 +43,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,6 +77,7 @@ struct keeper {
 	bool anchor_failed;
 	bool restored;	     /* use counts, as far as there were any */
 	char usage_why[256]; /* why they are not saved; "": they are */
+	struct jt_sandbox box;
 	bool stopping;
 	bool hung_up; /* SIGHUP: settings are to be read again */
 };
@@ -223,6 +225,11 @@ static bool any_worker_beats(const struct keeper *k)
 	return false;
 }
 
+static const char insecure[] =
+	"insecure: started with --insecure-debug, so debuggers and core dumps "
+	"can read tokens and workers may make any system call; start it "
+	"without";
+
 static const char *trouble(const struct keeper *k)
 {
 	if (k->feed.health != JT_HEALTH_OK)
@@ -237,7 +244,9 @@ static const char *trouble(const struct keeper *k)
 		return anchor_trouble;
 	if (k->growth.why[0])
 		return k->growth.why;
-	return any_worker_serves(k) ? NULL : "no worker is serving";
+	if (!any_worker_serves(k))
+		return "no worker is serving";
+	return k->box.insecure ? insecure : NULL;
 }
 
 static void status_json(void *ctx, char *buf, size_t max)
@@ -256,6 +265,8 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.why = trouble(k),
 			.usage_why = k->usage_why,
 			.settings_why = k->settings_why,
+			.box = &k->box,
+			.keeper_fds = k->teller.own_fds,
 			.serving = is_serving(k),
 			.uptime_s = (boot_ns() - k->started_ns) / NS_PER_S,
 		},
@@ -432,6 +443,7 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 		.serving_lock = k->doors.serving_lock,
 		.segments = *fds,
 		.started_ns = k->started_ns,
+		.box = &k->box,
 	};
 
 	return jt_crew_init(&k->crew, &args, &k->maps);
@@ -470,13 +482,41 @@ static int open_doors(struct keeper *k)
 	return 0;
 }
 
+/* Who we are from now on; 0, or the exit status. */
+static int be_somebody(struct keeper *k)
+{
+	struct jt_fault fault = {0};
+	int rc;
+
+	k->box = (struct jt_sandbox){
+		.insecure = k->config->insecure_debug,
+		.data = k->config->paths.data,
+		.run = k->config->paths.run,
+		.config = k->config->file,
+		.keeper = getpid(),
+	};
+	jt_sandbox_hide(&k->box);
+	rc = jt_user_take(k->config, &k->box, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_CONFIG);
+	jt_sandbox_hide(&k->box); /* another user is dumpable again */
+	if (k->box.insecure)
+		jt_log(JT_LOG_WARNING,
+		       "--insecure-debug: tokens in memory can be read by "
+		       "debuggers and core dumps, and workers may make any "
+		       "system call; never with tokens that count");
+	return 0;
+}
+
 static int begin(struct keeper *k)
 {
 	struct jt_fault fault = {0};
 	struct jt_segment_fds fds;
 	struct jt_journal journal;
-	int rc = open_doors(k);
+	int rc = be_somebody(k);
 
+	if (!rc)
+		rc = open_doors(k);
 	if (rc)
 		return rc;
 	rc = open_journal(k->doors.paths.data, &journal, &fault);
@@ -507,6 +547,10 @@ static int begin(struct keeper *k)
 			      &k->settings, boot_ns());
 	if (!rc)
 		rc = block_signals(k);
+	/* before anybody is forked, who is to be inside */
+	if (!rc)
+		k->box.layers = jt_sandbox_enter(&k->box, JT_SANDBOX_KEEPER);
+	k->clerk.box = &k->box;
 	if (!rc)
 		rc = hire(k, &fds);
 	if (!rc)
@@ -726,7 +770,6 @@ int jt_keeper_run(const struct jt_config *config)
 
 	if (sodium_init() < 0)
 		return JT_EXIT_OS;
-	prctl(PR_SET_DUMPABLE, 0);
 	k.config = config;
 	k.changes = k.watch = -1;
 	jt_doors_init(&k.doors);

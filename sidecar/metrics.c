@@ -6,6 +6,7 @@
 #include "sidecar/metrics.h"
 
 #include "sidecar/ledger.h"
+#include "sidecar/sandbox.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -188,6 +189,30 @@ static void write_workers(struct text *t, const struct source *s)
 	     "Processes that serve and finished a round in the last second.");
 	for (unsigned d = 0; d < JT_DESK_KINDS; d++)
 		line(t, "jeton_workers{door=\"%s\"} %" PRIu64, doors[d], n[d]);
+}
+
+/* The layers of sandbox.h that all who serve at a door have, one by one. */
+static void write_sandbox(struct text *t, const struct source *s)
+{
+	uint64_t all[JT_DESK_KINDS] = {JT_LAYERS_ALL, JT_LAYERS_ALL};
+	char name[JT_LAYERS_TEXT];
+
+	for (unsigned i = 0; i < JT_WORKERS_MAX; i++) {
+		const struct jt_desk *d = &s->maps->board[i];
+		uint64_t door = jt_load_relaxed(&d->kind);
+		uint64_t layers = jt_load_relaxed(&d->layers);
+
+		if (door < JT_DESK_KINDS && layers)
+			all[door] &= layers - 1;
+	}
+	head(t, "jeton_sandbox", "gauge",
+	     "1: every process at that door has this layer; see jeton status.");
+	for (unsigned d = 0; d < JT_DESK_KINDS; d++)
+		for (unsigned bit = 1; bit < JT_LAYERS_ALL; bit <<= 1) {
+			jt_sandbox_words(bit, name);
+			line(t, "jeton_sandbox{door=\"%s\",layer=\"%s\"} %d",
+			     doors[d], name, (all[d] & bit) != 0);
+		}
 }
 
 static void write_memo(struct text *t, const struct source *s)
@@ -390,9 +415,9 @@ size_t jt_metrics_write(const struct jt_maps *maps, struct jt_now now,
 	static void (*const families[])(struct text *,
 					const struct source *) = {
 		write_verifications, write_duration, write_callers,
-		write_connections,   write_workers,  write_memo,
-		write_tokens,	     write_table,    write_journal,
-		write_process,
+		write_connections,   write_workers,  write_sandbox,
+		write_memo,	     write_tokens,   write_table,
+		write_journal,	     write_process,
 	};
 	struct text t = {.buf = buf, .max = max};
 	struct source s = {

@@ -88,6 +88,7 @@ void jt_news_figures(struct jt_teller *t, uint64_t now_ns,
 		return;
 	t->look_due_ns = now_ns + SECOND_NS;
 	jt_self_look(&t->self, &mine);
+	t->own_fds = mine.open_fds;
 	jt_store_relaxed(&t->news->cpu_ns, mine.cpu_ns + scribe->cpu_ns);
 	jt_store_relaxed(&t->news->resident, mine.resident + scribe->resident);
 	jt_store_relaxed(&t->news->open_fds, mine.open_fds + scribe->open_fds);

@@ -19,6 +19,7 @@
 #define JT_NEWS_REST 256u
 
 struct jt_teller {
+	uint64_t own_fds; /* the keeper's alone */
 	struct jt_news *news;
 	const struct jt_ledger *ledger;
 	uint64_t (*clock_ns)(void); /* the boot clock */

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -35,6 +34,7 @@ struct scribe {
 	struct jt_crossing crossing;
 	struct jt_sweep sweep;
 	struct jt_self self;
+	uint32_t layers;
 	uint64_t asked, answered; /* tickets */
 	uint64_t next_ns, backoff_ns;
 	bool over; /* the keeper has closed the link */
@@ -93,7 +93,8 @@ static int round_once(struct scribe *s)
 
 static void answer(struct scribe *s, uint64_t ticket, int rc)
 {
-	struct jt_scribe_word word = {.ticket = ticket, .rc = rc};
+	struct jt_scribe_word word = {
+		.ticket = ticket, .rc = rc, .layers = s->layers};
 
 	jt_self_look(&s->self, &word.figures);
 	s->answered = ticket;
@@ -161,7 +162,6 @@ int jt_scribe_run(const struct jt_scribe_args *args)
 	static struct scribe s;
 	int rc;
 
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	s.args = args;
 	s.backoff_ns = PERIOD_NS;
 	jt_self_open(&s.self);
@@ -174,6 +174,7 @@ int jt_scribe_run(const struct jt_scribe_args *args)
 		return 1;
 	}
 	jt_crossing_init(&s.crossing, args->crossing, &s.maps, NULL);
+	s.layers = jt_sandbox_enter(args->box, JT_SANDBOX_SCRIBE);
 	rc = serve(&s);
 	jt_sweep_deinit(&s.sweep);
 	if (!rc)

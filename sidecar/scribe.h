@@ -12,6 +12,7 @@
 
 #include "admin/io.h"
 #include "shm/segment.h"
+#include "sidecar/sandbox.h"
 #include "sidecar/self.h"
 
 /*
@@ -23,7 +24,7 @@
 struct jt_scribe_word {
 	uint64_t ticket; /* the highest that is answered */
 	int32_t rc;	 /* what the last round came to, see sweep.h */
-	uint32_t zero;
+	uint32_t layers; /* sandbox.h */
 	struct jt_figures figures; /* its own */
 };
 
@@ -35,6 +36,7 @@ struct jt_scribe_args {
 	int crossing;	  /* its end, see crossing.h */
 	int serving_lock; /* held as long as it lives */
 	struct jt_segment_fds segments;
+	const struct jt_sandbox *box; /* NULL: none */
 };
 
 /* Exit status. */

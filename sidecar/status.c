@@ -37,6 +37,57 @@ static json_t *workers_json(const struct jt_status *s)
 	return list;
 }
 
+/* ---- what each process can still do ---- */
+
+static void add_box(json_t *list, const char *who, pid_t pid, unsigned layers,
+		    uint64_t open_fds)
+{
+	char active[JT_LAYERS_TEXT], missing[JT_LAYERS_TEXT];
+
+	jt_sandbox_words(layers, active);
+	jt_sandbox_words(JT_LAYERS_ALL & ~layers, missing);
+	json_array_append_new(
+		list, json_pack("{ss sI ss ss sI}", "process", who, "pid",
+				(json_int_t)pid, "layers", active, "missing",
+				missing, "open_fds", (json_int_t)open_fds));
+}
+
+/* Those at doors that have entered theirs; those that serve have. */
+static void add_boxes(const struct jt_status *s, json_t *list)
+{
+	char who[32];
+
+	for (unsigned i = 0; i < s->crew->n_hands; i++) {
+		const struct jt_desk *d = &s->maps->board[i];
+		/* relaxed: each word stands alone */
+		uint64_t layers = jt_load_relaxed(&d->layers);
+
+		snprintf(who, sizeof(who), "%s %u",
+			 i < s->crew->args.n_workers ? "worker" : "http", i);
+		if (layers)
+			add_box(list, who, s->crew->hands[i].pid,
+				(unsigned)(layers - 1) & JT_LAYERS_ALL,
+				jt_load_relaxed(&d->open_fds));
+	}
+}
+
+/* The clerk comes and goes: its last one's. */
+static json_t *sandbox_json(const struct jt_status *s)
+{
+	const struct jt_crew *c = s->crew;
+	json_t *list = json_array();
+
+	add_box(list, "keeper", getpid(), s->box->layers, s->keeper_fds);
+	add_boxes(s, list);
+	if (c->scribe.pid && c->heard)
+		add_box(list, "scribe", c->scribe.pid, c->scribe_layers,
+			c->figures.open_fds);
+	if (s->clerk->layers)
+		add_box(list, "clerk", 0, s->clerk->layers, 0);
+	return json_pack("{sb so}", "insecure", s->box->insecure, "processes",
+			 list);
+}
+
 /* "uid": null: all that have no number of their own. */
 static json_t *callers_json(const struct jt_status *s)
 {
@@ -201,6 +252,7 @@ void jt_status_write(const struct jt_status *s, char *buf, size_t max)
 		o, "settings",
 		json_string(printable(s->settings_why, line, sizeof(line))));
 	json_object_set_new(o, "snapshot", snapshot_json(s->clerk));
+	json_object_set_new(o, "sandbox", sandbox_json(s));
 	json_object_set_new(o, "workers", workers_json(s));
 	json_object_set_new(o, "callers", callers_json(s));
 	json_object_set_new(o, "verdicts", verdicts_json(&t));

@@ -9,6 +9,7 @@
 #include "sidecar/crew.h"
 #include "sidecar/feed.h"
 #include "sidecar/growth.h"
+#include "sidecar/sandbox.h"
 #include "sidecar/settings.h"
 
 /* What it is made from. */
@@ -22,6 +23,8 @@ struct jt_status {
 	const struct jt_settings *settings;
 	const char *why; /* some promise cannot be kept; NULL: all can */
 	const char *usage_why, *settings_why; /* likewise; "": all is well */
+	const struct jt_sandbox *box;
+	uint64_t keeper_fds; /* open ones */
 	bool serving;
 	uint64_t uptime_s;
 };

@@ -9,6 +9,7 @@
 #define JT_SIDECAR_WORKER_H
 
 #include "shm/segment.h"
+#include "sidecar/sandbox.h"
 
 /* What a worker inherits. All other descriptors are closed. */
 struct jt_worker_args {
@@ -25,8 +26,9 @@ struct jt_worker_args {
 	struct jt_segment_fds segments;
 	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */
 	bool log_refusals;
-	uint64_t started_ns; /* boot clock, of the daemon */
-	bool first_crew;     /* nobody has served yet */
+	uint64_t started_ns;	      /* boot clock, of the daemon */
+	bool first_crew;	      /* nobody has served yet */
+	const struct jt_sandbox *box; /* NULL: none */
 };
 
 /* Exit statuses that the keeper tells apart from a crash. */

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 build="gcc make pkg-config liburing-dev libxxhash-dev libsodium-dev
 	libjansson-dev libhiredis-dev libcsv-dev libmicrohttpd-dev
-	libinih-dev libcriterion-dev"
+	libinih-dev libseccomp-dev libcriterion-dev"
 demo="redis-tools"
 tests="redis-server clang clang-format cppcheck libclang-rt-14-dev strace
 	python3 python3-pytest python3-pytest-xdist python3-redis python3-flask
