@@ -73,6 +73,9 @@ void jt_conn_sent(struct jt_conn *c, int result, uint64_t now_ns)
 	c->since_ns = now_ns;
 	if (c->out_sent < c->out_len)
 		return; /* a short send: the rest is wanted next */
+	if (c->told)
+		memset(c->out, 0, c->out_len);
+	c->told = false;
 	c->out_sent = c->out_len = 0;
 }
 
@@ -93,6 +96,10 @@ void jt_conn_consumed(struct jt_conn *c, uint32_t n, bool more, uint64_t now_ns)
 	c->in_len -= n;
 	if (n && c->in_len)
 		memmove(c->in, c->in + n, c->in_len);
+	/* values stood there; the bytes are in the cache, so this is cheap, and
+	 * the next receive writes there, so it is not left out */
+	if (n)
+		memset(c->in + c->in_len, 0, n);
 	if (n)
 		c->since_ns = now_ns;
 	c->fed = more && c->in_len > 0 && !c->finish;

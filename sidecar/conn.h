@@ -53,6 +53,7 @@ struct jt_conn {
 	bool fed;		 /* bytes in `in` that were not parsed yet */
 	bool eof;		 /* the client will send nothing more */
 	bool greeted;		 /* a first byte came */
+	bool told;		 /* replies may repeat what was asked */
 	bool bulky;		 /* the worker's mark: much of `in` was used */
 	bool shut_out;		 /* it asked, and got no verdict */
 	bool resting;		 /* not read from until jt_conn_wake() */

@@ -372,6 +372,7 @@ static void put(struct jt_round *r, const struct taken *t, const struct op *op,
 		error = false;
 		break;
 	case OP_RUN:
+		c->told = true; /* PING and ECHO do */
 		error = jt_command_run(&c->client, r->service,
 				       &r->args[op->first], op->n, out);
 		break;

@@ -1,13 +1,18 @@
 """A value is shown once, to the one who made it, and nowhere else: not on
 disk, not in a log, not in a message, not on a command line."""
+import json
+import mmap
 import os
+import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import rig
+from rig import verdict
 
 
 def needles(token):
@@ -113,6 +118,88 @@ def test_processes_that_see_values_cannot_be_dumped(served):
             s.start("--workers", "1", wrapper=probe)
             for pid in s.processes():
                 assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
+
+
+PIECE, PAGE = 1 << 18, mmap.PAGESIZE
+
+
+def memory_of(pid):
+    """What it has in memory or in swap: (where, bytes), pieces that overlap."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    with open(f"/proc/{pid}/mem", "rb", 0) as mem, \
+            open(f"/proc/{pid}/pagemap", "rb", 0) as pages:
+        for line in maps:
+            span, rights, *rest = line.split()
+            low, high = (int(x, 16) for x in span.split("-"))
+            if not rights.startswith("r") or "[v" in line:
+                continue
+            for at in range(low, high, PIECE):
+                pages.seek(at // PAGE * 8)
+                flags = pages.read(min(PIECE, high - at) // PAGE * 8)[7::8]
+                if not flags or max(flags) < 0x40:
+                    continue
+                mem.seek(at)
+                try:
+                    piece = mem.read(min(PIECE + 64, high - at))
+                except OSError:
+                    continue  # beyond a file's end
+                yield f"{span} {' '.join(rest[3:])}", piece
+
+
+def found_in(pid, tokens):
+    wanted = {needle: t for t in tokens for needle in needles(t)}
+    return {(where, token[:24]) for where, piece in memory_of(pid)
+            for needle, token in wanted.items() if needle in piece}
+
+
+def over_http(sock, token, body=None):
+    head = f"{'POST' if body else 'GET'} " \
+        f"{'/v1/verify' if body else '/auth/default'} HTTP/1.1\r\nHost: x\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: " \
+        f"{len(body)}\r\n\r\n{body}" if body else \
+        f"Authorization: Bearer {token}\r\n\r\n"
+    sock.sendall(head.encode())
+    return sock.recv(65536)
+
+
+def test_no_process_has_a_value_in_memory_once_it_has_answered(site):
+    """At rest, with the connections still open: what a dump would show."""
+    daemon = site.start("--workers", "1", "--insecure-debug",
+                        "--connections", "64", "--capacity-max", "1")
+    tokens = site.bulk(20)
+    [resp] = daemon.worker_pids()
+    [http] = daemon.worker_pids(("http",))
+    pids = {"keeper": daemon.pid, "worker": resp, "HTTP worker": http}
+    [pids["scribe"]] = set(site.everybody()) - set(pids.values())
+    # the search finds what is there: a command that is not whole yet
+    with site.client() as c, site.client() as held, \
+            socket.socket(socket.AF_UNIX) as h:
+        held.raw(b"*2\r\n$6\r\nVERIFY\r\n$64\r\n" + tokens[0][:60].encode())
+        rig.until(lambda: found_in(resp, tokens[:1]), 5, "the search works")
+        held.raw(tokens[0][60:].encode() + b"\r\n")
+        assert verdict(held.read()).word == "VALID"
+        h.settimeout(10)
+        h.connect(str(site.http))
+        for t in tokens:
+            assert c.verify(t).word == "VALID"  # BLAKE2b, then the memo
+            assert c.verify(t).word == "VALID"
+            c.raw(f"VERIFY {t}\r\n".encode())
+            assert verdict(c.read()).word == "VALID"
+            c("VERIFY", rig.mistyped(t, 30))
+            c("VERIFY", rig.other_secret(t))
+            c("VERIFY", t + "x" * 300)
+            c("VERIFY", t, "ENV", t)
+            c("PING", t), c("ECHO", t), c("GET", t), c("CLIENT", "SETNAME", t)
+            assert b" 200 " in over_http(h, t)[:20]
+            assert b" 401 " in over_http(h, rig.other_secret(t))[:20]
+            over_http(h, t, body=json.dumps({"token": t}))
+        c("MVERIFY", len(tokens), *tokens)
+        c.raw(b"".join(rig.encode("VERIFY", t) for t in tokens))
+        for _ in tokens:
+            assert verdict(c.read()).word == "VALID"
+        time.sleep(0.6)  # a tick, and it rests
+        for who, pid in pids.items():
+            assert not found_in(pid, tokens), who
 
 
 WRONG_PLACES = [
