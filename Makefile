@@ -86,6 +86,8 @@ $(O)/tests/unit: $(call obj,$(wildcard tests/test_*.c tests/help_*.c)) \
 	$(call link,$(LIBS_all) -lcriterion)
 $(call program,stress): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,$(LIBS_all))
+$(O)/tests/timing: $(O)/tests/timing.o $(SHM)
+	$(call link,$(LIBS_shm) -lm)
 $(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,-fsanitize=fuzzer $(LIBS_all))
 
@@ -106,6 +108,8 @@ e2e: all ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit stress e2e
+timing: $(O)/tests/timing ## do times tell where a wrong secret differs? SAMPLES of each
+	$(Q)$< --samples $(or $(SAMPLES),1000000)
 tsan: deps ## stress programs under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=tsan stress-programs
 stress-programs: $(call program,stress)
@@ -163,6 +167,6 @@ $(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
-	fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
+	timing fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
 	install uninstall clean help
 .DELETE_ON_ERROR:
