@@ -19,6 +19,11 @@
  * along, whose t has to be beyond the threshold: else nothing would be seen
  * here at all. Between two answers of different words times may differ.
  *
+ * Measured on a shared virtual machine of two processors, seed 20261128, 10^7
+ * of each: largest |t| 2.34 (one at a time, with and without a memo); the
+ * control's 4197. With a byte-wise early end planted in the comparison: 292 at
+ * 300,000.
+ *
  * Both classes do the same before each measurement, in the same memory, without
  * a branch on the class, which the processor would remember. For the same
  * reason there are many tokens: with one or a few hundred it learns by heart
