@@ -91,6 +91,16 @@ $(O)/tests/timing: $(O)/tests/timing.o $(SHM)
 $(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,-fsanitize=fuzzer $(LIBS_all))
 
+# A jetond of another layout: only these look at the version.
+other := $(addprefix $(O)/other/,shm/segment.o shm/attach.o sidecar/attach.o \
+	sidecar/snapshot.o)
+$(O)/other/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) -DJT_LAYOUT_VERSION=99u -MMD -MP -c $< -o $@
+$(O)/tests/jetond-other-layout: $(O)/sidecar/main.o $(other) \
+		$(filter-out $(subst /other/,/,$(other)),$(SIDECAR))
+	$(call link,$(LIBS_all))
+
 deps: ## install what building needs (Debian packages)
 	$(Q)tests/deps.sh build
 deps-test: deps ## install what testing needs; starts no service
@@ -104,7 +114,7 @@ unit: $(O)/tests/unit ## Criterion unit tests
 	$(Q)LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 $< -j2
 stress: $(call program,stress) ## concurrency: threads under TSan, processes
 	$(Q)tests/stress.sh $(O)
-e2e: all ## real binaries, real clients
+e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit stress e2e

@@ -65,6 +65,7 @@ int jt_cmd_history(const struct jt_cmd *cmd);
 int jt_cmd_audit(const struct jt_cmd *cmd);
 int jt_cmd_top(const struct jt_cmd *cmd);
 int jt_cmd_status(const struct jt_cmd *cmd);
+int jt_cmd_upgrade(const struct jt_cmd *cmd);
 int jt_cmd_journal_check(const struct jt_cmd *cmd);
 int jt_cmd_journal_dump(const struct jt_cmd *cmd);
 int jt_cmd_journal_rescue(const struct jt_cmd *cmd);

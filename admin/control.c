@@ -520,6 +520,20 @@ int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *top)
 	return e;
 }
 
+int jt_control_upgrade(struct jt_control *c, uint64_t *pidp,
+		       const char **versionp)
+{
+	int e = ask(c, "UPGRADE\n");
+	const char *at = c->line + 2;
+
+	if (e == 0)
+		e = take_numbers(c, &at, pidp, 1);
+	if (e)
+		return e;
+	*versionp = *at ? at + 1 : at;
+	return 0;
+}
+
 int jt_control_status(struct jt_control *c)
 {
 	int e = ask(c, "STATUS\n");

@@ -39,6 +39,9 @@
  *                                             the n most used and most refused
  *                                             ids: record number, counts, and
  *                                             what came within the span
+ *   UPGRADE                 OK pid version    once another keeper, started
+ *                                             from the program's file, serves
+ *                                             in this one's stead
  *   STATUS                  OK {...}          one line of JSON
  *
  * Refusals: "ERR WORD sentence"; WORD is FULL, GROWING (FIT: there will be
@@ -142,6 +145,9 @@ int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 int jt_control_save(struct jt_control *c);
 /* The first N, at most JT_TOP_ROWS, of each kind. */
 int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *topp);
+/* *PIDP serves now; its version stands in c->line behind that. */
+int jt_control_upgrade(struct jt_control *c, uint64_t *pidp,
+		       const char **versionp);
 /* The JSON text stands in c->line + 3. */
 int jt_control_status(struct jt_control *c);
 

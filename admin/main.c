@@ -295,6 +295,18 @@ const struct jt_verb jt_verbs[] = {
 	 "\n"
 	 "Exit 0: it serves and all is well, 1: it is not well, 3: none "
 	 "runs.\n"},
+	{"upgrade", jt_cmd_upgrade, "", 0, 0, B(json),
+	 "let a new jetond take over from the one that serves",
+	 "jeton upgrade\n"
+	 "\n"
+	 "Put the new program where the old one was, then this. The running\n"
+	 "jetond starts it beside itself, hands over sockets, meters and open\n"
+	 "connections, and leaves. Nobody is refused, and a revoke is in "
+	 "force\n"
+	 "in both. When the new one does not come to serve, the old one goes "
+	 "on.\n"
+	 "Exit 0: it serves, 1: it does not, 3: none runs. The same: "
+	 "SIGUSR2.\n"},
 	{"journal check", jt_cmd_journal_check, "", 0, 0, B(expect) | B(json),
 	 "verify everything that was ever committed",
 	 "jeton journal check --expect \"$(cat last-receipt)\"\n"

@@ -22,10 +22,12 @@
  *   calls  struct jt_calls     32 B each  its worker     everyone
  *   lines  struct jt_meter     64 B each  any worker     everyone
  *
- * There is one meter segment as long as the daemon lives: it has lines for as
- * many tokens as there may ever be, and memory only for those that an identity
- * segment has room for. A table that grows is another identity segment, with a
- * higher number, beside the same meters; so a token's line never moves.
+ * There is one meter segment as long as the daemon lives, and its successors if
+ * it is upgraded: it has lines for as many tokens as there may ever be, and
+ * memory only for those that an identity segment has room for. A table that
+ * grows, or that the next daemon makes, is another identity segment beside the
+ * same meters; so a token's line never moves. Two daemons have desks of their
+ * own, and count for the same peers.
  *
  * Identity decides what is valid: workers map it read-only. Meters decide how
  * much: workers write them, so nothing read from there is trusted beyond that.
@@ -39,7 +41,12 @@
 #include "shm/atomic.h"
 #include <stddef.h>
 
-#define JT_LAYOUT_VERSION 4u
+/* Of the identity segment and of what attaching says; of the meters, which one
+ * daemon hands over to the next. */
+#ifndef JT_LAYOUT_VERSION
+#define JT_LAYOUT_VERSION 5u
+#endif
+#define JT_METERS_VERSION 5u
 #define JT_IDENTITY_MAGIC 0x31444e45444a544aull
 #define JT_METERS_MAGIC 0x315254454d4e544aull
 
@@ -183,6 +190,9 @@ struct jt_scopes {
 };
 static_assert(sizeof(struct jt_scopes) == 18432, "scopes");
 
+/* jt_identity.offered: the next daemon serves; hand your connections over. */
+#define JT_OFFERED_LEAVE UINT64_MAX
+
 enum jt_identity_state {
 	JT_IDENTITY_LOADING =
 		1, /* the journal is being replayed: no verdicts */
@@ -247,7 +257,8 @@ struct jt_identity {
 	uint64_t settings_off;	    /* 232 */
 	uint64_t number;	    /* 240 1, and one more at each growth */
 	_Atomic uint64_t offered;   /* 248 number of a newer one that has been
-				     * sent to the workers; 0: none */
+				     * sent to the workers; 0: none;
+				     * JT_OFFERED_LEAVE */
 	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 256 names, zero-padded words */
 	/* 2304 boot clock: who is in no process of the daemon believes this
 	 * segment until then (jeton.c); on a line of its own */

@@ -22,6 +22,7 @@
 #define LINES_MAX (1ull << 32)
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+/* Identity's. */
 static uint64_t fingerprint(void)
 {
 	static const uint32_t shape[] = {
@@ -31,10 +32,6 @@ static uint64_t fingerprint(void)
 		sizeof(struct jt_limits),
 		sizeof(struct jt_scope_set),
 		sizeof(struct jt_scopes),
-		sizeof(struct jt_meter),
-		sizeof(struct jt_desk),
-		sizeof(struct jt_peer),
-		sizeof(struct jt_calls),
 		sizeof(struct jt_news),
 		offsetof(struct jt_slot, a),
 		offsetof(struct jt_slot, b),
@@ -50,6 +47,25 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_identity, offered),
 		offsetof(struct jt_identity, lease_ns),
 		offsetof(struct jt_identity, news),
+		JT_PLANS_MAX,
+		JT_SETS_MAX,
+		JT_ENVS_MAX,
+		JT_SETTINGS_BYTES,
+		JT_SLOT_STATES,
+	};
+
+	return XXH3_64bits(shape, sizeof(shape));
+}
+
+static uint64_t meters_fingerprint(void)
+{
+	static const uint32_t shape[] = {
+		JT_METERS_VERSION,
+		sizeof(struct jt_meters),
+		sizeof(struct jt_meter),
+		sizeof(struct jt_desk),
+		sizeof(struct jt_peer),
+		sizeof(struct jt_calls),
 		offsetof(struct jt_meter, rate),
 		offsetof(struct jt_meter, uses),
 		offsetof(struct jt_meter, refusals),
@@ -62,13 +78,8 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_desk, table),
 		offsetof(struct jt_desk, words),
 		offsetof(struct jt_desk, took),
-		JT_PLANS_MAX,
-		JT_SETS_MAX,
-		JT_ENVS_MAX,
 		JT_WORKERS_MAX,
 		JT_PEERS_MAX,
-		JT_SETTINGS_BYTES,
-		JT_SLOT_STATES,
 	};
 
 	return XXH3_64bits(shape, sizeof(shape));
@@ -261,8 +272,8 @@ static void fill_meters(struct jt_meters *m, uint64_t lines)
 	struct meters_plot p = meters_plot_of(lines);
 
 	m->magic = JT_METERS_MAGIC;
-	m->version = JT_LAYOUT_VERSION;
-	m->fingerprint = fingerprint();
+	m->version = JT_METERS_VERSION;
+	m->fingerprint = meters_fingerprint();
 	m->size_bytes = p.end;
 	m->lines = lines;
 	m->board_off = p.board;
@@ -463,12 +474,12 @@ static bool is_meters(const struct jt_meters *m, size_t bytes, uint64_t lines)
 {
 	struct meters_plot p = meters_plot_of(lines);
 
-	return m->magic == JT_METERS_MAGIC && m->version == JT_LAYOUT_VERSION &&
-	       m->fingerprint == fingerprint() && m->size_bytes == bytes &&
-	       lines <= LINES_MAX && lines == page_of_lines(lines) &&
-	       bytes == p.end && m->board_off == p.board &&
-	       m->peers_off == p.peers && m->calls_off == p.calls &&
-	       m->lines_off == p.lines;
+	return m->magic == JT_METERS_MAGIC && m->version == JT_METERS_VERSION &&
+	       m->fingerprint == meters_fingerprint() &&
+	       m->size_bytes == bytes && lines <= LINES_MAX &&
+	       lines == page_of_lines(lines) && bytes == p.end &&
+	       m->board_off == p.board && m->peers_off == p.peers &&
+	       m->calls_off == p.calls && m->lines_off == p.lines;
 }
 
 /* What is checked is what is used, though others could write it meanwhile. */
@@ -557,6 +568,77 @@ static bool follows(const struct jt_maps *maps, const struct jt_maps *old)
 	       maps->identity->seed == old->identity->seed &&
 	       memcmp(maps->identity->journal_id, old->identity->journal_id,
 		      sizeof(maps->identity->journal_id)) == 0;
+}
+
+static void unmap_beside(struct jt_maps *maps, int identity)
+{
+	jt_segment_unmap(maps);
+	if (identity >= 0)
+		close(identity);
+}
+
+int jt_segment_create_beside(const struct jt_segment_size *size,
+			     const uint8_t journal_id[16], uint64_t seed,
+			     int meters, int *identityp, struct jt_maps *mapsp)
+{
+	struct jt_segment_size fit = *size;
+	int rc;
+
+	memset(mapsp, 0, sizeof(*mapsp));
+	*identityp = -1;
+	rc = sized(meters, SEALS, &mapsp->meters_bytes);
+	if (rc)
+		return rc;
+	mapsp->meters = jt_pages_map(meters, mapsp->meters_bytes,
+				     PROT_READ | PROT_WRITE);
+	if (!mapsp->meters)
+		return -errno;
+	mapsp->lines_max = once(&mapsp->meters->lines);
+	rc = is_meters(mapsp->meters, mapsp->meters_bytes, mapsp->lines_max)
+		     ? 0
+		     : JT_SEGMENT_E_MISMATCH;
+	if (fit.capacity > mapsp->lines_max)
+		fit.capacity = mapsp->lines_max;
+	if (!rc)
+		rc = make_identity(&fit, identityp, mapsp);
+	if (!rc)
+		rc = jt_segment_allocate(*identityp, mapsp->identity_rw, 0,
+					 mapsp->identity_bytes,
+					 &mapsp->large_bytes);
+	/* what is there stays as it is */
+	if (!rc)
+		rc = jt_segment_allocate(meters, mapsp->meters, 0,
+					 jt_segment_meters_end(fit.capacity),
+					 NULL);
+	if (rc) {
+		unmap_beside(mapsp, *identityp);
+		return rc;
+	}
+	fill_identity(mapsp->identity_rw, &fit, journal_id);
+	mapsp->identity_rw->seed = seed;
+	point(mapsp);
+	return 0;
+}
+
+static size_t lines_bytes(const struct jt_maps *maps)
+{
+	return maps->lines_max * sizeof(struct jt_meter);
+}
+
+int jt_segment_cover(struct jt_maps *maps)
+{
+	void *cover = jt_pages_reserve(lines_bytes(maps));
+
+	if (!cover)
+		return -ENOMEM;
+	maps->lines = cover;
+	return 0;
+}
+
+void jt_segment_uncover(struct jt_maps *maps)
+{
+	munmap(maps->lines, lines_bytes(maps));
+	point(maps);
 }
 
 int jt_segment_follow(int identity, const struct jt_maps *old,

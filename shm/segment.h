@@ -85,6 +85,23 @@ int jt_segment_create(const struct jt_segment_size *size,
 		      const uint8_t journal_id[16], struct jt_segment_fds *fdsp,
 		      struct jt_maps *mapsp);
 
+/*
+ * The same for the successor of a daemon that serves: only identity is created,
+ * with the SEED of the one before, so that a key is the same in both; METERS
+ * are those of the one before, checked, and stay as they are. No more tokens
+ * than those have lines for. JT_SEGMENT_E_MISMATCH: they are another build's.
+ */
+int jt_segment_create_beside(const struct jt_segment_size *size,
+			     const uint8_t journal_id[16], uint64_t seed,
+			     int meters, int *identityp, struct jt_maps *mapsp);
+
+/*
+ * Keeper: until jt_segment_uncover() what it writes into meter lines goes into
+ * private memory, since others count in them. -ENOMEM.
+ */
+int jt_segment_cover(struct jt_maps *maps);
+void jt_segment_uncover(struct jt_maps *maps);
+
 /* Map what another process created: identity read-only. Checks everything. */
 int jt_segment_map(const struct jt_segment_fds *fds, struct jt_maps *mapsp);
 

@@ -351,6 +351,16 @@ void jt_table_set_b(struct jt_maps *maps, uint32_t slot, uint16_t plan,
 	jt_store_release(&s->b, jt_word_b(jt_b_meter(b), plan, scope_set));
 }
 
+void jt_table_set_meter(struct jt_maps *maps, uint32_t slot, uint32_t line)
+{
+	struct jt_slot *s = slot_rw(maps, slot);
+	/* relaxed: one writer, and no reader yet */
+	uint64_t b = jt_load_relaxed(&s->b);
+
+	jt_store_relaxed(&s->b,
+			 jt_word_b(line, jt_b_plan(b), jt_b_scope_set(b)));
+}
+
 void jt_table_set_owner(struct jt_maps *maps, uint32_t slot, uint32_t owner)
 {
 	/* pairs with R2 in view_slot(): the name was written before */

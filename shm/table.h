@@ -112,6 +112,8 @@ void jt_table_set_a(struct jt_maps *maps, uint32_t slot, uint8_t state,
 void jt_table_set_b(struct jt_maps *maps, uint32_t slot, uint16_t plan,
 		    uint16_t scope_set);
 void jt_table_set_owner(struct jt_maps *maps, uint32_t slot, uint32_t owner);
+/* Before anybody looks at this table. */
+void jt_table_set_meter(struct jt_maps *maps, uint32_t slot, uint32_t line);
 
 /* The value is no longer known; its slot may be put again. */
 void jt_table_drop(struct jt_maps *maps, uint32_t slot);

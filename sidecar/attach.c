@@ -50,7 +50,10 @@ int jt_attaches_init(struct jt_attaches *a, struct jt_doors *doors,
 	a->maps = maps;
 	a->settings = settings;
 	a->spend = fds->meters;
-	if (doors->attached)
+	/* who attached to the daemon before may count until that has gone */
+	a->closed = doors->borrowed;
+	a->handed_out = doors->borrowed && doors->attached;
+	if (doors->attached && !doors->borrowed)
 		a->hold_until_ns = now_ns + JT_LEASE_NS;
 	a->identity = jt_attaches_reopen(fds->identity);
 	if (a->identity < 0)
@@ -183,13 +186,29 @@ void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force)
 	uint64_t next_ns = now_ns + JT_LEASE_NS;
 
 	/* also in the older of two tables, until that is retired */
-	for (struct jt_maps *m = a->maps; m && in_force; m = m->twin)
+	for (struct jt_maps *m = a->maps; m && in_force && !a->closed;
+	     m = m->twin)
 		renew(&m->identity_rw->lease_ns, next_ns);
-	answer_some(a, in_force);
+	if (!a->closed)
+		answer_some(a, in_force);
 	if (a->handed_out && now_ns >= a->step_due_ns) {
 		a->maps->guests++;
 		a->step_due_ns = now_ns + STEP_NS;
 	}
+}
+
+void jt_attaches_yield(struct jt_attaches *a)
+{
+	a->closed = true;
+	/* pairs with believes() in shm/jeton.c; there is no twin now */
+	jt_store_release(&a->maps->identity_rw->lease_ns, 0);
+}
+
+void jt_attaches_resume(struct jt_attaches *a, uint64_t hold_until_ns)
+{
+	a->closed = false;
+	if (hold_until_ns > a->hold_until_ns)
+		a->hold_until_ns = hold_until_ns;
 }
 
 void jt_attaches_retire(struct jt_attaches *a, uint64_t now_ns)
@@ -202,10 +221,12 @@ void jt_attaches_retire(struct jt_attaches *a, uint64_t now_ns)
 	/* who connects from now on hears at once that nobody is there; at a
 	 * socket that was passed he waits for the next jetond, whose it is
 	 * then, and shutting that down would be for good */
-	if (a->doors->passed.attach < 0)
+	if (a->doors->passed.attach < 0 && !a->doors->borrowed)
 		shutdown(a->doors->attach, SHUT_RDWR);
-	answer_some(a, false);
-	if (a->doors->attached && now_ns >= a->hold_until_ns)
+	if (!a->closed)
+		answer_some(a, false);
+	if (a->doors->attached && !a->doors->borrowed &&
+	    now_ns >= a->hold_until_ns)
 		(void)jt_doors_mark(a->doors, false);
 	close(a->identity);
 	close(a->look);

@@ -20,6 +20,7 @@ struct jt_attaches {
 	int identity, look, spend; /* opened for reading but the last */
 	uint64_t hold_until_ns;
 	bool handed_out; /* to anybody, since the start */
+	bool closed;	 /* another daemon answers at the door */
 	bool no_room;	 /* for one more descriptor: do not poll the door */
 	uint64_t step_due_ns; /* of maps->guests */
 };
@@ -53,6 +54,13 @@ void jt_attaches_run(struct jt_attaches *a, uint64_t now_ns, bool in_force);
  * killed may still believe what that one knew. 0: nobody can.
  */
 uint64_t jt_attaches_hold_until_ns(const struct jt_attaches *a);
+
+/*
+ * Another daemon answers at the door, so nobody is to believe this memory any
+ * more; and back again, from when on a promise counts.
+ */
+void jt_attaches_yield(struct jt_attaches *a);
+void jt_attaches_resume(struct jt_attaches *a, uint64_t hold_until_ns);
 
 /* For good: whoever has the segments attaches anew or hears nobody. */
 void jt_attaches_retire(struct jt_attaches *a, uint64_t now_ns);

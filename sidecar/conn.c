@@ -1,6 +1,10 @@
 /*
  * conn: see conn.h.
  *
+ * Leaving: a receive that is paused may still end with bytes; then they are
+ * answered first. While the cancel is under way nothing is begun on the socket,
+ * since it would be cancelled as well.
+ *
  * Closing, in this order, because a closed descriptor neither cancels nor ends
  * what is under way, and its number may be given out again: shut down and
  * cancel (one want), wait until receive, send and the cancel itself have
@@ -37,9 +41,11 @@ static bool transient(int result)
 
 void jt_conn_received(struct jt_conn *c, int result, uint64_t now_ns)
 {
+	bool paused = c->pausing && result == -ECANCELED;
+
 	assert(c->receiving);
-	c->receiving = false;
-	if (c->end || transient(result))
+	c->receiving = c->pausing = false;
+	if (c->end || paused || transient(result))
 		return;
 	if (result < 0) {
 		jt_conn_abort(c, JT_END_CLIENT);
@@ -174,6 +180,34 @@ static unsigned wants_closing(struct jt_conn *c)
 	return JT_WANT_CLOSE;
 }
 
+void jt_conn_leave(struct jt_conn *c, bool is)
+{
+	c->leaving = is;
+}
+
+void jt_conn_left(struct jt_conn *c)
+{
+	assert(!c->receiving && !c->sending && !c->cancelling);
+	c->closed = true;
+	c->generation++;
+}
+
+static bool between_commands(const struct jt_conn *c)
+{
+	return !c->in_len && !c->out_len && !c->eof && !c->finish;
+}
+
+/* It is between two commands. */
+static unsigned wants_leaving(struct jt_conn *c)
+{
+	if (!c->receiving)
+		return JT_WANT_LEAVE;
+	if (c->pausing)
+		return 0;
+	c->pausing = c->cancelling = true;
+	return JT_WANT_PAUSE;
+}
+
 unsigned jt_conn_wants(struct jt_conn *c)
 {
 	unsigned wants = 0;
@@ -182,8 +216,12 @@ unsigned jt_conn_wants(struct jt_conn *c)
 		c->finish = JT_END_CLIENT;
 	if (c->finish && c->out_len == 0)
 		jt_conn_abort(c, c->finish);
+	if (c->cancelling && !c->cancelled)
+		return 0; /* paused: it might hit what is begun now */
 	if (c->end)
 		return wants_closing(c);
+	if (c->leaving && between_commands(c))
+		return wants_leaving(c);
 	if (c->out_sent < c->out_len && !c->sending) {
 		c->sending = true;
 		wants |= JT_WANT_SEND;

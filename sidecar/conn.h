@@ -32,6 +32,8 @@ enum jt_conn_want {
 	JT_WANT_SEND = 2,   /* send jt_conn_pending() */
 	JT_WANT_CANCEL = 4, /* shut the socket down, cancel all on it */
 	JT_WANT_CLOSE = 8,  /* nothing is under way: close, free the slot */
+	JT_WANT_PAUSE = 16, /* cancel its receive */
+	JT_WANT_LEAVE = 32, /* between two commands, nothing is under way */
 };
 
 enum jt_conn_end {
@@ -57,6 +59,8 @@ struct jt_conn {
 	bool bulky;		 /* the worker's mark: much of `in` was used */
 	bool shut_out;		 /* it asked, and got no verdict */
 	bool resting;		 /* not read from until jt_conn_wake() */
+	bool leaving;		 /* to be handed over, see jt_conn_leave() */
+	bool pausing;		 /* its receive is being cancelled for that */
 	enum jt_conn_end finish; /* != NONE: close so once replies are out */
 	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
 	uint64_t since_ns;	 /* when the present waiting began */
@@ -98,6 +102,14 @@ uint32_t jt_conn_room(const struct jt_conn *c);
  */
 void jt_conn_shut_out(struct jt_conn *c, bool is);
 void jt_conn_wake(struct jt_conn *c);
+
+/*
+ * It shall go on elsewhere: when it is between two commands its receive is
+ * paused and it wants to leave, until jt_conn_left() says that it has, or it is
+ * told to stay after all.
+ */
+void jt_conn_leave(struct jt_conn *c, bool is);
+void jt_conn_left(struct jt_conn *c);
 
 /* What should be started now; marks it as started. */
 unsigned jt_conn_wants(struct jt_conn *c);

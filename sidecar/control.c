@@ -55,6 +55,25 @@ void jt_controls_growing(struct jt_controls *c,
 	c->grow = grow;
 }
 
+void jt_controls_upgrading(struct jt_controls *c, uint64_t (*others)(void *ctx),
+			   bool (*upgrade)(void *ctx, const char **whyp),
+			   bool (*upgraded)(void *ctx, const char **whyp,
+					    int *pidp, const char **versionp))
+{
+	c->others = others;
+	c->upgrade = upgrade;
+	c->upgraded = upgraded;
+}
+
+unsigned jt_controls_count(const struct jt_controls *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
+		n += c->clients[i].fd >= 0;
+	return n;
+}
+
 static void hang_up(struct jt_control_client *cl)
 {
 	close(cl->fd);
@@ -83,7 +102,7 @@ unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds)
 				.fd = c->clients[i].fd,
 				.events = c->clients[i].waiting ? 0 : POLLIN};
 	/* with all places taken a newcomer waits until one is given up */
-	if (n < JT_CONTROLS_MAX && !c->no_room)
+	if (n < JT_CONTROLS_MAX && !c->no_room && !c->closed)
 		fds[n++] = (struct pollfd){.fd = c->listener, .events = POLLIN};
 	return n;
 }
@@ -118,8 +137,11 @@ static enum done say_error(const struct jt_control_client *cl, const char *word,
 static enum done reach(struct jt_controls *c, struct jt_control_client *cl,
 		       uint64_t number, uint64_t now_ns, bool *gop)
 {
+	uint64_t others = c->others ? c->others(c->ctx) : UINT64_MAX;
+
 	*gop = false;
-	if (c->feed->applied >= number && c->feed->health == JT_HEALTH_OK) {
+	if (c->feed->applied >= number && others >= number &&
+	    c->feed->health == JT_HEALTH_OK) {
 		*gop = true;
 		return ANSWERED;
 	}
@@ -297,6 +319,25 @@ static enum done save(struct jt_controls *c, struct jt_control_client *cl,
 	return WAIT;
 }
 
+static enum done upgrade(struct jt_controls *c, struct jt_control_client *cl)
+{
+	const char *why = NULL, *version = "";
+	char line[JT_CONTROL_LINE];
+	int pid = 0;
+
+	if (!c->upgrade)
+		return say_error(cl, "RED", "there is no upgrade here");
+	if (!cl->ticket && !c->upgrade(c->ctx, &why))
+		return say_error(cl, "RED", why);
+	cl->ticket = 1;
+	if (!c->upgraded(c->ctx, &why, &pid, &version))
+		return WAIT;
+	if (why)
+		return say_error(cl, "RED", why);
+	snprintf(line, sizeof(line), "OK %d %s\n", pid, version);
+	return say(cl, line);
+}
+
 /* VERB and exactly N numbers? */
 static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 {
@@ -352,8 +393,8 @@ static enum done answer_named(struct jt_controls *c,
 	if (!plan && !scope && !named(cl->line, "SET", &at, &word))
 		return say_error(cl, "USAGE",
 				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
-				 "SET, PAIR, USERS, NAMES, LOOK, TOP, SAVE and "
-				 "STATUS");
+				 "SET, PAIR, USERS, NAMES, LOOK, TOP, SAVE, "
+				 "UPGRADE and STATUS");
 	done = reach(c, cl, at, now_ns, &go);
 	if (!go)
 		return done;
@@ -393,6 +434,8 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 		return status(c, cl);
 	if (strcmp(cl->line, "SAVE") == 0)
 		return save(c, cl, now_ns);
+	if (strcmp(cl->line, "UPGRADE") == 0)
+		return upgrade(c, cl);
 	if (strncmp(cl->line, "LOOK ", 5) == 0)
 		return look(c, cl, cl->line + 5);
 	if (numbers(cl->line, "NAMES", v, 1))
@@ -526,7 +569,7 @@ static void make_room(struct jt_controls *c, uint64_t now_ns)
 static void accept_all(struct jt_controls *c, uint64_t now_ns)
 {
 	make_room(c, now_ns);
-	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++) {
+	for (unsigned i = 0; i < JT_CONTROLS_MAX && !c->closed; i++) {
 		int fd;
 
 		if (c->clients[i].fd >= 0)

@@ -28,6 +28,7 @@ struct jt_control_client {
 struct jt_controls {
 	int listener;
 	struct jt_control_client clients[JT_CONTROLS_MAX];
+	bool closed;  /* nobody is let in: another daemon answers there */
 	bool no_room; /* for one more descriptor: the listener is not polled */
 	struct jt_feed *feed;
 	uint64_t hold_until_ns; /* no SYNC is answered OK before (attach.h) */
@@ -40,6 +41,15 @@ struct jt_controls {
 	/* No room: will there be? See jt_growth_want(). NULL: never. */
 	bool (*grow)(void *ctx, const struct jt_room *want,
 		     struct jt_fault *faultp);
+	/* What another daemon with this journal has applied; UINT64_MAX: there
+	 * is none. NULL: never. */
+	uint64_t (*others)(void *ctx);
+	/* Begin an upgrade; false: *WHYP says why not. NULL: never. */
+	bool (*upgrade)(void *ctx, const char **whyp);
+	/* What came of it; false: nothing yet. *WHYP: why it failed, NULL: it
+	 * did not, and *PIDP and *VERSIONP say who serves now. */
+	bool (*upgraded)(void *ctx, const char **whyp, int *pidp,
+			 const char **versionp);
 	/* Is that done? *WHYP: why it failed, NULL: it did not. */
 	bool (*saved)(void *ctx, uint64_t ticket, const char **whyp);
 };
@@ -56,6 +66,15 @@ void jt_controls_growing(struct jt_controls *c,
 			 bool (*grow)(void *ctx, const struct jt_room *want,
 				      struct jt_fault *faultp));
 void jt_controls_deinit(struct jt_controls *c);
+
+/* Without these, UPGRADE is refused. */
+void jt_controls_upgrading(struct jt_controls *c, uint64_t (*others)(void *ctx),
+			   bool (*upgrade)(void *ctx, const char **whyp),
+			   bool (*upgraded)(void *ctx, const char **whyp,
+					    int *pidp, const char **versionp));
+
+/* How many are there? */
+unsigned jt_controls_count(const struct jt_controls *c);
 
 /* Descriptors to poll; returns how many, at most JT_CONTROLS_MAX + 1. */
 unsigned jt_controls_poll(const struct jt_controls *c, struct pollfd *fds);

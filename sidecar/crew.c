@@ -24,6 +24,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,7 +35,7 @@
 #define DELAY_MAX_NS (5000 * NS_PER_MS)
 #define IDLE_MS 60000u
 #define LIVES_MAX 3u		     /* short ones in a row */
-#define N_KEPT (5u + JT_WORKERS_MAX) /* HTTP workers keep fewer */
+#define N_KEPT (6u + JT_WORKERS_MAX) /* HTTP workers keep fewer */
 
 int jt_crew_init(struct jt_crew *crew, const struct jt_worker_args *args,
 		 struct jt_maps *maps)
@@ -84,6 +85,8 @@ static void keep_for_worker(const struct jt_worker_args *args)
 
 	for (unsigned i = 0; i < args->n_workers; i++)
 		kept[n++] = args->wakes[i];
+	if (args->queue >= 0)
+		kept[n++] = args->queue;
 	close_others(kept, n);
 }
 
@@ -104,7 +107,9 @@ static bool has_served(const struct jt_crew *crew)
 {
 	for (unsigned i = 0; i < crew->args.n_workers; i++)
 		/* relaxed: only ever grows */
-		if (jt_load_relaxed(&crew->maps->board[i].rounds))
+		if (jt_load_relaxed(
+			    &crew->maps->board[crew->args.first_desk + i]
+				     .rounds))
 			return true;
 	return false;
 }
@@ -196,10 +201,19 @@ static void send_tables(struct jt_crew *crew)
 	send_table(crew, &crew->scribe);
 }
 
+static void wake_all(const struct jt_crew *crew)
+{
+	uint64_t one = 1;
+
+	for (unsigned i = 0; i < crew->args.n_workers; i++)
+		/* who is not woken looks at its next tick */
+		if (write(crew->args.wakes[i], &one, sizeof(one)) < 0)
+			continue;
+}
+
 int jt_crew_offer(struct jt_crew *crew, int identity)
 {
 	int before = crew->args.segments.identity;
-	uint64_t one = 1;
 
 	crew->args.segments.identity = identity;
 	crew->scribe_args.segments.identity = identity;
@@ -207,11 +221,50 @@ int jt_crew_offer(struct jt_crew *crew, int identity)
 		crew->hands[i].owed = crew->hands[i].pid != 0;
 	crew->scribe.owed = crew->scribe.pid != 0;
 	send_tables(crew);
-	for (unsigned i = 0; i < crew->args.n_workers; i++)
-		/* who is not woken looks at its next tick */
-		if (write(crew->args.wakes[i], &one, sizeof(one)) < 0)
-			continue;
+	wake_all(crew);
 	return before;
+}
+
+bool jt_crew_dismiss(struct jt_crew *crew, int queue)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < crew->args.n_workers; i++) {
+		struct jt_hand *hand = &crew->hands[i];
+		int rc;
+
+		if (!hand->pid || hand->dismissed)
+			continue;
+		rc = jt_crossing_send(hand->crossing, queue, JT_OFFERED_LEAVE);
+		hand->dismissed = !rc || rc == -EPIPE || rc == -ECONNRESET;
+		all &= hand->dismissed;
+	}
+	wake_all(crew);
+	return all;
+}
+
+bool jt_crew_is_gone(const struct jt_crew *crew)
+{
+	for (unsigned i = 0; i < crew->n_hands; i++)
+		if (crew->hands[i].pid)
+			return false;
+	return true;
+}
+
+unsigned jt_crew_pidfds(const struct jt_crew *crew, int *fds, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < crew->n_hands && n < max; i++) {
+		int fd = crew->hands[i].pid
+				 ? (int)syscall(SYS_pidfd_open,
+						crew->hands[i].pid, 0)
+				 : -1;
+
+		if (fd >= 0)
+			fds[n++] = fd;
+	}
+	return n;
 }
 
 bool jt_crew_crossed(const struct jt_crew *crew)
@@ -219,7 +272,8 @@ bool jt_crew_crossed(const struct jt_crew *crew)
 	for (unsigned i = 0; i < crew->n_hands; i++)
 		/* pairs with go_over() in crossing.c */
 		if (crew->hands[i].pid &&
-		    jt_load_seq(&crew->maps->board[i].table) !=
+		    jt_load_seq(&crew->maps->board[crew->args.first_desk + i]
+					 .table) !=
 			    crew->maps->identity->number)
 			return false;
 	return true;
@@ -230,7 +284,8 @@ bool jt_crew_crossed(const struct jt_crew *crew)
 static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
 {
 	struct jt_hand *hand = &crew->hands[number];
-	struct jt_desk *desk = &crew->maps->board[number];
+	struct jt_desk *desk =
+		&crew->maps->board[crew->args.first_desk + number];
 	pid_t keeper = getpid(), pid = -1;
 	int theirs = -1, rc;
 
@@ -256,6 +311,7 @@ static void start(struct jt_crew *crew, unsigned number, uint64_t now_ns)
 		return;
 	}
 	hand->pid = pid;
+	hand->dismissed = false;
 	hand->started_ns = now_ns;
 	jt_store_relaxed(&desk->pid, (uint64_t)pid); /* relaxed: for STATUS */
 }
@@ -462,7 +518,7 @@ static void worker_ended(struct jt_crew *crew, unsigned number, int status,
 {
 	char who[32];
 
-	clear_desk(crew->maps, number);
+	clear_desk(crew->maps, crew->args.first_desk + number);
 	close_crossing(&crew->hands[number]);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == JT_WORKER_NO_RING)
 		crew->hopeless = !has_served(crew);
@@ -470,7 +526,7 @@ static void worker_ended(struct jt_crew *crew, unsigned number, int status,
 	snprintf(who, sizeof(who), "%s %u",
 		 number < crew->args.n_workers ? "worker" : "HTTP worker",
 		 number);
-	if (WIFSIGNALED(status) || !crew->hopeless)
+	if (WIFSIGNALED(status) || (!crew->hopeless && !crew->leaving))
 		tell_end(who, status);
 }
 
@@ -482,7 +538,8 @@ static void scribe_ended(struct jt_crew *crew, int status, uint64_t now_ns)
 	crew->before_ns = crew->figures.cpu_ns;
 	crew->figures = (struct jt_figures){.cpu_ns = crew->before_ns};
 	bury(&crew->scribe, now_ns);
-	tell_end("the scribe", status);
+	if (!crew->leaving)
+		tell_end("the scribe", status);
 }
 
 static void reap(struct jt_crew *crew, uint64_t now_ns)
@@ -495,6 +552,10 @@ static void reap(struct jt_crew *crew, uint64_t now_ns)
 		ours = pid == crew->scribe.pid;
 		if (ours)
 			scribe_ended(crew, status, now_ns);
+		if (pid == crew->successor) {
+			crew->successor = 0;
+			crew->successor_status = status;
+		}
 		for (unsigned i = 0; i < crew->n_hands; i++)
 			if (crew->hands[i].pid == pid) {
 				ours = true;
@@ -526,6 +587,8 @@ unsigned jt_crew_tend(struct jt_crew *crew, uint64_t now_ns)
 	unsigned due_ms = IDLE_MS;
 
 	reap(crew, now_ns);
+	if (crew->leaving)
+		return due_ms;
 	for (unsigned i = 0; i < crew->n_hands && !crew->hopeless; i++)
 		if (is_due(&crew->hands[i], now_ns, &due_ms))
 			start(crew, i, now_ns);

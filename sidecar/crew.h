@@ -19,6 +19,7 @@ struct jt_hand {
 	unsigned failures; /* short lives in a row */
 	int crossing;	   /* our end, see crossing.h; -1: none */
 	bool owed;	   /* the newest table was not sent yet */
+	bool dismissed;	   /* it has been told the way out */
 };
 
 struct jt_crew {
@@ -31,9 +32,13 @@ struct jt_crew {
 	struct jt_hand scribe;
 	int link;		  /* our end, -1: none */
 	uint64_t asked, answered; /* tickets, see scribe.h */
-	int save_rc;		  /* of the scribe's last round */
-	bool heard;		  /* this one has done a round */
-	uint32_t scribe_layers;	  /* sandbox.h */
+	bool leaving;		  /* nobody is started again */
+	pid_t successor; /* a child that is none of the crew; 0: none, or it
+			  * ended, and how: */
+	int successor_status;
+	int save_rc;		/* of the scribe's last round */
+	bool heard;		/* this one has done a round */
+	uint32_t scribe_layers; /* sandbox.h */
 	/* the scribe's, its CPU time with that of those before it */
 	struct jt_figures figures;
 	uint64_t before_ns;
@@ -58,6 +63,16 @@ void jt_crew_keep_usage(struct jt_crew *crew, const struct jt_io *io,
 int jt_crew_offer(struct jt_crew *crew, int identity);
 /* Do all workers look into the newest table? */
 bool jt_crew_crossed(const struct jt_crew *crew);
+
+/*
+ * Workers shall hand their connections over there and end. False: some could
+ * not be told yet; then once more.
+ */
+bool jt_crew_dismiss(struct jt_crew *crew, int queue);
+/* Is nobody left? */
+bool jt_crew_is_gone(const struct jt_crew *crew);
+/* Descriptors by which others see that they have ended: how many of MAX. */
+unsigned jt_crew_pidfds(const struct jt_crew *crew, int *fds, unsigned max);
 
 /* Ask it for a whole round, now; the ticket. Nobody waits here. */
 uint64_t jt_crew_save(struct jt_crew *crew);

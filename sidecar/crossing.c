@@ -31,7 +31,8 @@
 void jt_crossing_init(struct jt_crossing *c, int link, struct jt_maps *maps,
 		      struct jt_desk *desk)
 {
-	*c = (struct jt_crossing){.link = link, .maps = maps, .desk = desk};
+	*c = (struct jt_crossing){
+		.link = link, .maps = maps, .desk = desk, .way_out = -1};
 }
 
 /* ---- the link ---- */
@@ -62,9 +63,9 @@ int jt_crossing_send(int link, int identity, uint64_t number)
 }
 
 /* A descriptor, or -1: there is nothing more. */
-static int receive(int link)
+static int receive(int link, uint64_t *numberp)
 {
-	struct jt_crossing_word word;
+	struct jt_crossing_word word = {0};
 	union control control;
 	struct iovec iov = {&word, sizeof(word)};
 	struct msghdr msg = {
@@ -83,6 +84,7 @@ static int receive(int link)
 	    c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -1;
 	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	*numberp = word.number;
 	return fd;
 }
 
@@ -121,13 +123,20 @@ static void take(struct jt_crossing *c, int fd)
 
 static void take_all(struct jt_crossing *c)
 {
+	uint64_t number;
 	int fd;
 
 	for (unsigned i = 0; i < MESSAGES_MAX; i++) {
-		fd = receive(c->link);
+		fd = receive(c->link, &number);
 		if (fd < 0)
 			return;
-		take(c, fd);
+		if (number != JT_OFFERED_LEAVE) {
+			take(c, fd);
+			continue;
+		}
+		if (c->way_out >= 0) /* that one led nowhere */
+			close(c->way_out);
+		c->way_out = fd;
 	}
 }
 
@@ -204,9 +213,16 @@ bool jt_crossing_look(struct jt_crossing *c)
 	const struct jt_maps *newest = c->next.identity ? &c->next : c->maps;
 
 	/* pairs with the store in growth.c */
-	if (jt_load_acquire(&newest->identity->offered))
+	if (jt_load_acquire(&newest->identity->offered) && c->way_out < 0)
 		take_all(c);
 	return jt_crossing_busy(c) && go_on(c);
+}
+
+void jt_crossing_stay(struct jt_crossing *c)
+{
+	if (c->way_out >= 0)
+		close(c->way_out);
+	c->way_out = -1;
 }
 
 bool jt_crossing_is_lost(const struct jt_crossing *c)

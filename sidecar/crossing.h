@@ -17,13 +17,15 @@
 
 /* What the keeper sends, with one descriptor. */
 struct jt_crossing_word {
-	uint64_t number; /* jt_identity.number */
+	uint64_t number; /* jt_identity.number; JT_OFFERED_LEAVE: the
+			  * descriptor is the way out (usher.h) */
 };
 
 struct jt_crossing {
 	int link;
 	struct jt_maps *maps; /* changed in place */
 	struct jt_desk *desk; /* where to say so; NULL: nowhere */
+	int way_out;	      /* -1: there is none yet */
 	struct jt_maps next;  /* identity NULL: there is none */
 	uint64_t ready_bytes; /* of it are at hand */
 	struct {
@@ -52,6 +54,16 @@ void jt_crossing_hurry(struct jt_crossing *c);
  * keeper starts in its place is born with the newest.
  */
 bool jt_crossing_is_lost(const struct jt_crossing *c);
+
+/* Does the next daemon serve, so that this process is to end? */
+static inline bool jt_crossing_leaves(const struct jt_crossing *c)
+{
+	/* pairs with the stores in leave.c */
+	return jt_load_acquire(&c->maps->identity->offered) == JT_OFFERED_LEAVE;
+}
+
+/* It is not to leave after all: the way out leads nowhere. */
+void jt_crossing_stay(struct jt_crossing *c);
 
 /* Is there more to do soon, though nobody asks anything? */
 static inline bool jt_crossing_busy(const struct jt_crossing *c)

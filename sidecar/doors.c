@@ -460,6 +460,91 @@ int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 	return rc;
 }
 
+/* ---- from one daemon to the next ---- */
+
+/* Where the descriptor of each door stands. */
+static void point(struct jt_doors *d, int *at[JT_DOORS_N],
+		  int *passed[JT_DOORS_N])
+{
+	memset(at, 0, JT_DOORS_N * sizeof(*at));
+	memset(passed, 0, JT_DOORS_N * sizeof(*passed));
+	at[JT_DOOR_SERVING_LOCK] = &d->serving_lock;
+	at[JT_DOOR_RUN_LOCK] = &d->run_lock;
+	at[JT_DOOR_RESP] = &d->resp;
+	at[JT_DOOR_CONTROL] = &d->control;
+	at[JT_DOOR_ATTACH] = &d->attach;
+	at[JT_DOOR_HTTP] = &d->http;
+	at[JT_DOOR_HTTP_TCP] = &d->http_tcp;
+	passed[JT_DOOR_RESP] = &d->passed.resp;
+	passed[JT_DOOR_CONTROL] = &d->passed.control;
+	passed[JT_DOOR_ATTACH] = &d->passed.attach;
+	passed[JT_DOOR_HTTP] = &d->passed.http;
+	passed[JT_DOOR_HTTP_TCP] = &d->passed.tcp;
+}
+
+void jt_doors_offer(const struct jt_doors *doors, int fds[JT_DOORS_N],
+		    uint32_t *passedp)
+{
+	struct jt_doors d = *doors;
+	int *at[JT_DOORS_N], *passed[JT_DOORS_N];
+
+	*passedp = 0;
+	point(&d, at, passed);
+	for (unsigned i = 0; i < JT_DOORS_N; i++) {
+		if (at[i])
+			fds[i] = *at[i];
+		if (passed[i] && *passed[i] >= 0)
+			*passedp |= 1u << i;
+	}
+}
+
+static int not_there(struct jt_fault *faultp, const char *dir, const char *name)
+{
+	snprintf(faultp->line, sizeof(faultp->line),
+		 "%s/%s is not the one that the daemon before holds; give the "
+		 "new one the same --data and --run",
+		 dir, name);
+	return 1;
+}
+
+int jt_doors_inherit(struct jt_doors *doors, const struct jt_paths *paths,
+		     const int fds[JT_DOORS_N], uint32_t passed,
+		     const struct jt_doors_want *want, struct jt_fault *faultp)
+{
+	int *at[JT_DOORS_N], *was_passed[JT_DOORS_N], rc;
+
+	memset(doors, 0, sizeof(*doors));
+	doors->paths = *paths;
+	jt_doors_init(doors);
+	doors->borrowed = true;
+	point(doors, at, was_passed);
+	for (unsigned i = 0; i < JT_DOORS_N; i++) {
+		if (at[i])
+			*at[i] = fds[i];
+		if (was_passed[i] && passed & 1u << i)
+			*was_passed[i] = fds[i];
+	}
+	rc = read_mark(doors);
+	if (rc)
+		return fault(faultp, -rc, "cannot read", paths->data,
+			     JT_SERVING_NAME);
+	if (!jt_doors_ours(doors))
+		return not_there(faultp, paths->data, JT_SERVING_NAME);
+	if (!is_named(doors->run_lock, paths->run, JT_RUN_LOCK_NAME))
+		return not_there(faultp, paths->run, JT_RUN_LOCK_NAME);
+	return open_sockets(doors, want, faultp);
+}
+
+int jt_doors_own(struct jt_doors *doors)
+{
+	int rc = read_mark(doors); /* it may have been set meanwhile */
+
+	doors->borrowed = false;
+	return rc ? rc : write_lock(doors);
+}
+
+/* ---- the end ---- */
+
 /* PASSED: the same, if it was; or one that did not become a door. */
 static void close_socket(const struct jt_doors *d, int fd, int passed,
 			 const char *name)
@@ -470,6 +555,10 @@ static void close_socket(const struct jt_doors *d, int fd, int passed,
 		close(passed);
 	if (fd < 0 || passed >= 0)
 		return;
+	if (d->borrowed) {
+		close(fd);
+		return;
+	}
 	snprintf(path, sizeof(path), "%s/%s", d->paths.run, name);
 	unlink(path);
 	close(fd);

@@ -9,6 +9,7 @@
 #include "admin/control.h"
 #include "admin/paths.h"
 #include "shm/attach.h"
+#include "sidecar/handover.h"
 
 #define JT_RUN_LOCK_NAME "jetond.lock"
 #define JT_BOOT_ID_BYTES 36u
@@ -39,6 +40,8 @@ struct jt_doors {
 	int attach;
 	struct jt_passed passed; /* those that we did not open: their paths
 				  * stay when we end */
+	/* another daemon's still, or already: our end removes no path */
+	bool borrowed;
 	/* the lock's text says that processes verify by themselves: ours or a
 	 * predecessor's that was killed since the machine was started */
 	bool attached;
@@ -59,6 +62,21 @@ void jt_doors_init(struct jt_doors *doors);
  */
 int jt_doors_open(struct jt_doors *doors, const struct jt_paths *paths,
 		  const struct jt_doors_want *want, struct jt_fault *faultp);
+
+/*
+ * The same with locks and sockets that the daemon before hands over (FDS by
+ * enum jt_handover_door, -1: none; PASSED: bits of those that were passed to
+ * it). All of them are the doors' from now on, and borrowed. What is wanted and
+ * was not handed over is opened.
+ */
+int jt_doors_inherit(struct jt_doors *doors, const struct jt_paths *paths,
+		     const int fds[JT_DOORS_N], uint32_t passed,
+		     const struct jt_doors_want *want, struct jt_fault *faultp);
+/* They are no longer borrowed: the lock names this process. Negative errno. */
+int jt_doors_own(struct jt_doors *doors);
+/* The other way round: FDS and bits, the meters' place is left. */
+void jt_doors_offer(const struct jt_doors *doors, int fds[JT_DOORS_N],
+		    uint32_t *passedp);
 
 /* Let the lock's text say that, or no longer. Negative errno. */
 int jt_doors_mark(struct jt_doors *doors, bool attached);

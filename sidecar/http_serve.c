@@ -15,7 +15,8 @@
 
 /* ---- answers ---- */
 
-static enum MHD_Result send_answer(struct MHD_Connection *to,
+static enum MHD_Result send_answer(const struct jt_http_door *d,
+				   struct MHD_Connection *to,
 				   const struct jt_http_answer *a,
 				   const void *body, size_t bytes)
 {
@@ -42,6 +43,9 @@ static enum MHD_Result send_answer(struct MHD_Connection *to,
 			return MHD_NO;
 		}
 	}
+	/* the next daemon serves: this connection goes there */
+	if (d->crossing && jt_crossing_leaves(d->crossing))
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 	rc = MHD_queue_response(to, a->status, r);
 	MHD_destroy_response(r);
 	return rc;
@@ -56,7 +60,7 @@ static enum MHD_Result send_metrics(struct jt_http_door *d,
 	jt_http_start(&d->answer, MHD_HTTP_OK);
 	jt_http_add(&d->answer, "Content-Type", JT_METRICS_TYPE,
 		    sizeof(JT_METRICS_TYPE) - 1);
-	return send_answer(to, &d->answer, text, n);
+	return send_answer(d, to, &d->answer, text, n);
 }
 
 static enum MHD_Result send_text(struct jt_http_door *d,
@@ -67,7 +71,7 @@ static enum MHD_Result send_text(struct jt_http_door *d,
 	jt_http_add(&d->answer, "Content-Type", TEXT, sizeof(TEXT) - 1);
 	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		jt_http_add(&d->answer, "Retry-After", "1", 1);
-	return send_answer(to, &d->answer, text, strlen(text));
+	return send_answer(d, to, &d->answer, text, strlen(text));
 }
 
 /* Behind the fields that stand in the answer already. TEXT is freed. */
@@ -80,7 +84,7 @@ static enum MHD_Result send_json(struct jt_http_door *d,
 	if (!text)
 		return MHD_NO;
 	jt_http_add(&d->answer, "Content-Type", type, strlen(type));
-	rc = send_answer(to, &d->answer, text, strlen(text));
+	rc = send_answer(d, to, &d->answer, text, strlen(text));
 	jt_http_text_free(text);
 	return rc;
 }
@@ -103,7 +107,7 @@ static enum MHD_Result send_problem(struct jt_http_door *d,
 		jt_http_add(&d->answer, "Allow", allow, strlen(allow));
 	jt_count(&d->desk->errors, 1);
 	if (q->route == JT_HTTP_AUTH)
-		return send_answer(to, &d->answer, NULL, 0);
+		return send_answer(d, to, &d->answer, NULL, 0);
 	return send_json(d, to, PROBLEM,
 			 jt_http_write_problem(status, code, detail));
 }
@@ -220,7 +224,7 @@ static enum MHD_Result answer_auth(struct jt_http_door *d,
 							  .now = d->now});
 	if (q->n_authorization && policy->credentials & JT_CREDENTIAL_BASIC)
 		sodium_memzero(d->scratch, q->authorization.bytes);
-	return send_answer(to, &d->answer, NULL, 0);
+	return send_answer(d, to, &d->answer, NULL, 0);
 }
 
 /* ---- bodies ---- */

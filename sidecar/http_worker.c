@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #define TICK_MS JT_CHILD_TICK_MS
 #define NS_PER_MS 1000000ull
@@ -34,6 +35,7 @@ struct worker {
 	struct pollfd fds[JT_HTTP_LISTENERS];
 	unsigned n;
 	uint64_t next_tick_ns;
+	bool leaving; /* the next daemon serves */
 };
 
 /* the one word that C lets a signal handler write */
@@ -101,12 +103,45 @@ static void tick(struct worker *w)
 	jt_http_door_expire(&w->door);
 }
 
+/* Another daemon's crew serves until we can. */
+static void wait_for_table(struct worker *w)
+{
+	const struct timespec step = {.tv_nsec = 2 * (long)NS_PER_MS};
+
+	/* pairs with the keeper's store when it serves */
+	while (!stop_asked && jt_load_acquire(&w->maps.identity->state) !=
+				      JT_IDENTITY_SERVING) {
+		jt_child_end_round(w->door.desk, jt_child_now());
+		nanosleep(&step, NULL);
+	}
+}
+
+/* The next daemon serves: its crew accepts, and here each connection ends with
+ * the answer to its next request. */
+static void leave(struct worker *w)
+{
+	if (w->leaving || !jt_crossing_leaves(&w->crossing))
+		return;
+	w->leaving = true;
+	for (unsigned i = 0; i < w->n; i++)
+		MHD_quiesce_daemon(w->daemons[i]);
+}
+
+/* Should the next daemon have died, another worker begins anew: it is the
+ * listeners that cannot be taken up again. */
+static bool has_left(const struct worker *w)
+{
+	return w->leaving &&
+	       (w->door.n_open == 0 || !jt_crossing_leaves(&w->crossing));
+}
+
 static int serve(struct worker *w)
 {
 	struct jt_desk *desk = w->door.desk;
 	int rc = 0;
 
-	while (!stop_asked && !rc) {
+	while (!stop_asked && !rc && !has_left(w)) {
+		leave(w);
 		jt_http_door_settle(&w->door);
 		rc = drain(w);
 		jt_http_door_wake(&w->door);
@@ -127,7 +162,8 @@ static void stop(struct worker *w)
 {
 	for (unsigned i = 0; i < w->n; i++) {
 		/* the listener is the keeper's: it must not be shut down */
-		MHD_quiesce_daemon(w->daemons[i]);
+		if (!w->leaving)
+			MHD_quiesce_daemon(w->daemons[i]);
 		jt_http_door_settle(&w->door);
 		MHD_run(w->daemons[i]);
 		MHD_stop_daemon(w->daemons[i]);
@@ -143,22 +179,31 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	if (rc)
 		return rc;
 	jt_crossing_init(&w->crossing, args->crossing, &w->maps,
-			 &w->maps.board[args->number]);
+			 &w->maps.board[args->first_desk + args->number]);
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
 	memory = jt_pages_reserve(memo_bytes);
 	if (!memory)
 		return -ENOMEM;
 	jt_memo_init(&w->memo, memory, memo_bytes);
-	rc = jt_http_door_init(&w->door, &w->maps, &w->memo, args->number,
+	rc = jt_http_door_init(&w->door, &w->maps, &w->memo,
+			       args->first_desk + args->number,
 			       jt_child_cap_connections(args->connections_max,
 							args->n_workers));
 	w->door.crossing = &w->crossing;
 	if (args->log_refusals)
 		w->door.refusals = &w->refusals;
-	if (!rc)
-		rc = listen_on(w, args->http);
+	return rc;
+}
+
+static int open_listeners(struct worker *w, const struct jt_worker_args *args)
+{
+	int rc = listen_on(w, args->http);
+
 	if (!rc)
 		rc = listen_on(w, args->http_tcp);
+	if (rc)
+		jt_log(JT_LOG_ERROR, "HTTP worker %u cannot listen: %s",
+		       args->number, strerror(-rc));
 	return rc;
 }
 
@@ -176,6 +221,10 @@ int jt_http_run(const struct jt_worker_args *args)
 	sigaction(SIGTERM, &term, NULL);
 	/* tokens lie in what is read of bodies */
 	json_set_alloc_funcs(jt_wiping_malloc, jt_wiping_free);
+	if (args->waits)
+		wait_for_table(&w);
+	if (open_listeners(&w, args))
+		return 1;
 	jt_child_figures_open(&w.figures, w.door.desk);
 	jt_child_shut_in(args->box, JT_SANDBOX_HTTP, w.door.desk);
 	jt_store_seq(&w.door.desk->beat_ns, w.door.now.boot_ns);

@@ -20,20 +20,12 @@
  */
 #include "sidecar/keeper.h"
 
-#include "sidecar/attach.h"
-#include "sidecar/clerk.h"
-#include "sidecar/control.h"
-#include "sidecar/crew.h"
-#include "sidecar/doors.h"
-#include "sidecar/growth.h"
+#include "sidecar/keeper_inner.h"
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
-#include "sidecar/news.h"
 #include "sidecar/outset.h"
 #include "sidecar/restore.h"
 #include "sidecar/room.h"
-#include "sidecar/service.h"
-#include "sidecar/sandbox.h"
 #include "sidecar/status.h"
 #include "sidecar/user.h"
 #include <errno.h>
@@ -55,45 +47,12 @@
 #define ANCHOR_RETRY_NS (5 * NS_PER_S)
 #define BEAT_NS (5 * NS_PER_S)
 
-struct keeper {
-	const struct jt_config *config;
-	struct jt_doors doors;
-	struct jt_feed feed;
-	struct jt_maps maps;
-	struct jt_crew crew;
-	struct jt_growth growth;
-	struct jt_controls controls;
-	struct jt_attaches attaches;
-	struct jt_teller teller;
-	struct jt_clerk clerk;
-	struct jt_service_link service;
-	struct jt_settings settings;	   /* published */
-	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
-	int signals, changes, watch;
-	uint64_t watched; /* feed.files when the watch was set */
-	uint64_t now_ns, started_ns;
-	struct jt_anchor anchor;
-	uint64_t anchor_due_ns; /* 0: it says what is so */
-	bool anchor_failed;
-	bool restored;	     /* use counts, as far as there were any */
-	char usage_why[256]; /* why they are not saved; "": they are */
-	struct jt_sandbox box;
-	bool stopping;
-	bool hung_up; /* SIGHUP: settings are to be read again */
-};
-
 static uint64_t boot_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-static bool is_serving(const struct keeper *k)
-{
-	/* relaxed: the keeper's own word */
-	return jt_load_relaxed(&k->maps.identity->state) == JT_IDENTITY_SERVING;
 }
 
 /* ---- the anchor ---- */
@@ -125,7 +84,7 @@ static void keep_anchor(struct keeper *k, bool at_once)
 {
 	/* Never back: while loading, `applied` is behind what it says. Reader
 	 * and `applied` part company once something was skipped. */
-	if (!is_serving(k) || k->feed.denies_only ||
+	if (!jt_keeper_serves(k) || !jt_keeper_owns(k) || k->feed.denies_only ||
 	    k->feed.applied <= k->anchor.number)
 		return;
 	if (!k->anchor_due_ns)
@@ -207,7 +166,8 @@ static bool saved(void *ctx, uint64_t ticket, const char **whyp)
 static bool any_worker_serves(const struct keeper *k)
 {
 	for (unsigned i = 0; i < k->crew.args.n_workers; i++)
-		if (jt_load_seq(&k->maps.board[i].state) == JT_DESK_SERVING)
+		if (jt_load_seq(&k->maps.board[k->crew.args.first_desk + i]
+					 .state) == JT_DESK_SERVING)
 			return true;
 	return false;
 }
@@ -216,7 +176,8 @@ static bool any_worker_serves(const struct keeper *k)
 static bool any_worker_beats(const struct keeper *k)
 {
 	for (unsigned i = 0; i < k->crew.args.n_workers; i++) {
-		const struct jt_desk *d = &k->maps.board[i];
+		const struct jt_desk *d =
+			&k->maps.board[k->crew.args.first_desk + i];
 
 		if (jt_load_seq(&d->state) == JT_DESK_SERVING &&
 		    jt_load_seq(&d->beat_ns) + BEAT_NS > k->now_ns)
@@ -267,7 +228,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.settings_why = k->settings_why,
 			.box = &k->box,
 			.keeper_fds = k->teller.own_fds,
-			.serving = is_serving(k),
+			.serving = jt_keeper_serves(k),
 			.uptime_s = (boot_ns() - k->started_ns) / NS_PER_S,
 		},
 		buf, max);
@@ -279,7 +240,9 @@ static bool grow(void *ctx, const struct jt_room *want, struct jt_fault *faultp)
 {
 	struct keeper *k = ctx;
 
-	return is_serving(k) && jt_growth_want(&k->growth, want, faultp);
+	if (jt_keeper_is_double(k))
+		return true; /* ask again: the other one will be gone */
+	return jt_keeper_serves(k) && jt_growth_want(&k->growth, want, faultp);
 }
 
 /* All who have the table, or hand it out, are told in the same turn. */
@@ -339,10 +302,10 @@ static void read_settings(struct keeper *k)
 static void hang_up(struct keeper *k)
 {
 	k->hung_up = false;
-	if (is_serving(k))
+	if (jt_keeper_serves(k))
 		jt_service_reloading(&k->service);
 	read_settings(k);
-	if (is_serving(k))
+	if (jt_keeper_serves(k))
 		jt_service_ready(&k->service);
 }
 
@@ -398,6 +361,7 @@ static int block_signals(struct keeper *k)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
@@ -429,7 +393,8 @@ static void watch_changes(struct keeper *k)
 	k->watched = k->feed.files;
 }
 
-static int hire(struct keeper *k, const struct jt_segment_fds *fds)
+static int hire(struct keeper *k, const struct jt_segment_fds *fds,
+		struct jt_fault *faultp)
 {
 	struct jt_worker_args args = {
 		.n_workers = (unsigned)k->config->workers,
@@ -440,18 +405,28 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds)
 		.listener = k->doors.resp,
 		.http = k->doors.http,
 		.http_tcp = k->doors.http_tcp,
+		.first_desk = k->heir.offer.desk,
+		.waits = k->heir.phase != JT_HEIR_NONE,
+		.queue = k->heir.queue,
 		.serving_lock = k->doors.serving_lock,
 		.segments = *fds,
 		.started_ns = k->started_ns,
 		.box = &k->box,
 	};
 
+	if (args.waits && args.n_workers + args.n_http > k->heir.offer.n_desks)
+		return jt_fault_set(faultp, -EUSERS, 0, 0,
+				    "beside the workers of the daemon before "
+				    "there is room for %u; start with fewer "
+				    "--workers",
+				    k->heir.offer.n_desks);
 	return jt_crew_init(&k->crew, &args, &k->maps);
 }
 
-static int hire_scribe(struct keeper *k, const struct jt_journal *j)
+int jt_keeper_hire_scribe(struct keeper *k)
 {
 	/* its own: the feed closes a journal's when a newer file is there */
+	const struct jt_journal *j = &k->feed.journal;
 	int dir_fd = fcntl(j->dir_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
 	if (dir_fd < 0)
@@ -476,7 +451,15 @@ static int open_doors(struct keeper *k)
 		rc = jt_service_sockets(&passed, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_CONFIG);
-	rc = jt_doors_open(&k->doors, &k->config->paths, &want, &fault);
+	rc = jt_heir_begin(&k->heir, JT_VERSION, &fault);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_OS);
+	rc = k->heir.phase == JT_HEIR_NONE
+		     ? jt_doors_open(&k->doors, &k->config->paths, &want,
+				     &fault)
+		     : jt_doors_inherit(&k->doors, &k->config->paths,
+					k->heir.doors, k->heir.offer.passed,
+					&want, &fault);
 	if (rc)
 		return say(&fault, rc, rc < 0 ? JT_EXIT_OS : JT_EXIT_CONFIG);
 	return 0;
@@ -512,6 +495,7 @@ static int begin(struct keeper *k)
 {
 	struct jt_fault fault = {0};
 	struct jt_segment_fds fds;
+	struct jt_inherited *inherited = NULL;
 	struct jt_journal journal;
 	int rc = be_somebody(k);
 
@@ -519,6 +503,8 @@ static int begin(struct keeper *k)
 		rc = open_doors(k);
 	if (rc)
 		return rc;
+	if (k->heir.phase != JT_HEIR_NONE)
+		inherited = &k->heir.inherited;
 	rc = open_journal(k->doors.paths.data, &journal, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_IO);
@@ -538,7 +524,8 @@ static int begin(struct keeper *k)
 						.data = k->doors.paths.data,
 						.feed = &k->feed,
 						.maps = &k->maps,
-						.clerk = &k->clerk},
+						.clerk = &k->clerk,
+						.inherited = inherited},
 			    &journal, &fds, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_OS);
@@ -552,9 +539,10 @@ static int begin(struct keeper *k)
 		k->box.layers = jt_sandbox_enter(&k->box, JT_SANDBOX_KEEPER);
 	k->clerk.box = &k->box;
 	if (!rc)
-		rc = hire(k, &fds);
-	if (!rc)
-		rc = hire_scribe(k, &journal);
+		rc = hire(k, &fds, &fault);
+	/* while another daemon serves it is that one's scribe who writes */
+	if (!rc && !inherited)
+		rc = jt_keeper_hire_scribe(k);
 	k->now_ns = boot_ns();
 	if (!rc)
 		jt_crew_tend(&k->crew, k->now_ns);
@@ -567,6 +555,9 @@ static int begin(struct keeper *k)
 			 k);
 	jt_controls_saving(&k->controls, save, saved);
 	jt_controls_growing(&k->controls, grow);
+	jt_controls_upgrading(&k->controls, jt_keeper_others, jt_keeper_upgrade,
+			      jt_keeper_upgraded);
+	k->controls.closed = inherited != NULL;
 	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
 		       jt_room_max(k->config), boot_ns, jt_memory_left);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
@@ -584,6 +575,8 @@ static void read_signals(struct keeper *k)
 			k->stopping = true;
 		if (info.ssi_signo == SIGHUP)
 			k->hung_up = true;
+		if (info.ssi_signo == SIGUSR2)
+			k->upgrade_asked = true;
 	}
 }
 
@@ -597,15 +590,21 @@ static void read_changes(struct keeper *k)
 
 static void sleep_until_needed(struct keeper *k, unsigned ms)
 {
-	struct pollfd fds[JT_CONTROLS_MAX + 5];
+	struct pollfd fds[JT_CONTROLS_MAX + 7];
 	unsigned n = jt_controls_poll(&k->controls, fds);
 
 	fds[n++] = (struct pollfd){.fd = k->signals, .events = POLLIN};
-	if (!k->attaches.no_room)
+	if (!k->attaches.no_room && !k->attaches.closed)
 		fds[n++] = (struct pollfd){.fd = k->doors.attach,
 					   .events = POLLIN};
 	if (k->changes >= 0)
 		fds[n++] = (struct pollfd){.fd = k->changes, .events = POLLIN};
+	if (k->heir.link >= 0)
+		fds[n++] =
+			(struct pollfd){.fd = k->heir.link, .events = POLLIN};
+	if (k->upgrade.link >= 0)
+		fds[n++] = (struct pollfd){.fd = k->upgrade.link,
+					   .events = POLLIN};
 	if (k->crew.link >= 0)
 		fds[n++] =
 			(struct pollfd){.fd = k->crew.link, .events = POLLIN};
@@ -619,15 +618,18 @@ static void sleep_until_needed(struct keeper *k, unsigned ms)
  */
 static bool replayed(struct keeper *k)
 {
-	if (is_serving(k) || k->feed.health != JT_HEALTH_OK)
+	if (jt_keeper_serves(k) || k->feed.health != JT_HEALTH_OK)
 		return false;
-	if (!k->restored)
+	/* what another daemon counts comes with the estate */
+	if (!k->restored && k->heir.phase == JT_HEIR_NONE)
 		restore_usage(k);
-	if (!any_worker_serves(k) || jt_feed_settle(&k->feed))
+	if (!any_worker_serves(k) || !jt_keeper_succeeds(k) ||
+	    jt_feed_settle(&k->feed))
 		return false;
 	jt_news_count_all(&k->teller, jt_io_os.wall_ns() / NS_PER_S);
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
+	jt_keeper_succeeded(k);
 	return true;
 }
 
@@ -636,7 +638,7 @@ static void tell_news(struct keeper *k)
 	jt_news_tell(&k->teller, k->feed.journal.committed.number,
 		     trouble(k) != NULL);
 	jt_news_figures(&k->teller, k->now_ns, &k->crew.figures);
-	if (is_serving(k))
+	if (jt_keeper_serves(k))
 		jt_news_count(&k->teller, k->now_ns,
 			      jt_io_os.wall_ns() / NS_PER_S);
 }
@@ -661,13 +663,15 @@ static void tell_status(struct keeper *k)
 	if (k->service.fd < 0)
 		return;
 	for (unsigned i = 0; i < k->crew.n_hands; i++)
-		connections += jt_load_relaxed(&k->maps.board[i].connections);
+		connections += jt_load_relaxed(
+			&k->maps.board[k->crew.args.first_desk + i]
+				 .connections);
 	snprintf(text, sizeof(text),
 		 "%s; %llu tokens, journal number %llu of %llu, %llu "
 		 "connections",
-		 !is_serving(k) ? "replaying the journal"
-		 : trouble(k)	? "in trouble, see jeton status"
-				: "serving",
+		 !jt_keeper_serves(k) ? "replaying the journal"
+		 : trouble(k)	      ? "in trouble, see jeton status"
+				      : "serving",
 		 (unsigned long long)jt_load_relaxed(&k->maps.identity->tokens),
 		 (unsigned long long)k->feed.applied,
 		 (unsigned long long)k->feed.journal.committed.number,
@@ -690,10 +694,14 @@ static int turn(struct keeper *k)
 	bool more = jt_feed_step(&k->feed);
 	unsigned due_ms = jt_crew_tend(&k->crew, k->now_ns);
 
+	int status = jt_keeper_tend_upgrade(k);
+
 	watch_usage(k);
+	if (status)
+		return status;
 	if (k->crew.hopeless)
 		return JT_EXIT_OS;
-	if (!is_serving(k) && k->feed.health == JT_HEALTH_LOST) {
+	if (!jt_keeper_serves(k) && k->feed.health == JT_HEALTH_LOST) {
 		blame(k); /* the feed said why */
 		return JT_EXIT_IO;
 	}
@@ -709,19 +717,19 @@ static int turn(struct keeper *k)
 	tell_status(k);
 	watch_changes(k);
 	jt_attaches_run(&k->attaches, k->now_ns,
-			is_serving(k) && !k->feed.stuck);
+			jt_keeper_serves(k) && !k->feed.stuck);
 	jt_controls_run(&k->controls, k->now_ns);
-	if (is_serving(k))
+	if (jt_keeper_serves(k) && !jt_keeper_is_double(k))
 		tend_growth(k);
 	keep_anchor(k, false);
-	if (is_serving(k))
+	if (jt_keeper_serves(k) && jt_keeper_owns(k))
 		jt_clerk_tend(&k->clerk, &k->feed, k->now_ns);
 	tell_news(k);
 	if (due_ms > TICK_MS)
 		due_ms = TICK_MS;
 	due_ms = jt_service_tend(&k->service, k->now_ns, any_worker_beats(k),
 				 due_ms);
-	if (jt_controls_waiting(&k->controls) || !is_serving(k) ||
+	if (jt_controls_waiting(&k->controls) || !jt_keeper_serves(k) ||
 	    jt_growth_busy(&k->growth))
 		due_ms = 1;
 	sleep_until_needed(k, more ? 0 : due_ms);
@@ -729,6 +737,12 @@ static int turn(struct keeper *k)
 	read_signals(k);
 	if (k->hung_up)
 		hang_up(k);
+	if (k->upgrade_asked) {
+		const char *why; /* the log has it */
+
+		k->upgrade_asked = false;
+		(void)jt_keeper_upgrade(k, &why);
+	}
 	read_changes(k);
 	return 0;
 }
@@ -749,8 +763,9 @@ static void save_last(struct keeper *k, bool was_serving)
 
 static void end(struct keeper *k)
 {
-	bool was_serving = is_serving(k);
+	bool was_serving = jt_keeper_serves(k) && jt_keeper_owns(k);
 
+	jt_keeper_stop_others(k);
 	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
 	keep_anchor(k, true);
@@ -773,6 +788,8 @@ int jt_keeper_run(const struct jt_config *config)
 	k.config = config;
 	k.changes = k.watch = -1;
 	jt_doors_init(&k.doors);
+	jt_heir_init(&k.heir);
+	jt_upgrade_init(&k.upgrade, config->argv);
 	k.started_ns = boot_ns();
 	status = begin(&k);
 	if (!status) {
@@ -780,7 +797,9 @@ int jt_keeper_run(const struct jt_config *config)
 			status = turn(&k);
 		end(&k);
 	}
+	jt_upgrade_goodbye(&k.upgrade, k.feed.applied);
 	jt_doors_close(&k.doors);
+	jt_heir_deinit(&k.heir);
 	jt_service_deinit(&k.service);
 	if (!status)
 		jt_log(JT_LOG_NOTICE, "stopped");

@@ -33,6 +33,7 @@ int jt_ledger_init(struct jt_ledger *l, struct jt_maps *maps)
 	memset(l, 0, sizeof(*l));
 	l->maps = maps;
 	l->free_first = l->rest_first = l->rest_last = JT_LINE_NONE;
+	l->lines_end = UINT64_MAX;
 	l->lines_room = maps->capacity;
 	l->lines = jt_wide_new(l->lines_room, sizeof(*l->lines));
 	l->past = calloc(JT_LEDGER_PAST, sizeof(*l->past));
@@ -161,8 +162,7 @@ int jt_ledger_settle(struct jt_ledger *l)
 
 /* ---- tokens ---- */
 
-/* The line whose slot bears KEY; OTHERS: that of a value not of our form. */
-static uint32_t line_at(const struct jt_ledger *l, uint64_t key, bool others)
+uint32_t jt_ledger_line_at(const struct jt_ledger *l, uint64_t key, bool others)
 {
 	struct jt_view view;
 	uint32_t cursor = 0;
@@ -185,11 +185,11 @@ uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES])
 {
 	uint64_t key =
 		jt_token_key((const uint8_t *)id, l->maps->identity->seed);
-	uint32_t line = line_at(l, key, false);
+	uint32_t line = jt_ledger_line_at(l, key, false);
 
 	if (line == JT_LINE_NONE && has_others(l) &&
 	    jt_token_other_key(id, &key))
-		line = line_at(l, key, true);
+		line = jt_ledger_line_at(l, key, true);
 	return line;
 }
 
@@ -257,7 +257,10 @@ static uint32_t new_line(struct jt_ledger *l)
 	struct jt_meter *m;
 
 	if (line == JT_LINE_NONE)
-		return l->n_lines < l->maps->capacity ? l->n_lines++ : line;
+		return l->n_lines < l->maps->capacity &&
+				       l->n_lines < l->lines_end
+			       ? l->n_lines++
+			       : line;
 	l->free_first = l->lines[line].next;
 	l->n_free--;
 	m = &l->maps->lines[line];
@@ -287,7 +290,7 @@ static int apply_create(struct jt_ledger *l, const struct jt_record *r)
 
 	if (jt_ledger_find(l, r->token.id) != JT_LINE_NONE ||
 	    (r->token.scheme != JT_VALUE_NATIVE &&
-	     line_at(l, key_of(l, r), true) != JT_LINE_NONE))
+	     jt_ledger_line_at(l, key_of(l, r), true) != JT_LINE_NONE))
 		return -EEXIST;
 	line = new_line(l);
 	if (line == JT_LINE_NONE)
@@ -520,7 +523,8 @@ int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 
 static void take_back_lines(struct jt_ledger *l)
 {
-	if (l->rest_first == JT_LINE_NONE || !jt_rest_over(&l->rest, l->maps))
+	if (l->shared || l->rest_first == JT_LINE_NONE ||
+	    !jt_rest_over(&l->rest, l->maps))
 		return;
 	while (l->rest_first != JT_LINE_NONE) {
 		uint32_t line = l->rest_first;
@@ -559,6 +563,8 @@ static uint64_t lines_left(const struct jt_ledger *l)
 {
 	uint64_t lines = least_capacity(l);
 
+	if (l->lines_end < lines)
+		lines = l->lines_end;
 	return (l->n_lines < lines ? lines - l->n_lines : 0) + l->n_free;
 }
 

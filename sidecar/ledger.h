@@ -55,6 +55,9 @@ struct jt_ledger {
 	/* lines of purged tokens, until every worker has passed a round */
 	uint32_t rest_first, rest_last;
 	struct jt_rest rest;
+	/* another daemon has the meters, too (estate.h): purged lines rest */
+	bool shared;
+	uint64_t lines_end;   /* none from here on is given away */
 	uint64_t tidy_from_s; /* no old value is over before */
 	/* the latest of them, round and round: use counts may stand in the file
 	 * under one of these (restore.c) */
@@ -128,6 +131,10 @@ void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
 uint32_t jt_ledger_expiring_slice(const struct jt_ledger *l, uint32_t from,
 				  uint32_t n, uint64_t now_s,
 				  struct jt_expiring *expiringp);
+
+/* The line whose slot bears KEY; OTHERS: that of a value not of our form. */
+uint32_t jt_ledger_line_at(const struct jt_ledger *l, uint64_t key,
+			   bool others);
 
 /* Line of an id, JT_LINE_NONE: there is no such token. */
 uint32_t jt_ledger_find(const struct jt_ledger *l, const char id[JT_ID_BYTES]);

@@ -40,8 +40,8 @@ static int make_empty(const struct jt_outset *o, const struct jt_journal *j,
 		      const struct jt_snapshot *s, struct jt_segment_fds *fdsp,
 		      struct jt_fault *faultp)
 {
-	int rc = jt_room_make(o->config, j, s ? &s->h : NULL, fdsp, o->maps,
-			      faultp);
+	int rc = jt_room_make(o->config, j, s ? &s->h : NULL, o->inherited,
+			      fdsp, o->maps, faultp);
 
 	if (rc)
 		return rc;
@@ -104,7 +104,9 @@ int jt_outset_make(const struct jt_outset *o, const struct jt_journal *j,
 		   struct jt_segment_fds *fdsp, struct jt_fault *faultp)
 {
 	jt_clerk_init(o->clerk, j->io, o->data, o->config->snapshot);
-	if (o->config->snapshot && quick(o, j, fdsp))
+	/* a snapshot brings its own keys, by which no line is found in what
+	 * the daemon before leaves; nobody waits for this start */
+	if (o->config->snapshot && !o->inherited && quick(o, j, fdsp))
 		return 0;
 	return make_empty(o, j, NULL, fdsp, faultp);
 }

@@ -10,14 +10,16 @@
 #include "sidecar/clerk.h"
 #include "sidecar/config.h"
 #include "sidecar/feed.h"
+#include "sidecar/room.h"
 
-/* Who gets what: the last three are filled. */
+/* Who gets what: feed, maps and clerk are filled. */
 struct jt_outset {
 	const struct jt_config *config;
 	const char *data; /* directory */
 	struct jt_feed *feed;
 	struct jt_maps *maps;
 	struct jt_clerk *clerk;
+	struct jt_inherited *inherited; /* NULL: there is no daemon before */
 };
 
 /*

@@ -112,9 +112,8 @@ static bool has_too_many(const struct jt_maps *maps, uint32_t number,
 	return sum > most;
 }
 
-int jt_peers_join(struct jt_peers *p, int fd, struct jt_caller *c)
+int jt_peers_admit(struct jt_peers *p, int fd, struct jt_caller *c)
 {
-	const struct jt_rule *rule;
 	struct jt_calls *calls;
 	struct ucred cred;
 	socklen_t bytes = sizeof(cred);
@@ -127,12 +126,22 @@ int jt_peers_join(struct jt_peers *p, int fd, struct jt_caller *c)
 	/* relaxed: our own word; the store pairs with has_too_many() */
 	jt_store_seq(&calls->connections,
 		     jt_load_relaxed(&calls->connections) + 1);
+	return 0;
+}
+
+int jt_peers_join(struct jt_peers *p, int fd, struct jt_caller *c)
+{
+	const struct jt_rule *rule;
+	int rc = jt_peers_admit(p, fd, c);
+
+	if (rc)
+		return rc;
 	rule = jt_peers_rule(p, c);
 	if (!rule->connections_max ||
 	    !has_too_many(p->maps, c->number, rule->connections_max))
 		return 0;
 	jt_peers_leave(p, c);
-	jt_count(&calls->busy, 1);
+	jt_count(&p->calls[c->number].busy, 1);
 	return JT_PEERS_E_BUSY;
 }
 

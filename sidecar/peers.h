@@ -60,6 +60,8 @@ void jt_peers_follow(struct jt_peers *peers);
  * counted as busy; negative errno: nobody is.
  */
 int jt_peers_join(struct jt_peers *peers, int fd, struct jt_caller *callerp);
+/* The same for one that was let in elsewhere: however many there are. */
+int jt_peers_admit(struct jt_peers *peers, int fd, struct jt_caller *callerp);
 void jt_peers_leave(struct jt_peers *peers, const struct jt_caller *caller);
 
 /* Under today's settings. Never NULL; until the next jt_peers_follow(). */

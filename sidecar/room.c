@@ -4,8 +4,10 @@
 #include "sidecar/feed.h"
 #include "sidecar/memory.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEADROOM(n) ((n) + (n) / 4)
 #define TOKEN_BYTES 162u       /* of shared memory, when all have a place */
@@ -25,16 +27,41 @@ uint64_t jt_room_max(const struct jt_config *config)
 	return most < LINES_MAX ? most : LINES_MAX;
 }
 
+/* A descriptor of its own, so that it may be closed like one that was made. */
+static int create_beside(const struct jt_segment_size *size,
+			 const struct jt_journal *j, struct jt_inherited *in,
+			 struct jt_segment_fds *fdsp, struct jt_maps *mapsp)
+{
+	int rc;
+
+	fdsp->meters = fcntl(in->meters, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fdsp->meters < 0)
+		return -errno;
+	rc = jt_segment_create_beside(size, j->id, in->seed, fdsp->meters,
+				      &fdsp->identity, mapsp);
+	if (!rc)
+		rc = jt_segment_cover(mapsp);
+	in->shared = rc == 0;
+	if (rc)
+		close(fdsp->meters);
+	return rc;
+}
+
 /* Where files or addresses are limited there are fewer lines to grow into. */
 static int create(const struct jt_config *config, struct jt_segment_size *size,
-		  const struct jt_journal *j, struct jt_segment_fds *fdsp,
-		  struct jt_maps *mapsp)
+		  const struct jt_journal *j, struct jt_inherited *in,
+		  struct jt_segment_fds *fdsp, struct jt_maps *mapsp)
 {
 	int rc;
 
 	size->lines_max = jt_room_max(config);
 	if (jt_memory_left() < jt_segment_bytes(size))
 		return JT_SEGMENT_E_MEMORY;
+	if (in) {
+		rc = create_beside(size, j, in, fdsp, mapsp);
+		if (rc != JT_SEGMENT_E_MISMATCH)
+			return rc;
+	}
 	do {
 		rc = jt_segment_create(size, j->id, fdsp, mapsp);
 		size->lines_max /= 2;
@@ -61,7 +88,7 @@ static int measure(const struct jt_journal *j,
 }
 
 int jt_room_make(const struct jt_config *config, const struct jt_journal *j,
-		 const struct jt_snapshot_header *h,
+		 const struct jt_snapshot_header *h, struct jt_inherited *in,
 		 struct jt_segment_fds *fdsp, struct jt_maps *mapsp,
 		 struct jt_fault *faultp)
 {
@@ -82,13 +109,17 @@ int jt_room_make(const struct jt_config *config, const struct jt_journal *j,
 	    h->capacity >= need.tokens + need.tokens / 8 &&
 	    h->capacity <= 2 * size.capacity)
 		size.capacity = h->capacity;
+	if (in && size.capacity < in->capacity)
+		size.capacity = in->capacity;
 	size.pool_bytes = jt_segment_pool(size.capacity);
 	/* more than it can be at all is counted too often: try with that */
 	if (size.pool_bytes < HEADROOM(need.owner_bytes))
 		size.pool_bytes = HEADROOM(need.owner_bytes) < JT_POOL_MAX
 					  ? HEADROOM(need.owner_bytes)
 					  : JT_POOL_MAX;
-	rc = create(config, &size, j, fdsp, mapsp);
+	rc = create(config, &size, j, in, fdsp, mapsp);
+	if (!rc && in) /* a key is the same in both */
+		mapsp->identity_rw->seed = in->seed;
 	if (rc)
 		snprintf(faultp->line, sizeof(faultp->line),
 			 "no shared memory for %llu tokens (%llu MB): %s; "

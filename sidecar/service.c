@@ -168,6 +168,33 @@ unsigned jt_service_tend(struct jt_service_link *service, uint64_t now_ns,
 	return due_ms < ms ? (unsigned)due_ms : ms;
 }
 
+void jt_service_pass_on(const struct jt_service_link *service)
+{
+	char text[sizeof(service->address.sun_path) + 1] = "";
+
+	if (service->fd < 0)
+		return;
+	memcpy(text, service->address.sun_path,
+	       service->address_bytes - offsetof(struct sockaddr_un, sun_path));
+	if (!text[0])
+		text[0] = '@';
+	setenv("NOTIFY_SOCKET", text, 1);
+	snprintf(text, sizeof(text), "%llu",
+		 (unsigned long long)(service->ping_ns * 2 / NS_PER_US));
+	if (service->ping_ns)
+		setenv("WATCHDOG_USEC", text, 1);
+}
+
+void jt_service_moved(struct jt_service_link *service, int pid)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "MAINPID=%d", pid);
+	say(service, text);
+	service->ping_ns = 0; /* pings are the main process's */
+	service->ready_due = false;
+}
+
 void jt_service_deinit(struct jt_service_link *service)
 {
 	if (service->fd >= 0)

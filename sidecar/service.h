@@ -57,6 +57,13 @@ void jt_service_status(struct jt_service_link *service, uint64_t now_ns,
 unsigned jt_service_tend(struct jt_service_link *service, uint64_t now_ns,
 			 bool well, unsigned ms);
 
+/*
+ * In a child that is about to become our successor: its environment says what
+ * ours did. Then, in ours: the service's main process is PID from now on.
+ */
+void jt_service_pass_on(const struct jt_service_link *service);
+void jt_service_moved(struct jt_service_link *service, int pid);
+
 void jt_service_deinit(struct jt_service_link *service);
 
 #endif

@@ -18,7 +18,8 @@ static json_t *workers_json(const struct jt_status *s)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < s->crew->n_hands; i++) {
-		const struct jt_desk *d = &s->maps->board[i];
+		const struct jt_desk *d =
+			&s->maps->board[s->crew->args.first_desk + i];
 		uint64_t state = jt_load_seq(&d->state);
 
 		json_array_append_new(

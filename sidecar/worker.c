@@ -36,6 +36,7 @@
 #include "sidecar/loop.h"
 #include "sidecar/round.h"
 #include "sidecar/stats.h"
+#include "sidecar/usher.h"
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -51,6 +52,8 @@
 #define REST_MS 10u /* of who is shut out */
 #define STALE_NS 1000000000ull
 #define STOP_NS 2000000000ull
+#define LEAVE_NS 1000000ull
+#define TAKE_MAX 16u /* connections of the daemon before, in one drain */
 #define TRIM_BYTES (64u * 1024u)
 #define SLOT_WORKER 0xffffffu /* operations of the worker itself */
 #define NS_PER_S 1000000000ull
@@ -82,6 +85,9 @@ struct worker {
 	bool owes_accept;    /* a wake-up for a client died with our accept */
 	uint64_t looked_ns;  /* for clients whose wake-up died with others */
 	bool woken;	     /* the wake-up read is under way */
+	int queue;	     /* of the daemon before, -1: none (any more) */
+	bool leaving;	     /* the next daemon serves */
+	uint64_t next_leave_ns;
 };
 
 /* the one word that C lets a signal handler write */
@@ -113,7 +119,8 @@ static bool is_beating(const struct worker *w, const struct jt_desk *d)
 static bool others_have_fewer(const struct worker *w)
 {
 	for (unsigned i = 0; i < w->args->n_workers; i++) {
-		const struct jt_desk *d = &w->maps.board[i];
+		const struct jt_desk *d =
+			&w->maps.board[w->args->first_desk + i];
 
 		if (d != w->desk && jt_load_seq(&d->state) == JT_DESK_SERVING &&
 		    jt_load_seq(&d->connections) < w->n_open &&
@@ -129,7 +136,8 @@ static void wake_others(const struct worker *w)
 	uint64_t one = 1;
 
 	for (unsigned i = 0; i < w->args->n_workers; i++) {
-		const struct jt_desk *d = &w->maps.board[i];
+		const struct jt_desk *d =
+			&w->maps.board[w->args->first_desk + i];
 
 		if (d == w->desk || !jt_load_seq(&d->paused) ||
 		    jt_load_seq(&d->connections) > w->n_open)
@@ -143,6 +151,29 @@ static void wake_others(const struct worker *w)
 static void count_connections(struct worker *w)
 {
 	jt_store_seq(&w->desk->connections, w->n_open);
+}
+
+static bool is_loading(void *ctx)
+{
+	const struct worker *w = ctx;
+
+	/* pairs with the keeper's store when the journal is replayed */
+	return jt_load_acquire(&w->maps.identity->state) != JT_IDENTITY_SERVING;
+}
+
+/* Another daemon's crew serves until we can. */
+static bool waits(const struct worker *w)
+{
+	return w->args->waits && is_loading((void *)(uintptr_t)w);
+}
+
+static void stop_accept(struct worker *w)
+{
+	jt_store_seq(&w->desk->paused, 0);
+	if (w->accepting && !w->cancelling_accept)
+		jt_loop_cancel(&w->loop, w->args->listener,
+			       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
+	w->cancelling_accept |= w->accepting;
 }
 
 static void start_accept(struct worker *w)
@@ -161,8 +192,8 @@ static void start_accept(struct worker *w)
 		jt_loop_cancel(&w->loop, w->args->listener,
 			       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
 	}
-	if (pause || w->accepting || w->stop_at_ns ||
-	    w->now.boot_ns < w->rest_until_ns)
+	if (pause || w->accepting || w->stop_at_ns || w->leaving ||
+	    w->now.boot_ns < w->rest_until_ns || waits(w))
 		return;
 	w->accepting = true;
 	jt_loop_accept(&w->loop, w->args->listener,
@@ -178,10 +209,26 @@ static void refuse(struct worker *w, int fd, const char *busy)
 	jt_count(&w->desk->busy, 1);
 }
 
+static uint32_t seat(struct worker *w, int fd, const struct jt_caller *caller)
+{
+	uint32_t slot = w->free_slots[--w->n_free];
+
+	/* unique over all workers: number in the upper bits */
+	jt_conn_open(&w->conns[slot], fd,
+		     ((uint64_t)(w->args->first_desk + w->args->number) << 40) +
+			     ++w->next_id,
+		     w->now.boot_ns);
+	w->conns[slot].caller = *caller;
+	w->held[slot] = jt_loop_hold(&w->loop, slot, fd);
+	w->n_open++;
+	count_connections(w);
+	touch(w, slot);
+	return slot;
+}
+
 static void open_conn(struct worker *w, int fd)
 {
 	struct jt_caller caller;
-	uint32_t slot;
 	int rc;
 
 	if (!w->n_free || w->stop_at_ns) {
@@ -200,18 +247,40 @@ static void open_conn(struct worker *w, int fd)
 		       "\r\n");
 		return;
 	}
-	slot = w->free_slots[--w->n_free];
-	/* unique over all workers: number in the upper bits */
-	jt_conn_open(&w->conns[slot], fd,
-		     ((uint64_t)w->args->number << 40) + ++w->next_id,
-		     w->now.boot_ns);
-	w->conns[slot].caller = caller;
-	w->held[slot] = jt_loop_hold(&w->loop, slot, fd);
-	w->n_open++;
-	count_connections(w);
+	seat(w, fd, &caller);
 	jt_count(&w->desk->accepted, 1);
-	touch(w, slot);
 	wake_others(w);
+}
+
+/* Connections of the daemon before, which others of ours want, too. */
+static void take_from_queue(struct worker *w)
+{
+	struct jt_client client;
+	struct jt_caller caller;
+	struct jt_conn *c;
+	bool greeted;
+	int fd;
+
+	if (w->queue < 0 || waits(w))
+		return;
+	for (unsigned i = 0; i < TAKE_MAX && w->n_free; i++) {
+		fd = jt_usher_receive(w->queue, &client, &greeted);
+		if (fd == -EPIPE) {
+			close(w->queue);
+			w->queue = -1;
+		}
+		if (fd == -EPROTO)
+			continue;
+		if (fd < 0)
+			return;
+		if (jt_peers_admit(&w->peers, fd, &caller)) {
+			close(fd);
+			continue;
+		}
+		c = &w->conns[seat(w, fd, &caller)];
+		c->client = client;
+		c->greeted = greeted;
+	}
 }
 
 static bool is_waiting(int listener)
@@ -258,11 +327,10 @@ static void count_end(struct worker *w, enum jt_conn_end end)
 		jt_count(&w->desk->broken, 1);
 }
 
-static void close_conn(struct worker *w, uint32_t slot)
+static void free_seat(struct worker *w, uint32_t slot)
 {
 	struct jt_conn *c = &w->conns[slot];
 
-	count_end(w, c->end);
 	jt_peers_leave(&w->peers, &c->caller);
 	jt_loop_let(&w->loop, slot);
 	close(c->fd);
@@ -273,6 +341,24 @@ static void close_conn(struct worker *w, uint32_t slot)
 	w->free_slots[w->n_free++] = slot;
 	w->n_open--;
 	count_connections(w);
+}
+
+/* To the next daemon, whose it is then. */
+static void hand_over(struct worker *w, uint32_t slot)
+{
+	struct jt_conn *c = &w->conns[slot];
+	int rc = -EAGAIN;
+
+	if (w->crossing.way_out >= 0)
+		rc = jt_usher_send(w->crossing.way_out, c->fd, &c->client,
+				   c->greeted);
+	if (!rc) {
+		jt_conn_left(c);
+		free_seat(w, slot);
+	} else if (rc != -EAGAIN) {
+		jt_conn_leave(c, false); /* nobody is there: it stays */
+		touch(w, slot);
+	}
 }
 
 static void start_wants(struct worker *w, uint32_t slot)
@@ -302,8 +388,15 @@ static void start_wants(struct worker *w, uint32_t slot)
 	if (wants & JT_WANT_RECV)
 		jt_loop_recv(&w->loop, w->held[slot], c->in + c->in_len,
 			     jt_conn_room(c), jt_user(slot, gen, JT_OP_RECV));
-	if (wants & JT_WANT_CLOSE)
-		close_conn(w, slot);
+	if (wants & JT_WANT_PAUSE)
+		jt_loop_cancel(&w->loop, c->fd,
+			       jt_user(slot, gen, JT_OP_CANCEL));
+	if (wants & JT_WANT_LEAVE)
+		hand_over(w, slot);
+	if (wants & JT_WANT_CLOSE) {
+		count_end(w, c->end);
+		free_seat(w, slot);
+	}
 }
 
 static void on_sent(struct worker *w, struct jt_conn *c, int result)
@@ -378,6 +471,20 @@ static void on_event(struct worker *w, const struct jt_event *e)
 
 /* ---- the drain ---- */
 
+/* One that is touched again meanwhile is for the next time. */
+static void start_touched(struct worker *w)
+{
+	uint32_t n = w->n_touched;
+
+	for (uint32_t i = 0; i < n; i++) {
+		w->is_touched[w->touched[i]] = 0;
+		start_wants(w, w->touched[i]);
+	}
+	w->n_touched -= n;
+	memmove(w->touched, w->touched + n,
+		w->n_touched * sizeof(w->touched[0]));
+}
+
 static void answer(struct worker *w)
 {
 	uint64_t n_verdicts;
@@ -394,11 +501,7 @@ static void answer(struct worker *w)
 	if (n_verdicts)
 		jt_child_took(w->desk, n_verdicts,
 			      jt_child_boot_ns() - w->now.boot_ns);
-	for (uint32_t i = 0; i < w->n_touched; i++) {
-		w->is_touched[w->touched[i]] = 0;
-		start_wants(w, w->touched[i]);
-	}
-	w->n_touched = 0;
+	start_touched(w);
 	if (w->refusals.n)
 		jt_refusals_tell(&w->refusals, w->now.boot_ns);
 }
@@ -433,10 +536,7 @@ static void wake_resting(struct worker *w)
 static void begin_stop(struct worker *w)
 {
 	w->stop_at_ns = w->now.boot_ns + STOP_NS;
-	jt_store_seq(&w->desk->paused, 0);
-	if (w->accepting)
-		jt_loop_cancel(&w->loop, w->args->listener,
-			       jt_user(SLOT_WORKER, 0, JT_OP_CANCEL));
+	stop_accept(w);
 	for (uint32_t i = 0; i < w->connections_max; i++) {
 		struct jt_conn *c = &w->conns[i];
 
@@ -450,15 +550,45 @@ static void begin_stop(struct worker *w)
 	}
 }
 
+/* All at once, and those that could not go once more a little later. */
+static void leave(struct worker *w)
+{
+	bool is = jt_crossing_leaves(&w->crossing);
+
+	if ((!is && !w->leaving) || w->stop_at_ns ||
+	    w->now.boot_ns < w->next_leave_ns)
+		return;
+	w->next_leave_ns = w->now.boot_ns + LEAVE_NS;
+	w->leaving = is;
+	if (is)
+		stop_accept(w);
+	else
+		jt_crossing_stay(&w->crossing);
+	for (uint32_t i = 0; i < w->connections_max; i++) {
+		if (w->conns[i].fd < 0)
+			continue;
+		jt_conn_leave(&w->conns[i], is);
+		touch(w, i);
+	}
+}
+
+static bool has_left(const struct worker *w)
+{
+	return w->leaving && w->crossing.way_out >= 0 && w->n_open == 0 &&
+	       !w->accepting;
+}
+
 static bool stopped(const struct worker *w)
 {
+	if (has_left(w))
+		return true;
 	return w->stop_at_ns &&
 	       (w->n_open == 0 || w->now.boot_ns >= w->stop_at_ns);
 }
 
 static unsigned patience_ms(const struct worker *w)
 {
-	if (jt_crossing_busy(&w->crossing))
+	if (jt_crossing_busy(&w->crossing) || w->leaving || w->queue >= 0)
 		return 1;
 	return w->wake_at_ns ? REST_MS : TICK_MS;
 }
@@ -480,6 +610,8 @@ static int serve(struct worker *w)
 			for (unsigned i = 0; i < n; i++)
 				on_event(w, &events[i]);
 		sweep(w);
+		take_from_queue(w);
+		leave(w);
 		wake_resting(w);
 		look_for_forgotten(w);
 		if (stop_asked && !w->stop_at_ns)
@@ -495,14 +627,6 @@ static int serve(struct worker *w)
 }
 
 /* ---- what commands may ask ---- */
-
-static bool is_loading(void *ctx)
-{
-	const struct worker *w = ctx;
-
-	/* pairs with the keeper's store when the journal is replayed */
-	return jt_load_acquire(&w->maps.identity->state) != JT_IDENTITY_SERVING;
-}
 
 static bool explain(void *ctx, const char id[JT_PUBLIC_BYTES],
 		    const struct jt_ask *ask, struct jt_trace *trace)
@@ -558,7 +682,7 @@ static int init_conns(struct worker *w)
 	w->conns = calloc(n, sizeof(*w->conns));
 	w->held = calloc(n, sizeof(*w->held));
 	w->free_slots = calloc(n, sizeof(*w->free_slots));
-	w->touched = calloc(n, sizeof(*w->touched));
+	w->touched = calloc(2 * (size_t)n, sizeof(*w->touched));
 	w->is_touched = calloc(n, 1);
 	if (!in || !out || !w->conns || !w->held || !w->free_slots ||
 	    !w->touched || !w->is_touched)
@@ -580,12 +704,13 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	int rc;
 
 	w->args = args;
+	w->queue = args->queue;
 	w->connections_max = jt_child_cap_connections(args->connections_max,
 						      args->n_workers);
 	rc = jt_segment_map(&args->segments, &w->maps);
 	if (rc)
 		return rc;
-	w->desk = &w->maps.board[args->number];
+	w->desk = &w->maps.board[args->first_desk + args->number];
 	jt_crossing_init(&w->crossing, args->crossing, &w->maps, w->desk);
 	jt_child_figures_open(&w->figures, w->desk);
 	memo_bytes = jt_memo_bytes(w->maps.capacity);
@@ -601,7 +726,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		.clients = list_clients,
 		.peers = sum_peers,
 	};
-	jt_peers_init(&w->peers, &w->maps, args->number);
+	jt_peers_init(&w->peers, &w->maps, args->first_desk + args->number);
 	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->peers,
 				&w->service);
 	w->now = jt_child_now();

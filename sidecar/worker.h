@@ -13,9 +13,10 @@
 
 /* What a worker inherits. All other descriptors are closed. */
 struct jt_worker_args {
-	unsigned number;    /* its desk, 0.. */
-	unsigned n_workers; /* at the RESP door, the first desks */
-	unsigned n_http;    /* at the HTTP door, the desks behind those */
+	unsigned number;     /* in its crew, 0.. */
+	unsigned first_desk; /* its crew's; that of number 0 */
+	unsigned n_workers;  /* at the RESP door, the first numbers */
+	unsigned n_http;     /* at the HTTP door, the numbers behind those */
 	unsigned connections_max;
 	unsigned spin_us; /* before a worker sleeps */
 	int listener;	  /* of the RESP door */
@@ -26,8 +27,11 @@ struct jt_worker_args {
 	struct jt_segment_fds segments;
 	int wakes[JT_WORKERS_MAX]; /* eventfds, one a worker */
 	bool log_refusals;
-	uint64_t started_ns;	      /* boot clock, of the daemon */
-	bool first_crew;	      /* nobody has served yet */
+	uint64_t started_ns; /* boot clock, of the daemon */
+	bool first_crew;     /* nobody has served yet */
+	bool waits; /* another daemon's crew serves: accept nobody before our
+		     * table does */
+	int queue;  /* connections of that crew come here (usher.h); -1: none */
 	const struct jt_sandbox *box; /* NULL: none */
 };
 

@@ -258,11 +258,11 @@ def cpu_s(pid):
 # ---- processes ----
 
 class Daemon:
-    def __init__(self, site, flags, wrapper, preexec_fn, env):
+    def __init__(self, site, flags, wrapper, preexec_fn, env, program):
         site.n_daemons += 1
         self.site = site
         self.log_path = site.root / f"log{site.n_daemons}"
-        argv = [*wrapper, JETOND, *map(str, flags)]
+        argv = [*wrapper, program, *map(str, flags)]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -321,8 +321,10 @@ class Site:
         if ASAN:  # sanitizers make calls of their own, and look around
             self.env["JETON_INSECURE_DEBUG"] = "1"
 
-    def start(self, *flags, wrapper=(), preexec_fn=None, wait=True, env=None):
-        daemon = Daemon(self, flags, wrapper, preexec_fn, env or self.env)
+    def start(self, *flags, wrapper=(), preexec_fn=None, wait=True, env=None,
+              program=JETOND):
+        daemon = Daemon(self, flags, wrapper, preexec_fn, env or self.env,
+                        str(program))
         self.daemons.append(daemon)
         return daemon.wait() if wait else daemon
 
@@ -411,12 +413,16 @@ class Site:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [pid, *map(int, children.split())]
 
+    def keeper(self):
+        """Whom the serving lock names."""
+        return int(re.match(r"pid (\d+)\n", (self.data / "serving.lock")
+                            .read_text())[1])
+
     def signal_keeper(self, sig):
-        """Whom the serving lock names, if that is a jetond."""
+        """If that is a jetond."""
         try:
-            pid = int(re.match(r"pid (\d+)\n", (self.data / "serving.lock")
-                               .read_text())[1])
-            if JETOND in Path(f"/proc/{pid}/cmdline").read_text():
+            pid = self.keeper()
+            if "jetond" in Path(f"/proc/{pid}/cmdline").read_text():
                 os.kill(pid, sig)
         except (OSError, TypeError):
             pass

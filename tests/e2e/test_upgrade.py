@@ -1,0 +1,378 @@
+"""A new jetond takes over from the one that serves: nobody is refused, no
+connection is closed, what was counted stays counted, a revoke that returned
+holds in both; and when the new one does not come to serve, the old one goes
+on.
+"""
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import rig
+
+LOOPS = int(os.environ.get("JETON_UPGRADES", 4 if rig.ASAN else 12))
+OTHER_LAYOUT = rig.BIN / "tests/jetond-other-layout"
+
+
+def upgrade(site, rc=0):
+    return site.cli("upgrade", rc=rc)
+
+
+def gone(pid, within_s=20):
+    rig.until(lambda: not rig.alive(pid), within_s, f"{pid} has left", 0.01)
+
+
+def step(site, old=None):
+    """One upgrade, to its end; who serves then."""
+    old = old or site.keeper()
+    upgrade(site)
+    gone(old)
+    return site.keeper()
+
+
+def serves_http(site, token):
+    try:
+        return Plain(site).status(token) == 200
+    except OSError:
+        return False
+
+
+class Plain:
+    """A connection to the HTTP door that is kept as long as the server says."""
+
+    def __init__(self, site):
+        self.path, self.c = str(site.http), None
+
+    def end(self):
+        if self.c is not None:
+            self.c.close()
+
+    def status(self, token):
+        if self.c is None:
+            self.c = http.client.HTTPConnection("jeton", timeout=10)
+            self.c.sock = socket.socket(socket.AF_UNIX)
+            self.c.sock.settimeout(10)
+            self.c.sock.connect(self.path)
+        self.c.request("GET", "/auth/default",
+                       headers={"Authorization": "Bearer " + token})
+        r = self.c.getresponse()
+        r.read()
+        if r.will_close:
+            self.c = None
+        return r.status
+
+
+class Watch(threading.Thread):
+    """Asks on one connection for ever; every answer with when it was asked."""
+
+    def __init__(self, site, tokens, kind):
+        super().__init__(daemon=True)
+        self.site, self.tokens, self.kind = site, tokens, kind
+        self.over, self.heard, self.error = threading.Event(), [], None
+
+    def ask(self):
+        if self.kind == "http":
+            plain = Plain(self.site)
+            return lambda t: {200: "VALID", 401: "REVOKED"}.get(
+                plain.status(t), "?")
+        c = self.site.client()
+        return lambda t: c.verify(t).word
+
+    def run(self):
+        try:
+            ask = self.ask()
+            while not self.over.is_set():
+                for token in list(self.tokens):
+                    begun = time.monotonic()
+                    self.heard.append((begun, token, ask(token)))
+        except Exception as e:
+            self.error = f"{type(e).__name__}: {e}"
+
+    def end(self):
+        self.over.set()
+        self.join(30)
+        assert self.error is None, (self.kind, self.error)
+        assert self.heard
+        return self.heard
+
+
+def judge(heard, revoked_at, created_at):
+    """No word that the acknowledged changes forbid."""
+    for begun, token, word in heard:
+        if begun > revoked_at.get(token, float("inf")):
+            assert word == "REVOKED", (token[:24], word)
+        elif token not in revoked_at:
+            assert word == "VALID", (token[:24], word, created_at[token])
+        else:
+            assert word in ("VALID", "REVOKED"), (token[:24], word)
+    return len(heard)
+
+
+@pytest.mark.parametrize("by", ["verb", "signal"])
+def test_open_connections_and_what_they_said_go_over(site, by):
+    old = site.start("--workers", "2").pid
+    token = site.create()
+    with site.client(proto=3) as named, site.client() as silent:
+        assert named("CLIENT", "SETNAME", "billing") == "OK"
+        assert named.verify(token).word == "VALID"
+        before = named("CLIENT", "ID")
+        if by == "verb":
+            done = upgrade(site)
+            assert str(site.keeper()) in done.out
+        else:
+            os.kill(old, signal.SIGUSR2)
+        gone(old)
+        assert site.keeper() != old
+        assert named("CLIENT", "GETNAME") == b"billing"
+        assert named("CLIENT", "ID") == before
+        assert named.verify(token).word == "VALID"
+        site.revoke(token)
+        assert named.verify(token).word == silent.verify(token).word == \
+            "REVOKED"
+    assert site.status()["health"] == "ok"
+
+
+def test_half_a_command_is_answered_by_whom_it_was_begun_with(site):
+    old = site.start("--workers", "1").pid
+    token = site.create()
+    with site.client() as c:
+        request = rig.encode("VERIFY", token)
+        c.raw(request[:20])
+        time.sleep(0.2)
+        upgrade(site)
+        time.sleep(0.3)
+        assert rig.alive(old), "it must wait for the rest of the command"
+        c.raw(request[20:])
+        assert rig.verdict(c.read()).word == "VALID"
+        gone(old)
+        assert c.verify(token).word == "VALID"
+
+
+def test_meters_go_over(site):
+    site.start("--workers", "2")
+    rated = site.create("rated", "--rate", "1/h", "--burst", "20")
+    quota = site.create("quota", "--quota", "100/day")
+    with site.client() as c:
+        for left in range(19, 9, -1):
+            assert c.verify(rated).remaining == left
+        for _ in range(30):
+            assert c.verify(quota).word == "VALID"
+        for _ in range(3):
+            site.create("another line")
+        step(site)
+        for left in range(9, -1, -1):
+            v = c.verify(rated)
+            assert (v.word, v.remaining) == ("VALID", left)
+        assert c.verify(rated).word == "RATE_LIMITED"
+        assert c.verify(quota).remaining == 69
+        step(site)
+        assert c.verify(rated).word == "RATE_LIMITED"
+        assert c.verify(quota).remaining == 68
+    shown = site.cli("show", quota[:24], "--json").out
+    assert '"uses": 32' in shown or '"uses":32' in shown, shown
+
+
+def test_purged_lines_and_rotations_do_not_mix_meters(site):
+    """Line numbers differ between who followed and who replays."""
+    site.start("--workers", "1")
+    tokens = [site.create(f"t{i}", "--quota", "50/day") for i in range(12)]
+    for t in tokens[::3]:
+        site.revoke(t)
+    site.cli("purge", "--dead-for", "0s", "--yes", rc=None)
+    tokens = [t for i, t in enumerate(tokens) if i % 3]
+    later = [site.create(f"l{i}", "--quota", "50/day") for i in range(6)]
+    both = tokens + later
+    with site.client() as c:
+        for n, t in enumerate(both):
+            for _ in range(n):
+                assert c.verify(t).word == "VALID"
+        for _ in range(2):
+            step(site)
+            for n, t in enumerate(both):
+                assert c.verify(t, "COST", "0").remaining == 50 - n, n
+
+
+def test_loops_under_load_refuse_nobody_and_forget_no_revoke(
+        site, record_property):
+    site.start("--workers", "2", "--connections", "200")
+    keep = [site.create(f"keep{i}") for i in range(3)]
+    rated = site.create("rated", "--rate", "100/s", "--burst", "100")
+    created_at, revoked_at = {}, {}
+    tokens = list(keep)
+    for t in tokens:
+        created_at[t] = time.monotonic()
+    watches = [Watch(site, tokens, k) for k in ("resp", "resp", "http")]
+    began = time.monotonic()
+    admitted, over = [0], threading.Event()
+
+    def spend():
+        with site.client() as c:
+            while not over.is_set():
+                admitted[0] += c.verify(rated).word == "VALID"
+
+    spender = threading.Thread(target=spend)
+    for w in (*watches, spender):
+        w.start()
+    for n in range(LOOPS):
+        old = site.keeper()
+        cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+        while cli.poll() is None or (cli.returncode == 0 and
+                                     rig.alive(old)):
+            t = site.create(f"t{n}")
+            created_at[t] = time.monotonic()
+            tokens.append(t)
+            if len(tokens) > 5:
+                victim = tokens[3]
+                site.revoke(victim)
+                revoked_at[victim] = time.monotonic()
+                if len(tokens) > 9:
+                    tokens.remove(victim)
+                    tokens.remove(tokens[3])
+        assert cli.returncode == 0, cli.stderr.read()
+    over.set()
+    spender.join(10)
+    span = time.monotonic() - began
+    n = sum(judge(w.end(), revoked_at, created_at) for w in watches)
+    assert admitted[0] <= 100 + 100 * span + 1
+    assert admitted[0] >= 100 * span * 0.5, "meters were spent twice"
+    assert site.status()["health"] == "ok"
+    site.check()
+    record_property("figure", f"{LOOPS} upgrades, {n} verdicts, "
+                    f"{len(revoked_at)} revokes: 0 refused, 0 closed, "
+                    f"0 resurrected")
+
+
+# ---- another layout ----
+
+@pytest.fixture
+def moved(site):
+    """jetond at a path of the site's own, so that it may be replaced."""
+    path = site.root / "jetond"
+    shutil.copy(rig.JETOND, path)
+    return path
+
+
+def replace(path, by):
+    shutil.copy(by, f"{path}.new")
+    os.chmod(f"{path}.new", 0o755)
+    os.rename(f"{path}.new", path)
+
+
+def test_another_layout_of_identity_is_no_hindrance(site, moved):
+    site.start("--workers", "2", program=moved)
+    token = site.create()
+    rated = site.create("rated", "--rate", "1/h", "--burst", "10")
+    with site.client() as c:
+        for program in (OTHER_LAYOUT, rig.JETOND):
+            before = c.verify(rated).remaining
+            replace(moved, program)
+            step(site)
+            assert c.verify(rated).remaining == before - 1
+            assert c.verify(token).word == "VALID"
+        site.revoke(token)
+        assert c.verify(token).word == "REVOKED"
+
+
+# ---- when it does not come to serve ----
+
+BAD = {
+    "ends at once": "#!/bin/sh\nexit 7\n",
+    "is no program": "nonsense\n",
+    "says nothing": "#!/bin/sh\nread x\nexit 1\n",
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_one_that_does_not_start_changes_nothing(site, moved, how):
+    daemon = site.start("--workers", "1", program=moved)
+    token = site.create()
+    with site.client() as c:
+        assert c.verify(token).word == "VALID"
+        (site.root / "bad").write_text(BAD[how])
+        replace(moved, site.root / "bad")
+        done = upgrade(site, rc=1)
+        assert str(moved) in done.err and len(rig.lines(done.err)) == 1
+        assert site.keeper() == daemon.pid
+        assert c.verify(token).word == "VALID"
+        site.revoke(token)
+        assert c.verify(token).word == "REVOKED"
+        assert "this daemon goes on" in daemon.log()
+        replace(moved, rig.JETOND)
+        step(site)
+        assert c.verify(token).word == "REVOKED"
+
+
+def test_other_settings_hold_from_then_on_and_bad_ones_are_refused(site):
+    config = site.root / "jetond.conf"
+    config.write_text("[jetond]\nworkers = 2\n")
+    daemon = site.start("--config", config)
+    token = site.create()
+    config.write_text("[jetond]\nworkers = two\n")
+    upgrade(site, rc=1)
+    assert "workers" in daemon.log().splitlines()[-2]
+    assert site.word(token) == "VALID"
+    config.write_text("[jetond]\nworkers = 3\n")
+    upgrade(site)
+    gone(daemon.pid)
+    assert len(daemon.worker_pids()) == 3
+    assert site.word(token) == "VALID"
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV])
+def test_the_older_one_takes_back_what_a_dying_newer_one_had(site, sig):
+    daemon = site.start("--workers", "2")
+    token, other = site.create("a"), site.create("b")
+    plain = Plain(site)
+    assert plain.status(token) == 200  # and idles: the old one stays for it
+    upgrade(site)
+    new = site.keeper()
+    assert new != daemon.pid
+    third = site.create("c")
+    os.kill(new, sig)
+    rig.until(lambda: "this daemon goes on" in daemon.log(), 10, "taken back")
+    rig.until(lambda: site.keeper() == daemon.pid, 10, "the lock says so")
+    rig.until(daemon.serving, 10, "it serves")
+    rig.until(lambda: serves_http(site, token), 10, "at the HTTP door, too")
+    assert [site.word(t) for t in (token, other, third)] == ["VALID"] * 3
+    site.revoke(other)
+    assert site.word(other) == "REVOKED"
+    plain.end()
+    step(site)
+    assert site.word(other) == "REVOKED" and site.word(third) == "VALID"
+
+
+def test_told_to_stop_both_do(site):
+    daemon = site.start("--workers", "2")
+    token = site.create()
+    plain = Plain(site)
+    assert plain.status(token) == 200
+    upgrade(site)
+    new = site.keeper()
+    assert rig.alive(daemon.pid) and rig.alive(new)
+    os.kill(new, signal.SIGTERM)
+    gone(new)
+    gone(daemon.pid)
+    assert not site.sock.exists()
+    site.start()
+    assert site.word(token) == "VALID"
+
+
+def test_a_second_one_waits_until_the_first_is_through(site):
+    daemon = site.start("--workers", "1")
+    token = site.create()
+    plain = Plain(site)
+    assert plain.status(token) == 200
+    upgrade(site)
+    assert "still leaving" in upgrade(site, rc=1).err
+    assert plain.status(token) == 200  # its last answer there
+    gone(daemon.pid)
+    step(site)
+    assert site.word(token) == "VALID"
