@@ -22,7 +22,7 @@
 
 #define NS_PER_S 1000000000ull
 #define HELLO_NS (30 * NS_PER_S)
-#define SERVE_NS (30 * NS_PER_S)   /* from the estate on */
+#define SERVE_NS (8 * NS_PER_S)	   /* from the estate on: admins wait */
 #define LEARN_NS (1800 * NS_PER_S) /* a replay */
 
 void jt_upgrade_init(struct jt_upgrade *u, char **argv)
