@@ -7,7 +7,7 @@
  * commit.
  */
 #include "admin/amend.h"
-#include "admin/fold.h"
+
 #include "admin/label.h"
 #include "admin/vault_use.h"
 
@@ -303,7 +303,7 @@ static void forget_values(const struct jt_amend *a)
 		jt_vault_forget(&a->cmd->paths, &a->found.newest, 1);
 }
 
-static int settle(struct jt_amend *a)
+int jt_amend_settle(struct jt_amend *a)
 {
 	int e = 0;
 
@@ -329,6 +329,13 @@ static int settle(struct jt_amend *a)
 		       a->cmd->paths.data);
 }
 
+int jt_amend_choose(struct jt_amend *a, struct jt_fold *f)
+{
+	if (a->choice.any)
+		return amend_chosen(a, f);
+	return f ? amend_folded(a, f) : amend_named(a);
+}
+
 static int under_lock(struct jt_amend *a, struct jt_fold *f)
 {
 	struct jt_fault fault = {0};
@@ -350,14 +357,12 @@ static int under_lock(struct jt_amend *a, struct jt_fold *f)
 	}
 	if (e == 0 && a->verb->begin)
 		e = a->verb->begin(a);
-	if (e == 0 && a->choice.any)
-		e = amend_chosen(a, f);
-	else if (e == 0)
-		e = f ? amend_folded(a, f) : amend_named(a);
+	if (e == 0)
+		e = jt_amend_choose(a, f);
 	if (e == 0)
 		e = commit(a);
 	jt_numbers_end(&a->numbers);
-	return e ? e : settle(a);
+	return e ? e : jt_amend_settle(a);
 }
 
 static int run(struct jt_amend *a, struct jt_fold *f)
@@ -371,13 +376,16 @@ static int run(struct jt_amend *a, struct jt_fold *f)
 	if (n > 1)
 		e = jt_confirm(a->cmd, "%zu tokens are to be %s", n,
 			       a->verb->done);
-	if (e == 0)
-		e = jt_change_begin(&a->change, &a->cmd->paths);
 	if (e)
 		return e;
-	e = under_lock(a, f);
+	if (a->verb->type == JT_REC_REVOKE)
+		e = jt_change_begin_mute(&a->change, &a->cmd->paths);
+	else
+		e = jt_change_begin(&a->change, &a->cmd->paths);
+	if (e == 0)
+		e = under_lock(a, f);
 	jt_change_end(&a->change);
-	return e;
+	return a->change.mute && a->change.trouble ? jt_emergency(a, f) : e;
 }
 
 static int by_text(const void *a, const void *b)

@@ -10,6 +10,7 @@
 #define JT_ADMIN_AMEND_H
 
 #include "admin/choose.h"
+#include "admin/fold.h"
 #include "admin/lookup.h"
 #include "admin/numbers.h"
 
@@ -65,6 +66,18 @@ struct jt_amend {
 	enum jt_force force;
 	bool undone; /* after() took everything back */
 };
+
+/* Make the records of what is named or chosen; F: folded, or NULL. Exit code.
+ * The journal in A->change is open, locked or not. */
+int jt_amend_choose(struct jt_amend *a, struct jt_fold *f);
+
+/* After the commit, or when there is nothing to record: ask the keeper, then
+ * answer. Exit code. */
+int jt_amend_settle(struct jt_amend *a);
+
+/* After A's revoke met a journal that takes nothing: the other way
+ * (emergency.c). Exit code. */
+int jt_emergency(struct jt_amend *a, struct jt_fold *f);
 
 /* Run VERB on what CMD names. Exit code. */
 int jt_amend(const struct jt_cmd *cmd, const struct jt_amend_verb *verb,

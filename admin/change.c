@@ -50,19 +50,27 @@ int jt_journal_refusal(int e, const struct jt_fault *fault)
 	return jt_fail(JT_EXIT_FILE, "%s%s", fault->line, remedy);
 }
 
-int jt_change_begin(struct jt_change *c, const struct jt_paths *paths)
+static int refuse(struct jt_change *c, int e, const struct jt_fault *fault)
+{
+	c->trouble = e;
+	c->fault = *fault;
+	return c->mute ? JT_EXIT_FILE : jt_journal_refusal(e, fault);
+}
+
+static int begin(struct jt_change *c, const struct jt_paths *paths, bool mute)
 {
 	struct jt_fault fault = {0};
 	int e;
 
 	memset(c, 0, sizeof(*c));
+	c->mute = mute;
 	c->paths = paths;
 	c->control.fd = -1;
 	c->sidecar = JT_CONTROL_E_NOT_SERVING;
 	e = jt_journal_open_write(&c->journal, &jt_io_os, paths->data,
 				  LOCK_WAIT_MS, &fault);
 	if (e)
-		return jt_journal_refusal(e, &fault);
+		return refuse(c, e, &fault);
 	c->locked = true;
 	if (c->journal.adopted)
 		jt_note("ALARM: a damaged commit slot of the journal was "
@@ -70,6 +78,16 @@ int jt_change_begin(struct jt_change *c, const struct jt_paths *paths)
 			"check`");
 	c->sidecar = connect_keeper(c);
 	return 0;
+}
+
+int jt_change_begin(struct jt_change *c, const struct jt_paths *paths)
+{
+	return begin(c, paths, false);
+}
+
+int jt_change_begin_mute(struct jt_change *c, const struct jt_paths *paths)
+{
+	return begin(c, paths, true);
 }
 
 int jt_change_consent(const struct jt_change *c)
@@ -127,7 +145,7 @@ int jt_change_commit(struct jt_change *c, struct jt_record *records, size_t n)
 
 	if (e) {
 		jt_change_end(c);
-		return jt_journal_refusal(e, &fault);
+		return refuse(c, e, &fault);
 	}
 	c->done = c->journal.committed;
 	if (c->sidecar == JT_CONTROL_E_NOT_SERVING)

@@ -33,10 +33,15 @@ struct jt_change {
 	struct jt_control control;
 	int sidecar; /* 0: connected; JT_CONTROL_E_* or negative errno */
 	bool locked;
+	bool mute;   /* begin() and commit() leave the reason in `fault` */
+	int trouble; /* why the journal took nothing; 0: it did */
+	struct jt_fault fault;
 	struct jt_commit done; /* what commit() reached */
 };
 
 int jt_change_begin(struct jt_change *c, const struct jt_paths *paths);
+/* The same, for one who knows another way when the journal refuses. */
+int jt_change_begin_mute(struct jt_change *c, const struct jt_paths *paths);
 
 /* A change that needs the keeper's consent: exit code when it is silent. */
 int jt_change_consent(const struct jt_change *c);

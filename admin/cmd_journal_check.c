@@ -1,13 +1,35 @@
 /* jeton journal check: does everything that was committed still hold? */
 #include "admin/catalog.h"
 #include "admin/cmd.h"
+#include "admin/deny.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+/* What waits for the journal holds, too? */
+static int count_denied(const struct jt_journal *j, struct jt_deny_sum *deniedp,
+			struct jt_fault *faultp)
+{
+	int e = jt_deny_count(j->io, j->dir_fd, j->id, deniedp);
+
+	if (e == 0 && deniedp->hurt == 0 && deniedp->lost == 0)
+		return 0;
+	return jt_fault_set(faultp, JT_JOURNAL_E_DAMAGED, 0, 0,
+			    e ? "the file %s cannot be used (%s); stop jetond, "
+				"move it away, start it, and revoke again what "
+				"was revoked since the journal could not be "
+				"written"
+			      : "the file %s is damaged%s: %u of its entries "
+				"are hurt, %u cannot be read; start jetond, "
+				"which denies what it can, and revoke the "
+				"others again",
+			    JT_DENY_NAME, e ? jt_deny_why(e) : "",
+			    deniedp->hurt, deniedp->lost);
+}
+
 /* The chain holds; do the records also make sense together? */
 static int fold(const char *data, struct jt_commit *endp, size_t *tokensp,
-		struct jt_fault *faultp)
+		struct jt_deny_sum *deniedp, struct jt_fault *faultp)
 {
 	struct jt_catalog catalog;
 	struct jt_journal j;
@@ -22,6 +44,8 @@ static int fold(const char *data, struct jt_commit *endp, size_t *tokensp,
 		jt_fault_set(faultp, e, 0, 0, "not enough memory");
 	*endp = j.committed;
 	*tokensp = catalog.n_cards;
+	if (e == 0)
+		e = count_denied(&j, deniedp, faultp);
 	jt_catalog_deinit(&catalog);
 	jt_journal_close(&j);
 	return e;
@@ -51,6 +75,7 @@ int jt_cmd_journal_check(const struct jt_cmd *cmd)
 	struct jt_commit expect, end;
 	char receipt[JT_RECEIPT_MAX];
 	const char *text = cmd->args.expect;
+	struct jt_deny_sum denied = {0};
 	size_t tokens = 0;
 	struct jt_sheet s;
 
@@ -60,7 +85,7 @@ int jt_cmd_journal_check(const struct jt_cmd *cmd)
 			       "and revoke print it");
 	if (jt_journal_check(&jt_io_os, cmd->paths.data, text ? &expect : NULL,
 			     &summary, &fault) != 0 ||
-	    fold(cmd->paths.data, &end, &tokens, &fault) != 0)
+	    fold(cmd->paths.data, &end, &tokens, &denied, &fault) != 0)
 		return put_damage(cmd, &fault);
 	jt_receipt_format(&end, receipt);
 	jt_sheet_begin(&s, cmd->json);
@@ -78,6 +103,8 @@ int jt_cmd_journal_check(const struct jt_cmd *cmd)
 			NULL);
 	jt_sheet_number(&s, "history_from", "History from",
 			(int64_t)summary.first, NULL);
+	jt_sheet_number(&s, "pending_revokes", "Revokes not in it yet",
+			denied.pending, NULL);
 	jt_sheet_text(&s, "receipt", "Receipt", receipt, NULL);
 	jt_sheet_end(&s);
 	if (summary.first > 1)

@@ -1,6 +1,7 @@
 /* jeton show: all that is known of one token. */
 #include "admin/change.h"
 #include "admin/cmd.h"
+#include "admin/deny.h"
 #include "admin/expiry.h"
 #include "admin/lookup.h"
 
@@ -116,7 +117,8 @@ static void as_listed(json_t *o, const struct jt_found *f)
 			    json_boolean(f->card.flags & JT_TOKEN_SUSPENDED));
 }
 
-static void put(const struct jt_found *f, bool json)
+/* PENDING: revoked, though the journal does not say so yet. */
+static void put(const struct jt_found *f, bool pending, bool json)
 {
 	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
 	const struct jt_card *card = &f->card;
@@ -131,8 +133,9 @@ static void put(const struct jt_found *f, bool json)
 		      field(card->env, JT_ENV_MAX, text), NULL);
 	jt_sheet_text(&s, "owner", "Owner",
 		      field(card->owner, JT_OWNER_MAX, text), NULL);
-	jt_sheet_text(&s, "status", "Status", jt_card_status(card, now_s),
-		      NULL);
+	jt_sheet_text(&s, "status", "Status",
+		      pending ? "Revoked" : jt_card_status(card, now_s),
+		      pending ? "Revoked (not in the journal yet)" : NULL);
 	put_time(&s, "created", "Created", card->created_s, now_s);
 	put_time(&s, "expires", "Expires", card->expires_s, now_s);
 	if (card->type == JT_REC_REVOKE)
@@ -155,6 +158,7 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 	struct jt_control control;
 	struct jt_journal j;
 	static struct jt_found f;
+	bool pending;
 	int e = jt_id_check(id);
 
 	if (e)
@@ -165,12 +169,14 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 	/* without a keeper the journal answers, only the use is unknown */
 	(void)jt_control_connect(&control, cmd->paths.data, JT_CONTROL_WAIT_MS);
 	e = jt_lookup(&j, &control, id, &f, &fault);
+	pending = e == 0 && f.card.type != JT_REC_REVOKE &&
+		  jt_deny_has(j.io, j.dir_fd, j.id, id);
 	jt_control_close(&control);
 	jt_journal_close(&j);
 	if (e)
 		return jt_journal_refusal(e, &fault);
 	if (!f.exists)
 		return jt_no_such_id(id);
-	put(&f, cmd->json);
+	put(&f, pending, cmd->json);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* jeton status: is the sidecar well, and what does it do? */
 #include "admin/change.h"
 #include "admin/cmd.h"
+#include "admin/deny.h"
 #include "admin/describe.h"
 
 #include <string.h>
@@ -181,6 +182,7 @@ static void put(json_t *o)
 		{"slots_used", "Slots used"},
 		{"slots", "Slots"},
 		{"plans", "Limits"},
+		{"pending_revokes", "Revokes to record"},
 		{"expired", "Expired"},
 		{"shared_bytes", "Shared bytes"},
 		{"large_page_bytes", "in 2 MB pages"},
@@ -205,6 +207,7 @@ static int put_idle(const struct jt_cmd *cmd)
 {
 	char receipt[JT_RECEIPT_MAX];
 	struct jt_fault fault = {0};
+	struct jt_deny_sum denied;
 	struct jt_journal j;
 	struct jt_sheet s;
 	int e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
@@ -220,6 +223,9 @@ static int put_idle(const struct jt_cmd *cmd)
 	jt_sheet_number(&s, "committed", "Committed",
 			(int64_t)j.committed.number, NULL);
 	jt_sheet_text(&s, "receipt", "Receipt", receipt, NULL);
+	if (jt_deny_count(j.io, j.dir_fd, j.id, &denied) == 0)
+		jt_sheet_number(&s, "pending_revokes", "Revokes to record",
+				denied.pending, NULL);
 	jt_sheet_end(&s);
 	jt_journal_close(&j);
 	return jt_fail(JT_EXIT_SIDECAR, "no sidecar serves %s; start jetond",

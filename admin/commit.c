@@ -186,10 +186,9 @@ static int check_handle(struct jt_journal *j, struct jt_fault *faultp)
 }
 
 static void stamp(const struct jt_journal *j, struct jt_record *records,
-		  size_t n, struct jt_commit *c)
+		  size_t n, uint32_t uid, struct jt_commit *c)
 {
 	uint8_t op[sizeof(records->op)];
-	uint32_t uid = getuid();
 
 	randombytes_buf(op, sizeof(op));
 	c->time_ns = j->io->wall_ns();
@@ -306,6 +305,13 @@ static int put_batch(struct jt_journal *j, struct jt_record *records, size_t n,
 int jt_journal_append(struct jt_journal *j, struct jt_record *records, size_t n,
 		      struct jt_fault *faultp)
 {
+	return jt_journal_append_for(j, getuid(), records, n, faultp);
+}
+
+int jt_journal_append_for(struct jt_journal *j, uint32_t uid,
+			  struct jt_record *records, size_t n,
+			  struct jt_fault *faultp)
+{
 	struct jt_commit c;
 	int rc = check_handle(j, faultp);
 
@@ -314,7 +320,7 @@ int jt_journal_append(struct jt_journal *j, struct jt_record *records, size_t n,
 	if (rc != 0)
 		return rc;
 	c = j->committed;
-	stamp(j, records, n, &c);
+	stamp(j, records, n, uid, &c);
 	rc = put_batch(j, records, n, &c, faultp);
 	return rc != 0 ? rc : commit(j, &c, faultp);
 }

@@ -267,7 +267,7 @@ __attribute__((format(printf, 2, 3))) static int ask(struct jt_control *c,
 						     const char *fmt, ...)
 {
 	uint64_t deadline_ms = now_ms() + c->timeout_ms;
-	char request[160];
+	char request[256];
 	va_list args;
 	int n, e;
 
@@ -475,6 +475,28 @@ int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		.old_use_by = v[14],
 	};
 	return 0;
+}
+
+int jt_control_deny(struct jt_control *c, const char id[JT_ID_BYTES],
+		    const char *reason)
+{
+	return ask(c, "DENY %.*s%s%s\n", JT_ID_BYTES, id, reason ? " " : "",
+		   reason ? reason : "");
+}
+
+int jt_control_denied(struct jt_control *c, uint64_t *pendingp,
+		      uint64_t *in_memoryp)
+{
+	uint64_t v[2];
+	int e = ask(c, "DENIED\n");
+
+	if (e == 0)
+		e = numbers(c, v, 2);
+	if (e == 0) {
+		*pendingp = v[0];
+		*in_memoryp = v[1];
+	}
+	return e;
 }
 
 int jt_control_save(struct jt_control *c)

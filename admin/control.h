@@ -39,6 +39,13 @@
  *                                             the n most used and most refused
  *                                             ids: record number, counts, and
  *                                             what came within the span
+ *   DENY id [reason]        OK                revoked at every worker and for
+ *                                             good, before the journal knows;
+ *                                             FULL: so it is, but nobody will
+ *                                             tell the journal
+ *   DENIED                  OK n m            flush: n such revokes wait for
+ *                                             the journal, m of them would not
+ *                                             outlive the keeper
  *   UPGRADE                 OK pid version    once another keeper, started
  *                                             from the program's file, serves
  *                                             in this one's stead
@@ -143,6 +150,11 @@ int jt_control_names(struct jt_control *c, uint16_t set);
 int jt_control_look(struct jt_control *c, const char id[JT_ID_BYTES],
 		    struct jt_look *lookp);
 int jt_control_save(struct jt_control *c);
+/* REASON: may be NULL. */
+int jt_control_deny(struct jt_control *c, const char id[JT_ID_BYTES],
+		    const char *reason);
+int jt_control_denied(struct jt_control *c, uint64_t *pendingp,
+		      uint64_t *in_memoryp);
 /* The first N, at most JT_TOP_ROWS, of each kind. */
 int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *topp);
 /* *PIDP serves now; its version stands in c->line behind that. */

@@ -108,6 +108,11 @@ void jt_journal_close(struct jt_journal *j);
 int jt_journal_append(struct jt_journal *j, struct jt_record *records, size_t n,
 		      struct jt_fault *faultp);
 
+/* The same in the name of another user, who asked for it earlier. */
+int jt_journal_append_for(struct jt_journal *j, uint32_t uid,
+			  struct jt_record *records, size_t n,
+			  struct jt_fault *faultp);
+
 /*
  * Follower: look at the commit slots again. j->committed advances, never goes
  * back. JT_JOURNAL_E_REPLACED when the path names another file now,

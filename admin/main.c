@@ -178,7 +178,13 @@ const struct jt_verb jt_verbs[] = {
 	 "recorded too, but the exit code is 3 unless --offline says that "
 	 "this\n"
 	 "is as it should be. --leaked finds values in any text and revokes\n"
-	 "those that are whole; ids of ours with another secret are told.\n"},
+	 "those that are whole; ids of ours with another secret are told.\n"
+	 "\n"
+	 "When the journal cannot be written (disk full, locked, failing) the\n"
+	 "sidecar denies all the same, keeps it in the file `deny` and "
+	 "records\n"
+	 "it later: exit 0, for it outlives a crash. Exit 5: in force, but in\n"
+	 "the sidecar's memory only.\n"},
 	{"purge", jt_cmd_purge, "", 0, 0,
 	 CHOICE | B(dead_for) | B(reason) | B(json),
 	 "forget tokens that were dead for long",
@@ -389,7 +395,8 @@ void jt_verbs_usage(FILE *out)
 	fputs("\n`jeton help VERB` explains one. Exit codes: 0 done, 1 "
 	      "negative "
 	      "answer, 2 usage,\n3 sidecar not reached or not in force, "
-	      "4 journal, file or permission trouble.\n",
+	      "4 journal, file or permission trouble,\n5 in force, not "
+	      "durable.\n",
 	      out);
 }
 

@@ -8,6 +8,7 @@
  */
 #include "sidecar/control.h"
 
+#include "admin/label.h"
 #include "sidecar/doors.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -56,11 +57,13 @@ void jt_controls_growing(struct jt_controls *c,
 }
 
 void jt_controls_upgrading(struct jt_controls *c, uint64_t (*others)(void *ctx),
+			   bool (*alone)(void *ctx),
 			   bool (*upgrade)(void *ctx, const char **whyp),
 			   bool (*upgraded)(void *ctx, const char **whyp,
 					    int *pidp, const char **versionp))
 {
 	c->others = others;
+	c->alone = alone;
 	c->upgrade = upgrade;
 	c->upgraded = upgraded;
 }
@@ -72,6 +75,11 @@ unsigned jt_controls_count(const struct jt_controls *c)
 	for (unsigned i = 0; i < JT_CONTROLS_MAX; i++)
 		n += c->clients[i].fd >= 0;
 	return n;
+}
+
+void jt_controls_denying(struct jt_controls *c, struct jt_denials *denials)
+{
+	c->denials = denials;
 }
 
 static void hang_up(struct jt_control_client *cl)
@@ -338,6 +346,73 @@ static enum done upgrade(struct jt_controls *c, struct jt_control_client *cl)
 	return say(cl, line);
 }
 
+/*
+ * Not before all records are in force, nor while another table is believed, of
+ * whatever daemon: what the journal does not have the other one would not know.
+ */
+static enum done hold(struct jt_controls *c, struct jt_control_client *cl,
+		      uint64_t now_ns, bool *gop)
+{
+	/* relaxed: the keeper's own word */
+	uint64_t state = jt_load_relaxed(&c->feed->maps->identity->state);
+
+	*gop = state == JT_IDENTITY_SERVING && now_ns >= c->hold_until_ns &&
+	       (!c->alone || c->alone(c->ctx));
+	if (*gop)
+		return ANSWERED;
+	if (now_ns - cl->since_ns > JT_CONTROL_WAIT_NS)
+		return say_error(cl, "TIMEOUT", "the journal is being read");
+	return WAIT;
+}
+
+/* "DENY id" or "DENY id reason". */
+static enum done deny(struct jt_controls *c, struct jt_control_client *cl,
+		      uint64_t now_ns)
+{
+	const char *id = cl->line + 5, *reason = "";
+	size_t len = strlen(id);
+	enum done done;
+	bool go;
+
+	if (!c->denials)
+		return say_error(cl, "RED", "revokes are not kept here");
+	if (len > JT_ID_BYTES && id[JT_ID_BYTES] == ' ')
+		reason = id + JT_ID_BYTES + 1;
+	if (len < JT_ID_BYTES || (len > JT_ID_BYTES && !*reason) ||
+	    (*reason && jt_label_check(reason, strlen(reason), JT_REASON_MAX)))
+		return say_error(cl, "USAGE", "DENY takes an id and a reason");
+	done = hold(c, cl, now_ns, &go);
+	if (!go)
+		return done;
+	switch (jt_denials_add(c->denials, &c->feed->ledger, id, cl->uid,
+			       reason)) {
+	case 0:
+		return say(cl, "OK\n");
+	case JT_DENIALS_E_NOTFOUND:
+		return say_error(cl, "NOTFOUND", "no token has this id");
+	default:
+		return say_error(cl, "FULL",
+				 "in force, but too many revokes wait for the "
+				 "journal to remember it");
+	}
+}
+
+static enum done denied(struct jt_controls *c, struct jt_control_client *cl,
+			uint64_t now_ns)
+{
+	uint32_t in_memory;
+	enum done done;
+	bool go;
+
+	if (!c->denials)
+		return say_error(cl, "RED", "revokes are not kept here");
+	done = hold(c, cl, now_ns, &go);
+	if (!go)
+		return done;
+	in_memory = jt_denials_settle(c->denials);
+	return say_two(cl, c->denials->n, in_memory);
+}
+
 /* VERB and exactly N numbers? */
 static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 {
@@ -394,7 +469,7 @@ static enum done answer_named(struct jt_controls *c,
 		return say_error(cl, "USAGE",
 				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
 				 "SET, PAIR, USERS, NAMES, LOOK, TOP, SAVE, "
-				 "UPGRADE and STATUS");
+				 "DENY, DENIED, UPGRADE and STATUS");
 	done = reach(c, cl, at, now_ns, &go);
 	if (!go)
 		return done;
@@ -436,6 +511,10 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 		return save(c, cl, now_ns);
 	if (strcmp(cl->line, "UPGRADE") == 0)
 		return upgrade(c, cl);
+	if (strncmp(cl->line, "DENY ", 5) == 0)
+		return deny(c, cl, now_ns);
+	if (strcmp(cl->line, "DENIED") == 0)
+		return denied(c, cl, now_ns);
 	if (strncmp(cl->line, "LOOK ", 5) == 0)
 		return look(c, cl, cl->line + 5);
 	if (numbers(cl->line, "NAMES", v, 1))
@@ -538,13 +617,14 @@ static void serve(struct jt_controls *c, struct jt_control_client *cl,
 	hang_up(cl);
 }
 
-static bool peer_may(int fd)
+static bool peer_may(int fd, uint32_t *uidp)
 {
 	struct ucred peer;
 	socklen_t bytes = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		return false;
+	*uidp = peer.uid;
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
@@ -570,6 +650,7 @@ static void accept_all(struct jt_controls *c, uint64_t now_ns)
 {
 	make_room(c, now_ns);
 	for (unsigned i = 0; i < JT_CONTROLS_MAX && !c->closed; i++) {
+		uint32_t uid;
 		int fd;
 
 		if (c->clients[i].fd >= 0)
@@ -579,12 +660,12 @@ static void accept_all(struct jt_controls *c, uint64_t now_ns)
 		c->no_room = fd < 0 && jt_doors_no_room(errno);
 		if (fd < 0)
 			return;
-		if (!peer_may(fd)) {
+		if (!peer_may(fd, &uid)) {
 			close(fd);
 			continue;
 		}
-		c->clients[i] = (struct jt_control_client){.fd = fd,
-							   .since_ns = now_ns};
+		c->clients[i] = (struct jt_control_client){
+			.fd = fd, .uid = uid, .since_ns = now_ns};
 	}
 }
 

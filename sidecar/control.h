@@ -8,6 +8,7 @@
 #ifndef JT_SIDECAR_CONTROL_H
 #define JT_SIDECAR_CONTROL_H
 
+#include "sidecar/denials.h"
 #include "sidecar/feed.h"
 #include "sidecar/ranks.h"
 #include <poll.h>
@@ -18,6 +19,7 @@
 
 struct jt_control_client {
 	int fd;	      /* -1: free */
+	uint32_t uid; /* of who connected */
 	bool waiting; /* a whole line stands in `line`, its number not yet */
 	uint32_t len;
 	uint64_t since_ns;
@@ -33,6 +35,7 @@ struct jt_controls {
 	struct jt_feed *feed;
 	uint64_t hold_until_ns; /* no SYNC is answered OK before (attach.h) */
 	struct jt_ranks ranks;
+	struct jt_denials *denials;
 	/* Fill BUF with one line of JSON. */
 	void (*status)(void *ctx, char *buf, size_t max);
 	void *ctx;
@@ -41,6 +44,9 @@ struct jt_controls {
 	/* No room: will there be? See jt_growth_want(). NULL: never. */
 	bool (*grow)(void *ctx, const struct jt_room *want,
 		     struct jt_fault *faultp);
+	/* Is there no other daemon with this journal? If there is, it is made
+	 * to end or to leave. NULL: there never is. */
+	bool (*alone)(void *ctx);
 	/* What another daemon with this journal has applied; UINT64_MAX: there
 	 * is none. NULL: never. */
 	uint64_t (*others)(void *ctx);
@@ -65,10 +71,13 @@ void jt_controls_saving(struct jt_controls *c, uint64_t (*save)(void *ctx),
 void jt_controls_growing(struct jt_controls *c,
 			 bool (*grow)(void *ctx, const struct jt_room *want,
 				      struct jt_fault *faultp));
+/* Without this, DENY is refused. */
+void jt_controls_denying(struct jt_controls *c, struct jt_denials *denials);
 void jt_controls_deinit(struct jt_controls *c);
 
 /* Without these, UPGRADE is refused. */
 void jt_controls_upgrading(struct jt_controls *c, uint64_t (*others)(void *ctx),
+			   bool (*alone)(void *ctx),
 			   bool (*upgrade)(void *ctx, const char **whyp),
 			   bool (*upgraded)(void *ctx, const char **whyp,
 					    int *pidp, const char **versionp));

@@ -15,8 +15,9 @@
  * have counted is saved.
  *
  * Death of the keeper anywhere: workers and scribe die with it, both segments
- * vanish, and the next one rebuilds them from the journal. It writes two things
- * only: the anchor, and the lock's text.
+ * vanish, and the next one rebuilds them from the journal. It writes four
+ * things only: the anchor, the lock's text, the file `deny`, and the revokes in
+ * there into the journal.
  */
 #include "sidecar/keeper.h"
 
@@ -191,8 +192,12 @@ static const char insecure[] =
 	"can read tokens and workers may make any system call; start it "
 	"without";
 
-static const char *trouble(const struct keeper *k)
+static const char *trouble(struct keeper *k)
 {
+	const char *why = jt_denials_trouble(&k->denials);
+
+	if (why) /* it outlives what it came from */
+		return why;
 	if (k->feed.health != JT_HEALTH_OK)
 		return k->feed.why;
 	if (k->feed.journal.adopted)
@@ -212,7 +217,7 @@ static const char *trouble(const struct keeper *k)
 
 static void status_json(void *ctx, char *buf, size_t max)
 {
-	const struct keeper *k = ctx;
+	struct keeper *k = ctx;
 
 	jt_status_write(
 		&(struct jt_status){
@@ -221,6 +226,7 @@ static void status_json(void *ctx, char *buf, size_t max)
 			.crew = &k->crew,
 			.growth = &k->growth,
 			.clerk = &k->clerk,
+			.denials = &k->denials,
 			.paths = &k->doors.paths,
 			.settings = &k->settings,
 			.why = trouble(k),
@@ -511,6 +517,9 @@ static int begin(struct keeper *k)
 	rc = check_anchor(k, &journal, &fault);
 	if (rc)
 		return say(&fault, rc, JT_EXIT_IO);
+	rc = jt_denials_init(&k->denials, &journal, k->doors.paths.data);
+	if (rc)
+		return say(&fault, rc, JT_EXIT_OS);
 	/* what the slots name may be in the page cache only */
 	rc = jt_journal_sync(&journal);
 	if (rc) {
@@ -555,9 +564,10 @@ static int begin(struct keeper *k)
 			 k);
 	jt_controls_saving(&k->controls, save, saved);
 	jt_controls_growing(&k->controls, grow);
-	jt_controls_upgrading(&k->controls, jt_keeper_others, jt_keeper_upgrade,
-			      jt_keeper_upgraded);
+	jt_controls_upgrading(&k->controls, jt_keeper_others, jt_keeper_alone,
+			      jt_keeper_upgrade, jt_keeper_upgraded);
 	k->controls.closed = inherited != NULL;
+	jt_controls_denying(&k->controls, &k->denials);
 	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
 		       jt_room_max(k->config), boot_ns, jt_memory_left);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
@@ -626,6 +636,7 @@ static bool replayed(struct keeper *k)
 	if (!any_worker_serves(k) || !jt_keeper_succeeds(k) ||
 	    jt_feed_settle(&k->feed))
 		return false;
+	jt_denials_apply(&k->denials, &k->feed.ledger);
 	jt_news_count_all(&k->teller, jt_io_os.wall_ns() / NS_PER_S);
 	/* pairs with the loads in jt_verify() and is_loading() */
 	jt_store_release(&k->maps.identity_rw->state, JT_IDENTITY_SERVING);
@@ -719,8 +730,10 @@ static int turn(struct keeper *k)
 	jt_attaches_run(&k->attaches, k->now_ns,
 			jt_keeper_serves(k) && !k->feed.stuck);
 	jt_controls_run(&k->controls, k->now_ns);
-	if (jt_keeper_serves(k) && !jt_keeper_is_double(k))
+	if (jt_keeper_serves(k) && !jt_keeper_is_double(k)) {
+		jt_denials_tend(&k->denials, &k->feed, k->now_ns);
 		tend_growth(k);
+	}
 	keep_anchor(k, false);
 	if (jt_keeper_serves(k) && jt_keeper_owns(k))
 		jt_clerk_tend(&k->clerk, &k->feed, k->now_ns);
@@ -774,6 +787,7 @@ static void end(struct keeper *k)
 	save_last(k, was_serving);
 	jt_controls_deinit(&k->controls);
 	jt_clerk_deinit(&k->clerk);
+	jt_denials_deinit(&k->denials);
 	jt_feed_deinit(&k->feed);
 	jt_segment_unmap(&k->maps);
 }

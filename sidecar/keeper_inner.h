@@ -11,6 +11,7 @@
 #include "sidecar/clerk.h"
 #include "sidecar/control.h"
 #include "sidecar/crew.h"
+#include "sidecar/denials.h"
 #include "sidecar/doors.h"
 #include "sidecar/growth.h"
 #include "sidecar/heir.h"
@@ -30,6 +31,7 @@ struct keeper {
 	struct jt_attaches attaches;
 	struct jt_teller teller;
 	struct jt_clerk clerk;
+	struct jt_denials denials;
 	struct jt_service_link service;
 	struct jt_settings settings;	   /* published */
 	char settings_why[JT_CONFIG_LINE]; /* the file is bad; "": it is not */
@@ -39,8 +41,8 @@ struct keeper {
 	struct jt_anchor anchor;
 	uint64_t anchor_due_ns; /* 0: it says what is so */
 	bool anchor_failed;
-	bool restored;		   /* use counts, as far as there were any */
-	char usage_why[256];	   /* why they are not saved; "": they are */
+	bool restored;	     /* use counts, as far as there were any */
+	char usage_why[256]; /* why they are not saved; "": they are */
 	struct jt_sandbox box;
 	struct jt_upgrade upgrade; /* to the next daemon */
 	struct jt_heir heir;	   /* of the one before */
@@ -78,6 +80,7 @@ static inline bool jt_keeper_owns(const struct keeper *k)
 
 /* For the control socket, see control.h. */
 uint64_t jt_keeper_others(void *ctx);
+bool jt_keeper_alone(void *ctx);
 bool jt_keeper_upgrade(void *ctx, const char **whyp);
 bool jt_keeper_upgraded(void *ctx, const char **whyp, int *pidp,
 			const char **versionp);

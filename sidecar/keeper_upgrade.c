@@ -48,6 +48,8 @@ static const char *hindrance(const struct keeper *k)
 		       "serves";
 	if (jt_growth_busy(&k->growth))
 		return "the table grows; try again";
+	if (k->denials.n)
+		return "revokes wait for the journal; see jeton status";
 	return NULL;
 }
 
@@ -295,6 +297,24 @@ uint64_t jt_keeper_others(void *ctx)
 	uint64_t next = jt_upgrade_theirs(&k->upgrade);
 
 	return before < next ? before : next;
+}
+
+/*
+ * Someone has to revoke what the journal does not take: that comes first. One
+ * that does not serve yet is not to; who leaves leaves now, and with it the
+ * connections that it still has.
+ */
+bool jt_keeper_alone(void *ctx)
+{
+	struct jt_handover_word word = {.kind = JT_HANDOVER_GONE};
+	struct keeper *k = ctx;
+
+	if (k->upgrade.phase != JT_UPGRADE_NONE &&
+	    k->upgrade.phase != JT_UPGRADE_SERVES)
+		jt_upgrade_abort(&k->upgrade);
+	if (k->heir.phase == JT_HEIR_SERVES && k->heir.link >= 0)
+		(void)jt_handover_send(k->heir.link, &word, NULL, 0);
+	return !jt_keeper_is_double(k);
 }
 
 int jt_keeper_tend_upgrade(struct keeper *k)

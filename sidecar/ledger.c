@@ -414,6 +414,8 @@ static int apply_change(struct jt_ledger *l, const struct jt_record *r)
 		rc = hold(l, &r->token, &e.plan);
 	if (rc)
 		return rc;
+	if (line->denied)
+		e.state = JT_SLOT_REVOKED; /* no record revives it */
 	before = *line;
 	if (!has_digest(l, n, e.digest))
 		rc = change_value(l, n, &e);
@@ -517,6 +519,24 @@ int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r)
 	deny_value(l, n, JT_BEFORE, state);
 	l->lines[n].last = r->number;
 	return 0;
+}
+
+enum jt_denied jt_ledger_deny_id(struct jt_ledger *l,
+				 const char id[JT_ID_BYTES])
+{
+	uint32_t n = jt_ledger_find(l, id);
+	struct jt_line *line = n == JT_LINE_NONE ? NULL : &l->lines[n];
+
+	if (!line)
+		return JT_DENIED_NOBODY;
+	if (line->state == JT_SLOT_REVOKED)
+		return JT_DENIED_RECORDED;
+	if (line->denied)
+		return JT_DENIED_BEFORE;
+	deny_value(l, n, JT_NEWEST, JT_SLOT_REVOKED);
+	deny_value(l, n, JT_BEFORE, JT_SLOT_REVOKED);
+	line->denied = true;
+	return JT_DENIED_NOW;
 }
 
 /* ---- room ---- */

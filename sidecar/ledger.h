@@ -31,6 +31,7 @@ struct jt_line {
 	uint16_t plan, own, set;
 	uint8_t state; /* enum jt_slot_state */
 	bool holds;    /* its pair: since it was settled */
+	bool denied;   /* revoked, though the journal does not say so yet */
 };
 
 /* A value that went when its token was rotated once more, or its time over. */
@@ -88,6 +89,19 @@ int jt_ledger_settle(struct jt_ledger *l);
 
 /* Of this record only what takes something away, if anything. */
 int jt_ledger_deny(struct jt_ledger *l, const struct jt_record *r);
+
+/*
+ * Revoke a token for good, before the journal knows (denials.h): whatever
+ * record of it comes meanwhile, its slots stay revoked.
+ */
+enum jt_denied {
+	JT_DENIED_NOW,
+	JT_DENIED_BEFORE,   /* by such a call */
+	JT_DENIED_RECORDED, /* the journal says so already */
+	JT_DENIED_NOBODY,   /* there is no such token */
+};
+enum jt_denied jt_ledger_deny_id(struct jt_ledger *l,
+				 const char id[JT_ID_BYTES]);
 
 /* Books for a table of at least so many tokens. 0 or -ENOMEM. */
 int jt_ledger_widen(struct jt_ledger *l, uint64_t capacity);

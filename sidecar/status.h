@@ -7,6 +7,7 @@
 #include "admin/paths.h"
 #include "sidecar/clerk.h"
 #include "sidecar/crew.h"
+#include "sidecar/denials.h"
 #include "sidecar/feed.h"
 #include "sidecar/growth.h"
 #include "sidecar/sandbox.h"
@@ -19,6 +20,7 @@ struct jt_status {
 	const struct jt_crew *crew;
 	const struct jt_growth *growth;
 	const struct jt_clerk *clerk;
+	const struct jt_denials *denials;
 	const struct jt_paths *paths;
 	const struct jt_settings *settings;
 	const char *why; /* some promise cannot be kept; NULL: all can */

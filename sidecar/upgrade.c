@@ -256,6 +256,12 @@ void jt_upgrade_goodbye(struct jt_upgrade *u, uint64_t applied)
 		(void)jt_handover_send(u->link, &word, NULL, 0);
 }
 
+void jt_upgrade_abort(struct jt_upgrade *u)
+{
+	if (!u->why[0])
+		fail(u, "a revoke that the journal does not take comes first");
+}
+
 uint64_t jt_upgrade_theirs(const struct jt_upgrade *u)
 {
 	return u->phase >= JT_UPGRADE_GIVEN ? u->theirs : UINT64_MAX;

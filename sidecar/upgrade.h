@@ -68,6 +68,9 @@ void jt_upgrade_give(struct jt_upgrade *u, uint64_t applied, int *fds,
 /* The last word before we end. */
 void jt_upgrade_goodbye(struct jt_upgrade *u, uint64_t applied);
 
+/* It shall not come to serve. Seen as FAILED in a later turn. */
+void jt_upgrade_abort(struct jt_upgrade *u);
+
 /* What of a journal the next one has in force; UINT64_MAX: it serves not. */
 uint64_t jt_upgrade_theirs(const struct jt_upgrade *u);
 
