@@ -263,7 +263,10 @@ struct jt_identity {
 	/* 2304 boot clock: who is in no process of the daemon believes this
 	 * segment until then (jeton.c); on a line of its own */
 	_Atomic uint64_t lease_ns;
-	uint8_t zeros2[56];
+	/* 2312 the highest wall clock that is believed: expiry is judged by the
+	 * later of this and the clock, which may be set back */
+	_Atomic uint64_t clock_s;
+	uint8_t zeros2[48];
 	struct jt_news news; /* 2368 */
 	uint8_t zeros3[4096 - 2368 - sizeof(struct jt_news)];
 };
@@ -278,6 +281,7 @@ static_assert(offsetof(struct jt_identity, envs) == 256, "envs");
 static_assert(offsetof(struct jt_identity, settings_off) == 232, "settings");
 static_assert(offsetof(struct jt_identity, offered) == 248, "offered");
 static_assert(offsetof(struct jt_identity, lease_ns) == 2304, "own line");
+static_assert(offsetof(struct jt_identity, clock_s) == 2312, "clock_s");
 static_assert(offsetof(struct jt_identity, news) == 2368, "news");
 
 /* One token's rate, quota and usage. Any worker, lock-free (meter.c). */

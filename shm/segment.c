@@ -46,6 +46,7 @@ static uint64_t fingerprint(void)
 		offsetof(struct jt_identity, envs),
 		offsetof(struct jt_identity, offered),
 		offsetof(struct jt_identity, lease_ns),
+		offsetof(struct jt_identity, clock_s),
 		offsetof(struct jt_identity, news),
 		JT_PLANS_MAX,
 		JT_SETS_MAX,

@@ -151,4 +151,13 @@ int jt_segment_follow(int identity, const struct jt_maps *old,
 /* Unmap that identity alone. */
 void jt_segment_leave(struct jt_maps *maps);
 
+/* What time it is for expiry, when the clock says WALL_S. */
+static inline uint64_t jt_clock_s(const struct jt_maps *maps, uint64_t wall_s)
+{
+	/* relaxed: it only rises, and any value of it is one to go by */
+	uint64_t mark_s = jt_load_relaxed(&maps->identity->clock_s);
+
+	return mark_s > wall_s ? mark_s : wall_s;
+}
+
 #endif

@@ -136,6 +136,7 @@ bool jt_verify_id(const struct jt_maps *maps, const char id[JT_PUBLIC_BYTES],
 	/* pairs with the keeper's store once the journal is replayed */
 	if (jt_load_acquire(&maps->identity->state) != JT_IDENTITY_SERVING)
 		return false;
+	now.wall_s = jt_clock_s(maps, now.wall_s);
 	find_id(maps, id, &v);
 	meter = v.found ? jt_table_meter(maps, v.newest.b) : NULL;
 	if (!meter) {

@@ -686,6 +686,7 @@ void jt_verify(const struct jt_maps *maps, struct jt_memo *memo,
 		all_loading(verdicts, n, tally);
 		return;
 	}
+	now.wall_s = jt_clock_s(maps, now.wall_s);
 	for (size_t i = 0; i < n; i += GROUP)
 		verify_group(maps, memo, asks + i, verdicts + i,
 			     n - i < GROUP ? n - i : GROUP, now, &known, tally);

@@ -145,7 +145,11 @@ static int keep_lock(const struct jt_doors *d)
 	text[n] = '\0';
 	snprintf(want, sizeof(want), "\ncontrol %s/%s\n", d->paths.run,
 		 JT_CONTROL_NAME);
-	return strstr(text, want) ? 0 : -EROFS;
+	if (!strstr(text, want))
+		return -EROFS;
+	/* nobody is to attach of whom our successor would not know */
+	snprintf(want, sizeof(want), "\nattached %s\n", d->boot_id);
+	return !d->attached || strstr(text, want) ? 0 : -EROFS;
 }
 
 static int write_lock(const struct jt_doors *d)

@@ -332,6 +332,8 @@ static void swap(struct jt_growth *g)
 	/* relaxed: nobody has it yet */
 	jt_store_relaxed(&g->other.identity_rw->lease_ns,
 			 jt_load_relaxed(&g->maps->identity->lease_ns));
+	jt_store_relaxed(&g->other.identity_rw->clock_s,
+			 jt_load_relaxed(&g->maps->identity->clock_s));
 	g->maps->twin = NULL;
 	exchange(g->maps, &g->other);
 	g->maps->twin = &g->other;

@@ -64,13 +64,12 @@ static const char anchor_trouble[] =
 
 static void write_anchor(struct keeper *k)
 {
-	uint64_t now_s = k->feed.journal.io->wall_ns() / NS_PER_S;
 	struct jt_anchor next = {.number = k->feed.applied};
 	bool failed;
 
 	memcpy(next.journal_id, k->feed.journal.id, sizeof(next.journal_id));
 	memcpy(next.tag, k->feed.applied_tag, sizeof(next.tag));
-	next.clock_s = now_s > k->anchor.clock_s ? now_s : k->anchor.clock_s;
+	next.clock_s = k->mark.mark_s;
 	failed = jt_anchor_write(k->feed.journal.io, k->feed.journal.dir_fd,
 				 &next) != 0;
 	if (failed && !k->anchor_failed)
@@ -81,12 +80,34 @@ static void write_anchor(struct keeper *k)
 		k->anchor = next;
 }
 
+/* Raise the mark, and tell all who verify. */
+static void watch_clock(struct keeper *k)
+{
+	uint64_t wall_s = jt_io_os.wall_ns() / NS_PER_S;
+
+	if (jt_mark_tend(&k->mark, wall_s, k->now_ns / NS_PER_S))
+		jt_log(JT_LOG_ALERT, "%s", k->mark.why);
+	for (struct jt_maps *m = &k->maps; m; m = m->twin)
+		/* relaxed: pairs with jt_clock_s() */
+		jt_store_relaxed(&m->identity_rw->clock_s, k->mark.mark_s);
+}
+
+/* A crash may lose a minute of it, a stop nothing. An empty journal has no
+ * anchor. */
+static bool is_mark_due(const struct keeper *k, bool at_once)
+{
+	uint64_t kept_s = k->anchor.clock_s + (at_once ? 0 : JT_MARK_KEEP_S);
+
+	return k->feed.applied > 0 && k->mark.mark_s > kept_s;
+}
+
 static void keep_anchor(struct keeper *k, bool at_once)
 {
 	/* Never back: while loading, `applied` is behind what it says. Reader
 	 * and `applied` part company once something was skipped. */
 	if (!jt_keeper_serves(k) || !jt_keeper_owns(k) || k->feed.denies_only ||
-	    k->feed.applied <= k->anchor.number)
+	    k->feed.applied < k->anchor.number ||
+	    (k->feed.applied == k->anchor.number && !is_mark_due(k, at_once)))
 		return;
 	if (!k->anchor_due_ns)
 		k->anchor_due_ns = k->now_ns + ANCHOR_NS;
@@ -208,6 +229,8 @@ static const char *trouble(struct keeper *k)
 		return k->clerk.why;
 	if (k->anchor_failed)
 		return anchor_trouble;
+	if (k->mark.why[0])
+		return k->mark.why;
 	if (k->growth.why[0])
 		return k->growth.why;
 	if (!any_worker_serves(k))
@@ -553,6 +576,8 @@ static int begin(struct keeper *k)
 	if (!rc && !inherited)
 		rc = jt_keeper_hire_scribe(k);
 	k->now_ns = boot_ns();
+	jt_mark_init(&k->mark, k->anchor.clock_s);
+	watch_clock(k);
 	if (!rc)
 		jt_crew_tend(&k->crew, k->now_ns);
 	if (rc)
@@ -710,6 +735,7 @@ static int turn(struct keeper *k)
 	watch_usage(k);
 	if (status)
 		return status;
+	watch_clock(k);
 	if (k->crew.hopeless)
 		return JT_EXIT_OS;
 	if (!jt_keeper_serves(k) && k->feed.health == JT_HEALTH_LOST) {

@@ -15,6 +15,7 @@
 #include "sidecar/doors.h"
 #include "sidecar/growth.h"
 #include "sidecar/heir.h"
+#include "sidecar/mark.h"
 #include "sidecar/news.h"
 #include "sidecar/sandbox.h"
 #include "sidecar/service.h"
@@ -39,6 +40,7 @@ struct keeper {
 	uint64_t watched; /* feed.files when the watch was set */
 	uint64_t now_ns, started_ns;
 	struct jt_anchor anchor;
+	struct jt_mark mark;
 	uint64_t anchor_due_ns; /* 0: it says what is so */
 	bool anchor_failed;
 	bool restored;	     /* use counts, as far as there were any */

@@ -246,6 +246,7 @@ bool jt_keeper_succeeds(struct keeper *k)
 void jt_keeper_succeeded(struct keeper *k)
 {
 	struct jt_heir *h = &k->heir;
+	struct jt_anchor anchor;
 	int rc;
 
 	if (h->phase == JT_HEIR_NONE)
@@ -253,6 +254,12 @@ void jt_keeper_succeeded(struct keeper *k)
 	k->crew.args.waits = false;
 	k->controls.closed = false;
 	jt_attaches_resume(&k->attaches, 0);
+	/* what the one before wrote last; that it was well was seen at start */
+	if (!jt_anchor_read(k->feed.journal.io, k->feed.journal.dir_fd,
+			    &anchor)) {
+		k->anchor = anchor;
+		jt_mark_init(&k->mark, anchor.clock_s);
+	}
 	rc = jt_doors_own(&k->doors);
 	if (!rc)
 		rc = jt_keeper_hire_scribe(k);

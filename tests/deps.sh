@@ -8,7 +8,7 @@ build="gcc make pkg-config liburing-dev libxxhash-dev libsodium-dev
 	libjansson-dev libhiredis-dev libcsv-dev libmicrohttpd-dev
 	libinih-dev libseccomp-dev libcriterion-dev"
 demo="redis-tools"
-tests="redis-server clang clang-format cppcheck libclang-rt-14-dev strace
+tests="redis-server clang clang-format cppcheck libclang-rt-14-dev strace libfaketime
 	python3 python3-pytest python3-pytest-xdist python3-redis python3-flask
 	gunicorn uvicorn nodejs npm procps util-linux mandoc zsh fish curl
 	prometheus systemd nginx-light caddy haproxy memcached chromium"

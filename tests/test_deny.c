@@ -515,6 +515,24 @@ Test(denials, poisoned_journal_is_left_alone_until_it_is_rescued)
 	cr_expect_eq(help_word(&t, &tokens[0]), JT_REVOKED);
 }
 
+Test(denials, what_the_journal_did_not_take_stays_pending)
+{
+	deny(0);
+	jt_denials_settle(&denials);
+	help_io_plan((struct help_plan){.fail_at = 1,
+					.forever = true,
+					.error = ENOSPC,
+					.kinds = 1u << CALL_WRITE});
+	tend();
+	help_io_plan((struct help_plan){0});
+	cr_expect_eq(denials.n, 1);
+	restart();
+	cr_expect_eq(help_word(&t, &tokens[0]), JT_REVOKED);
+	tend();
+	cr_expect_eq(denials.n, 0);
+	cr_expect_eq(last_record().type, JT_REC_REASON);
+}
+
 Test(denials, damaged_header_loses_no_entry)
 {
 	deny(0);

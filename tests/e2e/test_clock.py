@@ -1,0 +1,43 @@
+"""The wall clock set back revives nothing, also over a restart."""
+import rig
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+def at(site, offset):
+    assert rig.os.path.exists(FAKETIME), "libfaketime: run `make deps-test`"
+    return {**site.env, "LD_PRELOAD": FAKETIME, "FAKETIME": offset,
+            "DONT_FAKE_MONOTONIC": "1"}
+
+
+def test_expired_token_stays_expired_when_the_clock_goes_back(site):
+    site.start("--workers", "1")
+    token, lasting = site.create("a", "--expires", "1h"), site.create()
+    assert site.word(token) == "VALID"
+    site.daemons[-1].stop()
+    site.start("--workers", "1", env=at(site, "+2h"))
+    assert site.word(token) == "EXPIRED"
+    assert site.status()["health"] == "ok"
+    site.daemons[-1].stop()
+    for _ in range(2):
+        site.start("--workers", "1")
+        assert site.word(token) == "EXPIRED"
+        assert site.word(lasting) == "VALID"
+        status = site.status()
+        assert status["health"] == "red" and "behind" in status["why"]
+        assert site.daemons[-1].log().count("behind") == 1
+        site.daemons[-1].stop()
+    site.start("--workers", "1", env=at(site, "-3650d"))
+    assert site.word(token) == "EXPIRED" and site.word(lasting) == "VALID"
+
+
+def test_clock_once_ten_years_ahead_ends_nothing_for_good(site):
+    site.start("--workers", "1")
+    token = site.create()
+    site.daemons[-1].stop()
+    site.start("--workers", "1", env=at(site, "+3650d"))
+    assert site.word(token) == "EXPIRED"
+    site.daemons[-1].stop()
+    site.start("--workers", "1")
+    assert site.word(token) == "VALID"
+    assert site.status()["health"] == "ok"
