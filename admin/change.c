@@ -122,7 +122,9 @@ static void write_anchor(const struct jt_change *c)
 	memcpy(anchor.journal_id, c->journal.id, sizeof(anchor.journal_id));
 	memcpy(anchor.tag, c->done.tag, sizeof(anchor.tag));
 	anchor.number = c->done.number;
-	if (anchor.clock_s < now_s)
+	/* more than a day ahead is for the sidecar to believe (mark.h) */
+	if (anchor.clock_s == 0 ||
+	    (anchor.clock_s < now_s && now_s - anchor.clock_s <= 86400u))
 		anchor.clock_s = now_s;
 	e = jt_anchor_write(&jt_io_os, dir, &anchor);
 	if (e)
