@@ -1,9 +1,12 @@
 /*
  * heir: see heir.h.
  *
- * That the older one is gone is not believed of its link alone: as long as one
- * of its workers might still answer, a SYNC waits. So they are looked at as
- * processes, through descriptors that came with the estate.
+ * That the older keeper is gone is told by its link: a process whose
+ * descriptors are closed runs no code any more, though the rest of its end may
+ * take the kernel ten seconds (an inotify queue is taken apart by a worker of
+ * its own). Its workers may answer a moment longer, and until they cannot a
+ * SYNC waits. They are looked at as processes, through descriptors that came
+ * with the estate.
  */
 #include "sidecar/heir.h"
 
@@ -147,7 +150,7 @@ static void hear(struct jt_heir *h, const struct jt_handover_word *word,
 		h->theirs = word->number;
 	h->said_goodbye |= word->kind == JT_HANDOVER_GONE;
 	if (word->kind == JT_HANDOVER_ESTATE && h->phase == JT_HEIR_READY &&
-	    n > 1)
+	    n > 0)
 		take_estate(h, fds, n);
 	else
 		jt_handover_close(fds, n);

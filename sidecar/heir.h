@@ -28,7 +28,7 @@ struct jt_heir {
 	int queue;   /* our workers read from it */
 	int way_out; /* the other end, for the older one's workers */
 	int estate;  /* JT_HEIR_GIVEN: see estate.h; taken by the caller */
-	int pidfds[JT_HANDOVER_FDS]; /* of the older one and its workers */
+	int pidfds[JT_HANDOVER_FDS]; /* of the older one's workers */
 	unsigned n_pidfds;
 	uint64_t theirs; /* what the older one has applied */
 	uint64_t told;

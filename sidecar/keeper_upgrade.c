@@ -20,11 +20,9 @@
 #include "sidecar/estate.h"
 #include "sidecar/keeper.h"
 #include "sidecar/log.h"
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -117,18 +115,13 @@ static void offer(struct keeper *k)
 static void give(struct keeper *k)
 {
 	int fds[JT_HANDOVER_FDS];
-	unsigned n = 2;
+	unsigned n = 1;
 
 	k->crew.leaving = true;
 	(void)jt_crew_stop_scribe(&k->crew, false, SCRIBE_MS);
 	fds[0] = jt_estate_write(&k->feed.ledger);
 	if (fds[0] < 0) {
 		jt_upgrade_give(&k->upgrade, 0, fds, 0, strerror(-fds[0]));
-		return;
-	}
-	fds[1] = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (fds[1] < 0) {
-		jt_upgrade_give(&k->upgrade, 0, fds, 1, strerror(errno));
 		return;
 	}
 	n += jt_crew_pidfds(&k->crew, fds + n, JT_HANDOVER_FDS - n);
