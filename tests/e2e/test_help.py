@@ -3,6 +3,7 @@ where `make install` puts them."""
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -92,11 +93,12 @@ JSON_ARGS = {
     "why": "{id}", "top": "", "history": "{id}", "audit": "", "status": "",
     "journal check": "", "journal dump": "", "journal tail": "",
     "journal compact": "", "journal backup": "{backup}",
-    "journal rescue": "", "journal accept": "{receipt}",
+    "journal rescue": "", "journal accept": "{receipt}", "upgrade": "",
     "scan-rules": None, "completion": None, "help": None,
 }
 SOME_ARE = ("expiring", "unused")  # exit 1, and they are told
-NEED_A_SIDECAR = ("verify", "why", "top", "status", "revoke")
+NEED_A_SIDECAR = ("verify", "why", "top", "status", "revoke",
+                  "upgrade")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def json_answer(site, verb, n):
 
 def test_json_of_every_verb_parses(stocked):
     assert set(JSON_ARGS) == set(verbs())  # a new verb belongs into the table
-    daemon = stocked.start("--workers", "1")
+    stocked.start("--workers", "1")
     for verb, args in JSON_ARGS.items():
         if args is None:
             done = stocked.cli(*verb.split(), "--json", rc=2)
@@ -150,7 +152,9 @@ def test_json_of_every_verb_parses(stocked):
         answers, done = json_answer(stocked, verb, 1)
         assert answers, (verb, done)
         assert done.rc == (verb in SOME_ARE), (verb, done)
-    assert daemon.stop() == 0
+    keeper = stocked.keeper()  # another one, since the upgrade
+    stocked.signal_keeper(signal.SIGTERM)
+    rig.until(lambda: not rig.alive(keeper), 20, "it has stopped")
     for verb in (v for v, args in JSON_ARGS.items() if args is not None):
         answers, done = json_answer(stocked, verb, 2)
         assert done.rc == (3 if verb in NEED_A_SIDECAR else
