@@ -88,6 +88,9 @@ $(call program,stress): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,$(LIBS_all))
 $(O)/tests/timing: $(O)/tests/timing.o $(SHM)
 	$(call link,$(LIBS_shm) -lm)
+$(O)/tests/torture: $(call obj,$(wildcard tests/torture*.c) tests/help_io.c \
+		tests/help_disk.c) $(SIDECAR)
+	$(call link,$(LIBS_all))
 $(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,-fsanitize=fuzzer $(LIBS_all))
 

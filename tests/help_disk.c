@@ -10,6 +10,8 @@
 
 static const uint8_t no_bytes[DISK_PAGE];
 
+unsigned disk_together = 1;
+
 static void file_clear(struct disk_file *f)
 {
 	for (unsigned i = 0; i < DISK_PAGES; i++)
@@ -192,6 +194,15 @@ uint64_t disk_used(const struct disk *d)
 	return sum;
 }
 
+unsigned disk_files(const struct disk *d)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < DISK_FILES; i++)
+		n += d->file[i].used;
+	return n;
+}
+
 static bool differs(const struct disk_page *p, unsigned sector)
 {
 	unsigned at = sector * DISK_SECTOR;
@@ -261,6 +272,26 @@ static bool choose(unsigned *np, disk_keep keep)
 	return keep != NULL && keep(i);
 }
 
+static bool is_dirty(const struct disk_page *p, unsigned sector)
+{
+	return differs(p, sector) && (p->lost >> sector & 1) == 0;
+}
+
+static bool is_pending(const struct disk_page *p, unsigned first)
+{
+	for (unsigned s = first; s < first + disk_together; s++)
+		if (is_dirty(p, s))
+			return true;
+	return false;
+}
+
+static void keep_pending(struct disk_page *p, unsigned first)
+{
+	for (unsigned s = first; s < first + disk_together; s++)
+		if (is_dirty(p, s))
+			keep_sector(p, s);
+}
+
 static void cut_file(struct disk_file *f, unsigned *np, disk_keep keep)
 {
 	if (f->size != f->safe_size && choose(np, keep))
@@ -268,10 +299,9 @@ static void cut_file(struct disk_file *f, unsigned *np, disk_keep keep)
 	for (unsigned i = 0; i < DISK_PAGES; i++) {
 		struct disk_page *p = f->page[i];
 
-		for (unsigned s = 0; p != NULL && s < 8; s++)
-			if (differs(p, s) && (p->lost >> s & 1) == 0 &&
-			    choose(np, keep))
-				keep_sector(p, s);
+		for (unsigned s = 0; p != NULL && s < 8; s += disk_together)
+			if (is_pending(p, s) && choose(np, keep))
+				keep_pending(p, s);
 	}
 }
 

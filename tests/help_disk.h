@@ -86,6 +86,7 @@ size_t disk_write(struct disk *d, int file, const void *buf, size_t bytes,
 		  uint64_t at);
 void disk_resize(struct disk *d, int file, uint64_t bytes);
 uint64_t disk_used(const struct disk *d);
+unsigned disk_files(const struct disk *d);
 
 void disk_flush(struct disk *d, int file);
 void disk_flush_fails(struct disk *d, int file);
@@ -95,6 +96,9 @@ void disk_flush_dir(struct disk *d);
 void disk_poke(struct disk *d, const char *name, const void *buf, size_t bytes,
 	       uint64_t at);
 void disk_cut(struct disk *d, const char *name, uint64_t bytes);
+
+/* Sectors that the disk writes together: 1, or 8 where they have 4096 bytes. */
+extern unsigned disk_together;
 
 /* Power off. KEEP(I) decides on the I-th pending thing; NULL keeps none. */
 typedef bool (*disk_keep)(unsigned i);

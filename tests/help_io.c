@@ -440,6 +440,13 @@ void help_io_power_cut(disk_keep keep)
 	help_io_plan((struct help_plan){0});
 }
 
+int help_io_file(int fd)
+{
+	int file = get(fd)->file;
+
+	return file > 0 ? file - 1 : -1;
+}
+
 unsigned help_io_open_fds(void)
 {
 	unsigned n = 0;

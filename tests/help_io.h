@@ -73,6 +73,9 @@ void help_io_kill(void);
 /* The machine ends. */
 void help_io_power_cut(disk_keep keep);
 
+/* The disk's number of the file that FD has open; below 0: none of its. */
+int help_io_file(int fd);
+
 /* Descriptors still open. */
 unsigned help_io_open_fds(void);
 
