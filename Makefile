@@ -114,11 +114,20 @@ demo: deps ## the main job in plain sentences, under 20 s
 test: deps-test ## everything that must pass: unit, stress, end to end
 	$(Q)$(MAKE) --no-print-directory all unit stress e2e
 unit: $(O)/tests/unit ## Criterion unit tests
-	$(Q)LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 $< -j2
-stress: $(call program,stress) ## concurrency: threads under TSan, processes
+	$(Q)mkdir -p $(R)/tests
+	$(Q)LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 \
+		$< -j2 --xml=$(R)/tests/unit.xml
+stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under TSan, processes
 	$(Q)tests/stress.sh $(O)
 e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
+torture: deps $(O)/tests/torture ## a journal broken in every way, about 7 minutes
+	$(Q)tests/result.sh $(R) $(O)/tests/torture --seconds 420
+torture-real: deps-test all ## the same to the real binaries, about an hour
+	$(Q)JETON_TORTURE=1 tests/e2e.sh $(O) --junitxml=$(R)/tests/e2e-long.xml \
+		tests/e2e/test_torture.py
+torture-report: ## the failure matrix, row by row, from what was run last
+	$(Q)tests/report.py $(O)
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit stress e2e
 timing: $(O)/tests/timing ## do times tell where a wrong secret differs? SAMPLES of each
@@ -131,7 +140,7 @@ fuzz: deps ## parsers under libFuzzer, SECONDS each
 	$(Q)tests/fuzz.sh build/fuzz $(SECONDS)
 fuzz-programs: $(call program,fuzz)
 plants: deps ## planted bugs: each must be caught by its test
-	$(Q)tests/plants/run.sh
+	$(Q)tests/result.sh $(R) tests/plants/run.sh
 bench: deps-test ## measure beside Redis and bare echoes; under 5 minutes
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/measure.sh $(O) quick
@@ -143,8 +152,9 @@ bench-page: ## what was measured so far, as results/bench.html
 		--commit "$$(git describe --always --dirty 2>/dev/null)"
 check-layers: ## rooms include only to the left: shm < admin < sidecar < bench < tests
 	$(Q)tests/layers.sh
-lint: ## formatting, and what static analysis sees
+lint: ## formatting, what static analysis sees, and the names in the matrix
 	$(Q)tests/lint.sh
+	$(Q)tests/report.py --names
 install: all ## binaries, library, manual pages, units, completions to PREFIX
 	install -D -t $(DEST)/bin $(BINS)
 	install -D -m 644 -t $(DEST)/lib $(LIBRARY)
@@ -180,6 +190,7 @@ $(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
-	timing fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
+	timing torture torture-real torture-report \
+	fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
 	install uninstall clean help
 .DELETE_ON_ERROR:

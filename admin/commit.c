@@ -106,6 +106,22 @@ static int repair(struct jt_journal *j, struct jt_fault *faultp)
 	return j->adopted ? commit(j, &c, faultp) : 0;
 }
 
+/*
+ * Both slots name the same commit: nobody has committed to this file yet. Who
+ * made it may have been killed between its rename and the flush of the
+ * directory, so a power cut could still bring the file before back, without
+ * what is committed to this one.
+ */
+static int flush_name(struct jt_journal *j, const struct jt_slots *slots,
+		      struct jt_fault *faultp)
+{
+	int rc = 0;
+
+	if (j->adopted || slots->commit[0].number == slots->commit[1].number)
+		rc = jt_io_sync_all(j->io, j->dir_fd);
+	return rc < 0 ? poison(j, rc, faultp) : 0;
+}
+
 static int open_locked(struct jt_journal *j, const struct jt_place *p,
 		       int lock_fd, struct jt_fault *faultp)
 {
@@ -121,6 +137,8 @@ static int open_locked(struct jt_journal *j, const struct jt_place *p,
 	rc = jt_journal_last(j, faultp);
 	if (rc == 0)
 		rc = jt_anchor_guard(j, faultp);
+	if (rc == 0)
+		rc = flush_name(j, &slots, faultp);
 	if (rc == 0)
 		rc = repair(j, faultp);
 	if (rc != 0)
@@ -394,7 +412,11 @@ static int create_locked(const struct jt_place *p, const char *prefix,
 	return is_full(rc) ? JT_JOURNAL_E_FULL : rc;
 }
 
-/* Make the directory and its name durable, or find it there. */
+/*
+ * Make the directory and its name durable, or find it there: then who made it
+ * may have been killed before the flush. A parent that others own and that we
+ * may not read was not made by one of us.
+ */
 static int make_dir(struct jt_place *p, const struct jt_io *io, const char *dir,
 		    struct jt_fault *faultp)
 {
@@ -406,13 +428,13 @@ static int make_dir(struct jt_place *p, const struct jt_io *io, const char *dir,
 				    "%s: cannot make this directory: %s", dir,
 				    strerrordesc_np(-made));
 	rc = jt_place_open(p, io, dir, faultp);
-	if (rc != 0 || made < 0)
+	if (rc != 0)
 		return rc;
 	up = jt_io_open(io, p->fd, "..", O_RDONLY | O_DIRECTORY, 0);
 	rc = up < 0 ? up : jt_io_sync_all(io, up);
 	if (up >= 0)
 		io->close(up);
-	if (rc == 0)
+	if (rc == 0 || (made < 0 && up == -EACCES))
 		return 0;
 	io->close(p->fd);
 	return jt_place_fault(p, faultp, rc, "..", "cannot flush");

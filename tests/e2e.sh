@@ -11,5 +11,6 @@ cd "$(dirname "$0")/.."
 # are looked for in the unit tests.
 export PYTHONDONTWRITEBYTECODE=1
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
-[ $# -gt 0 ] || set -- -n "${E2E_PROCESSES:-4}" --dist loadfile
-exec /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e "$@"
+[ $# -gt 0 ] || set -- -n "${E2E_PROCESSES:-4}" --dist loadfile \
+	--junitxml="$JETON_BIN/results/tests/e2e.xml" tests/e2e
+exec /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"

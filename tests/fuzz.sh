@@ -23,6 +23,6 @@ for f in "$1"/tests/fuzz_*; do
 	rm -rf "$f.seeds"
 	mkdir -p "$f.corpus" "$f.seeds"
 	write_seeds "${f##*/}" "$f.seeds"
-	"$f" -max_total_time="$2" -max_len=200000 -print_final_stats=1 \
+	tests/result.sh "$1/results" "$f" -max_total_time="$2" -max_len=200000 -print_final_stats=1 \
 		-artifact_prefix="$f." "$f.corpus" "$f.seeds"
 done

@@ -465,6 +465,37 @@ Test(journal_faults, rescue_asks_for_a_free_archive_name)
 	cr_assert_eq(help_io_open_fds(), 0);
 }
 
+/* The process is killed at its last flush of the directory, or of the parent
+ * of it; another one commits; the power is cut. */
+static void name_not_flushed(const struct operation *op, uint64_t nth)
+{
+	struct jt_commit c;
+
+	start(op);
+	help_io_plan((struct help_plan){
+		.fail_at = nth,
+		.forever = true,
+		.error = EIO,
+		.kinds = 1u << CALL_SYNC,
+	});
+	cr_assert_neq(op->run(), 0);
+	help_io_kill();
+	if (help_look(&c) == JT_JOURNAL_E_NONE)
+		cr_assert_eq(create(), 0, "%s", help_fault.line);
+	cr_assert_eq(append_five(), 0, "%s", help_fault.line);
+	c = help_commit();
+	help_io_power_cut(NULL);
+	cr_assert_eq(help_commit().number, c.number);
+}
+
+Test(journal_faults, what_is_committed_to_a_file_without_a_safe_name_is_kept)
+{
+	for (uint64_t nth = 1; nth <= 3; nth++) {
+		name_not_flushed(&creation, nth);
+		name_not_flushed(&rescuing, nth);
+	}
+}
+
 /* Where the next commit of one record has to extend the reserve. */
 static void make_short(void)
 {

@@ -18,7 +18,7 @@
 
 static struct torture_state last;
 static struct disk sound;
-static uint8_t flat[END], changed[END], foreign[END], forked[END];
+static uint8_t flat[END], changed[END], foreign[END], forked[END], older[END];
 
 static struct disk_file *file_of(const char *name)
 {
@@ -77,6 +77,7 @@ static void make_journals(void)
 	torture_begin(&last);
 	grow(&last, RECORDS / 2);
 	disk_copy(&half, &help_disk);
+	read_flat(older);
 	s = last;
 	grow(&s, RECORDS);
 	read_flat(forked);
@@ -305,6 +306,17 @@ static void rewind_slots(void)
 	put_changed();
 }
 
+/* An older copy put back, whole: only the anchor can tell, and does. */
+static void put_older_back(void)
+{
+	t.step = "older copy";
+	t.at = 0;
+	memcpy(changed, older, END);
+	put_changed();
+	must_be_refused("an older copy put back");
+	put_changed();
+}
+
 /* Garbage behind the commit: the same state, and the next commit works. */
 static void litter(void)
 {
@@ -390,6 +402,7 @@ void torture_damages(void)
 	truncate_everywhere();
 	move_records();
 	rewind_slots();
+	put_older_back();
 	splice(foreign, "a record of another journal");
 	splice(forked, "a record of another history");
 	litter();

@@ -82,6 +82,9 @@ void torture_must_be_safe(uint64_t number, const char *what)
 	if (!is_safe(f, JT_JOURNAL_DATA, end) || safe_number(f) < number)
 		torture_failed("%s before it was synced: record %" PRIu64, what,
 			       number);
+	if (!help_disk.dir_safe)
+		torture_failed("%s in a directory that a power cut takes",
+			       what);
 	if (safe_file(JT_JOURNAL_NAME) !=
 	    disk_find(&help_disk, JT_JOURNAL_NAME))
 		torture_failed("%s in a file that a power cut unnames", what);

@@ -327,7 +327,10 @@ static const struct torture_state *state_at(const struct torture_state *states,
 	for (unsigned i = 0; i < n; i++)
 		if (states[i].number == number)
 			return &states[i];
-	T_COUNT(wrong);
+	if (number < states[0].number)
+		T_COUNT(lost);
+	else
+		T_COUNT(wrong);
 	torture_failed("ends with record %" PRIu64 ", which ends no batch that "
 		       "it may end with; the newest is %" PRIu64,
 		       number, states[n - 1].number);
