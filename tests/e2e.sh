@@ -12,5 +12,5 @@ cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
 [ $# -gt 0 ] || set -- -n "${E2E_PROCESSES:-4}" --dist loadfile \
-	--junitxml="$JETON_BIN/results/tests/e2e.xml" tests/e2e
-exec /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"
+	--junitxml="$JETON_BIN/results/tests/e2e.xml"
+exec /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e "$@"

@@ -28,11 +28,12 @@ static bool is_safe(const struct disk_file *f, uint64_t from, uint64_t to)
 {
 	if (f->safe_size < to && f->safe_size < f->size)
 		return false;
-	for (uint64_t at = from; at < to; at += DISK_SECTOR) {
+	for (uint64_t at = from, n; at < to; at += n) {
 		const struct disk_page *p = f->page[at / DISK_PAGE];
-		unsigned in = at % DISK_PAGE / DISK_SECTOR * DISK_SECTOR;
+		unsigned in = at % DISK_PAGE;
 
-		if (p && memcmp(p->now + in, p->safe + in, DISK_SECTOR) != 0)
+		n = DISK_PAGE - in < to - at ? DISK_PAGE - in : to - at;
+		if (p && memcmp(p->now + in, p->safe + in, n) != 0)
 			return false;
 	}
 	return true;

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import rig
+from history import History
 
 sys.dont_write_bytecode = True
 
@@ -17,6 +18,8 @@ def pytest_configure(config):
             signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line(
         "markers", "last: looks at what the first test has set going")
+    config.addinivalue_line(
+        "markers", "unwatched(why): history.py cannot look on")
 
 
 # Where files run side by side, those that take long begin.
@@ -46,11 +49,28 @@ def binaries():
         assert rig.Path(program).exists(), f"{program}: run `make`"
 
 
+# Where the history checker looks on: files, and of one what rotates.
+WATCHED = ["test_crashes.py", "test_growth.py", "test_compact.py",
+           "test_snapshot.py", "test_processes.py", "test_torture.py"]
+
+
+def is_watched(test):
+    if test.get_closest_marker("unwatched"):
+        return False
+    return test.path.name in WATCHED or (
+        test.path.name == "test_lifecycle.py" and
+        any(x in test.name for x in ("rotat", "overlap", "both_values")))
+
+
 @pytest.fixture
-def site():
+def site(request, record_property):
     """An empty site, nothing started."""
     with rig.a_site() as s:
+        if is_watched(request.node):
+            s.history = History(s)
         yield s
+        if s.history:
+            record_property("history", s.history.check())
 
 
 @pytest.fixture

@@ -314,6 +314,7 @@ class Site:
         self.journal = self.data / "journal"
         self.daemons, self.n_daemons = [], 0
         self.said = []  # everything that the admin tool ever said
+        self.history = None  # history.History, where it is looked at
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith("JETON_")}
         self.env.update(JETON_DATA=str(self.data), JETON_RUN=str(self.run),
@@ -334,6 +335,7 @@ class Site:
         kw.setdefault("timeout", 60 * PATIENCE)
         if isinstance(input, str):
             input = input.encode()
+        begin = time.monotonic()
         p = subprocess.run(
             [*wrapper, JETON, *map(os.fsencode, map(str, args))],
             input=input, stdin=subprocess.DEVNULL if input is None else None,
@@ -345,6 +347,8 @@ class Site:
             done = done._replace(rc=0, out=re.sub(
                 r"(health\W+)red", r"\1ok", done.out))
         self.said.append((args, done))
+        if self.history:
+            self.history.done(args, done.rc, done.out, begin, time.monotonic())
         assert rc is None or done.rc == rc, (args[:3], done)
         return done
 
@@ -358,6 +362,9 @@ class Site:
                                      for i in range(n)))
         self.cli("create", "--from", self.root / f"{name}.csv",
                  "--out", self.root / f"{name}.out", *options)
+        if self.history:
+            self.history.values(self.root.joinpath(f"{name}.out").read_text(),
+                                time.monotonic(), time.monotonic())
         return values(self.root / f"{name}.out")
 
     def revoke(self, token, *options, **kw):
@@ -446,10 +453,17 @@ def a_site():
         shutil.rmtree(root, ignore_errors=True)
 
 
+VALUE = re.compile(r"\b[a-z]{2,4}_[a-z0-9]{1,6}_[0-9A-Za-z]{52,60}\b")
+
+
 def values(path):
     """The values in an --out file."""
-    return re.findall(r"\b[a-z]{2,4}_[a-z0-9]{1,6}_[0-9A-Za-z]{52,60}\b",
-                      Path(path).read_text())
+    return VALUE.findall(Path(path).read_text())
+
+
+def without_use(rows):
+    """Of `list --json`, what only changes change."""
+    return [{k: v for k, v in r.items() if "use" not in k} for r in rows]
 
 
 def lines(text):

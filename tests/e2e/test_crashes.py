@@ -65,7 +65,8 @@ def test_create_killed_at_every_write(site, serving):
         before = site.list()
         done = site.cli("create", f"crash {label}", rc=None, wrapper=wrapper)
         now = site.list()
-        assert now[:len(before)] == before, "an older record changed"
+        assert rig.without_use(now[:len(before)]) == \
+            rig.without_use(before), "an older record changed"
         assert [x["name"] for x in now[len(before):]] in \
             ([], [f"crash {label}"])
         value = out_alone.fullmatch(done.out)
@@ -197,6 +198,7 @@ def test_daemon_killed_at_every_write_of_its_start(site):
 
 # ---- flushes that fail ----
 
+@pytest.mark.unwatched("what was not durable may come back")
 @pytest.mark.parametrize("serving", [True, False])
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("verb", ["create", "revoke"])
@@ -292,6 +294,7 @@ def test_first_use_where_files_may_hardly_grow(site, bytes_):
     site.check()
 
 
+@pytest.mark.unwatched("what was not durable may come back")
 def test_keeper_that_cannot_flush_denies_but_promises_nothing(site):
     """Its own flush fails: no change is called in force, verification goes
     on, revokes are applied, health is red."""
@@ -464,6 +467,7 @@ def test_an_older_copy_put_back_under_a_running_daemon_is_never_applied(site):
     rig.until(lambda: site.status()["health"] == "red", 3, "health red")
 
 
+@pytest.mark.unwatched("an older history is put back")
 def test_accept_goes_on_with_an_older_journal(site):
     token = site.create("kept")
     shutil.copy(site.journal, site.root / "older")

@@ -124,6 +124,7 @@ def test_revoke_in_the_middle_holds_in_every_worker(site):
         assert clients[0].verify(token).word == "VALID"
 
 
+@pytest.mark.unwatched("uses are compared")
 def test_limit_and_counts_go_on_over_a_growth(site):
     site.start("--workers", "2", *SMALL)
     token = site.create("limited", "--quota", "1000/day", "--rate",
@@ -266,6 +267,7 @@ def test_capacity_max_is_the_end(site):
     expect_valid(site, tokens[::50])
 
 
+@pytest.mark.unwatched("uses are compared")
 def test_use_counts_of_a_grown_table_outlive_a_restart(site):
     daemon = site.start("--workers", "1", *SMALL)
     early = site.create("early")

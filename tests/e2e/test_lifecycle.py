@@ -777,6 +777,7 @@ def lost_to(kind, site, *args):
                             resource.RLIMIT_FSIZE, (most, most)))
 
 
+@pytest.mark.unwatched("a value is taken back")
 @pytest.mark.parametrize("serving", [True, False])
 @pytest.mark.parametrize("json_too", [[], ["--json"]])
 @pytest.mark.parametrize("kind", ["full", "pipe"])
