@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,17 +176,18 @@ def test_a_stopped_lock_holder_is_told_and_verification_goes_on(served):
         stderr=subprocess.DEVNULL, text=True)
     lock = served.data / "journal.lock"
 
-    def stopped():
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            try:
-                stat = open(f"/proc/{pid}/stat").read()
-                parent = int(stat.rsplit(")", 1)[1].split()[1])
-                if parent == holder.pid and \
-                        stat.rsplit(")", 1)[1].split()[0] in "Tt":
-                    return pid
-            except OSError:
-                continue
-        return 0
+    def switches():  # of the child that strace holds
+        try:
+            pid = Path(f"/proc/{holder.pid}/task/{holder.pid}/children"
+                       ).read_text().split()[0]
+            return pid, Path(f"/proc/{pid}/status").read_text()
+        except (OSError, IndexError):
+            return None
+
+    def stopped():  # it has not run for a while; no call of it takes so long
+        before = switches()
+        time.sleep(0.3)
+        return int(before[0]) if before and before == switches() else 0
     pid = rig.until(stopped, 10, "the holder is stopped")
     begin = time.monotonic()
     done = served.cli("create", "waits", rc=None)
