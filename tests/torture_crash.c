@@ -14,7 +14,7 @@
 #include <errno.h>
 
 #define EXHAUSTIVE 7u /* choices: all 128 images */
-#define SAMPLES 150u   /* images of more choices than that */
+#define SAMPLES 150u  /* images of more choices than that */
 #define LARGE 4200u   /* records: more than is kept above the reserve */
 #define CHAIN_STEPS 12u
 #define CHAIN_COMMITS 40u
