@@ -9,6 +9,7 @@ import struct
 import pytest
 
 import rig
+from history import History
 
 N = 110_000  # more than what a start replays without a snapshot
 
@@ -49,14 +50,22 @@ def library(tmp_path_factory):
 
 
 @pytest.fixture
-def site(library, tmp_path):
-    """A copy of it that may be ruined."""
+def site(library, tmp_path, request, record_property):
+    """A copy of it that may be ruined; the history checker knows the past."""
     site = rig.Site(tmp_path)
     shutil.copytree(library.data, site.data)
     os.chmod(site.data, 0o700)
     site.tokens, site.extra = library.tokens, library.extra
+    if not request.node.get_closest_marker("unwatched"):
+        site.history = History(site)
+        known = [*site.tokens[:200], site.extra]
+        site.history.values("\n".join(known), 0, 0)
+        site.history.done(["revoke", site.tokens[0]], 0, "", 0, 0)
+        site.history.done(["suspend", site.tokens[1]], 0, "", 0, 0)
     yield site
     site.end()
+    if site.history:
+        record_property("history", site.history.check())
 
 
 def expect_all(site):
@@ -230,6 +239,7 @@ def test_compaction_leaves_no_old_state_behind(site):
     written(site)
 
 
+@pytest.mark.unwatched("an older history is put back")
 def test_restored_backup_with_a_newer_snapshot(site):
     """The journal of before, the snapshot of now: the journal counts."""
     daemon = site.start("--capacity", 3 * N)
