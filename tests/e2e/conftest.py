@@ -51,7 +51,8 @@ def binaries():
 
 # Where the history checker looks on: files, and of one what rotates.
 WATCHED = ["test_crashes.py", "test_growth.py", "test_compact.py",
-           "test_snapshot.py", "test_processes.py", "test_torture.py"]
+           "test_snapshot.py", "test_processes.py", "test_torture.py",
+           "test_upgrade.py", "test_deny.py"]
 
 
 def is_watched(test):
