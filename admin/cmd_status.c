@@ -171,6 +171,7 @@ static void put(json_t *o)
 		{"data", "Data"},
 		{"run", "Sockets"},
 		{"backend", "Backend"},
+		{"ring", "Ring"},
 		{"journal_id", "Journal id"},
 		{"committed", "Committed"},
 		{"applied", "Applied"},

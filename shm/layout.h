@@ -322,6 +322,14 @@ enum jt_desk_state {
  * One worker's counters: written by that worker alone (and by the keeper when
  * it is dead), read by all.
  */
+/* How a worker at the RESP door speaks with the kernel. */
+enum jt_desk_backend {
+	JT_DESK_NO_BACKEND = 0,
+	JT_DESK_URING,
+	JT_DESK_URING_RESTRICTED, /* to the operations that it needs */
+	JT_DESK_EPOLL,
+};
+
 struct jt_desk {
 	_Atomic uint64_t state;	      /*   0 enum jt_desk_state */
 	_Atomic uint64_t pid;	      /*   8 */
@@ -345,7 +353,8 @@ struct jt_desk {
 	_Atomic uint64_t cpu_ns;      /* 152 of this process, as of its tick */
 	_Atomic uint64_t resident;    /* 160 bytes, likewise */
 	_Atomic uint64_t open_fds;    /* 168 likewise */
-	uint8_t zeros1[72];	      /* 176 */
+	_Atomic uint64_t backend;     /* 176 enum jt_desk_backend */
+	uint8_t zeros1[64];	      /* 184 */
 	_Atomic uint64_t layers;      /* 248 sandbox.h; + 1, 0: not there yet */
 	_Atomic uint64_t words[JT_WORDS_MAX]; /* 256 verdicts by word */
 	/* from a round's start to its replies, each verdict counted */
@@ -358,6 +367,7 @@ static_assert(offsetof(struct jt_desk, beat_ns) == 40, "desk beat");
 static_assert(offsetof(struct jt_desk, table) == 56, "desk table");
 static_assert(offsetof(struct jt_desk, accepted) == 64, "desk second line");
 static_assert(offsetof(struct jt_desk, memo_hits) == 128, "desk third line");
+static_assert(offsetof(struct jt_desk, backend) == 176, "desk backend");
 static_assert(offsetof(struct jt_desk, words) == 256, "desk words");
 static_assert(offsetof(struct jt_desk, took) == 384, "desk took");
 

@@ -77,6 +77,7 @@ static uint64_t meters_fingerprint(void)
 		offsetof(struct jt_desk, beat_ns),
 		offsetof(struct jt_desk, kind),
 		offsetof(struct jt_desk, table),
+		offsetof(struct jt_desk, backend),
 		offsetof(struct jt_desk, words),
 		offsetof(struct jt_desk, took),
 		JT_WORKERS_MAX,

@@ -86,6 +86,7 @@ struct jt_service {
 	void (*stats)(void *ctx, struct jt_stats *stats); /* zeroed before */
 	/* Lines of jt_client_line(), whole ones; returns bytes, at most MAX. */
 	size_t (*clients)(void *ctx, char *buf, size_t max);
+	const char *backend;	    /* jt_backend_name() */
 	uint64_t now_ns;	    /* for ages; of this round */
 	const struct jt_rule *rule; /* of whose command is run now */
 	/* jt_verify_id() */

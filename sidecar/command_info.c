@@ -50,6 +50,7 @@ const char *jt_run_stats(const struct jt_call *call)
 }
 
 struct text {
+	const char *backend; /* NULL: not told */
 	char at[INFO_MAX];
 	size_t n;
 };
@@ -81,6 +82,8 @@ static void add_server(struct text *t, const struct jt_stats *s, bool loading)
 	add_number(t, "process_id", (uint64_t)getpid());
 	add_number(t, "uptime_in_seconds", s->uptime_s);
 	add_number(t, "workers", s->workers);
+	if (t->backend)
+		add(t, "backend:%s\r\n", t->backend);
 }
 
 static void add_clients(struct text *t, const struct jt_stats *s, bool loading)
@@ -178,6 +181,7 @@ const char *jt_run_info(const struct jt_call *call)
 	struct text t;
 
 	t.n = 0;
+	t.backend = call->service->backend;
 	collect(call, &stats);
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
 		if (!wants(call, sections[i].name))

@@ -40,6 +40,7 @@ static const struct setting settings[JT_SETTINGS_N] = {
 	{"user", "JETON_USER",
 	 "a user's name, 1 to 31 of letters, digits, `_`, `-` and `.`", 0, 0, 0,
 	 0},
+	{"backend", "JETON_BACKEND", "auto, uring or epoll", 0, 0, 0, 0},
 };
 #define N_NUMBERS ((unsigned)JT_SETTING_data)
 #define LISTEN_MAX sizeof(((struct jt_config *)0)->http_listen)
@@ -79,7 +80,10 @@ static void help(void)
 	       "(JETON_HTTP_LISTEN)\n"
 	       "  --log-format F     plain or json (JETON_LOG_FORMAT)\n"
 	       "  --user U           started as root: workers become U "
-	       "(JETON_USER)\n",
+	       "(JETON_USER)\n"
+	       "  --backend B        auto, uring or epoll; auto: io_uring "
+	       "unless it is\n"
+	       "                     refused (JETON_BACKEND)\n",
 	       JT_RESP_NAME, JT_CONTROL_NAME);
 	for (size_t i = 0; i < N_NUMBERS; i++)
 		printf("  --%-12s N   %s (%llu; %s)\n", settings[i].name,
@@ -129,6 +133,24 @@ static bool user_ok(const char *text, enum jt_origin from)
 	return n < USER_MAX && text[0] != '-' && strspn(text, may) == n;
 }
 
+static const char *const backends[] = {
+	[JT_BACKEND_AUTO] = "auto",
+	[JT_BACKEND_URING] = "uring",
+	[JT_BACKEND_EPOLL] = "epoll",
+};
+
+/* False: there is none of that name. */
+static bool find_backend(const char *text, enum jt_backend *backendp)
+{
+	for (unsigned i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+		if (strcmp(text, backends[i]) != 0)
+			continue;
+		*backendp = (enum jt_backend)i;
+		return true;
+	}
+	return false;
+}
+
 /* The rest of a path is checked where paths are made: admin/paths.h. */
 static bool path_ok(const char *text, enum jt_origin from)
 {
@@ -137,6 +159,7 @@ static bool path_ok(const char *text, enum jt_origin from)
 
 static bool is_good(unsigned i, const char *text, enum jt_origin from)
 {
+	enum jt_backend backend;
 	uint64_t value;
 
 	switch (i) {
@@ -151,6 +174,8 @@ static bool is_good(unsigned i, const char *text, enum jt_origin from)
 		return log_format_ok(text);
 	case JT_SETTING_user:
 		return user_ok(text, from);
+	case JT_SETTING_backend:
+		return find_backend(text, &backend);
 	default:
 		return jt_settings_number(text, settings[i].least,
 					  settings[i].most, &value);
@@ -179,6 +204,9 @@ static void put(struct reading *r, unsigned i, const char *text)
 		break;
 	case JT_SETTING_user:
 		snprintf(c->user, sizeof(c->user), "%s", text);
+		break;
+	case JT_SETTING_backend:
+		find_backend(text, &c->backend);
 		break;
 	default:
 		jt_settings_number(text, 0, UINT64_MAX, number_of(c, i));
@@ -514,6 +542,8 @@ static const char *text_of(const struct jt_config *config, unsigned i,
 		return config->log_format == JT_LOG_JSON ? "json" : "plain";
 	case JT_SETTING_user:
 		return config->user;
+	case JT_SETTING_backend:
+		return backends[config->backend];
 	default:
 		memcpy(&value, (const char *)config + settings[i].offset,
 		       sizeof(value));

@@ -10,6 +10,7 @@
 #include "admin/paths.h"
 #include "shm/layout.h"
 #include "sidecar/log.h"
+#include "sidecar/loop.h"
 #include "sidecar/settings_file.h"
 
 #define JT_CONFIG_PATH "/etc/jeton/jetond.conf" /* root's, when it is there */
@@ -52,6 +53,7 @@ enum jt_setting {
 	JT_SETTING_http_listen,
 	JT_SETTING_log_format,
 	JT_SETTING_user,
+	JT_SETTING_backend,
 	JT_SETTINGS_N
 };
 
@@ -77,6 +79,7 @@ struct jt_config {
 	char http_listen[64]; /* loopback address and port, too; or empty */
 	enum jt_log_format log_format;
 	char user[32]; /* whom workers become when started by root; or empty */
+	enum jt_backend backend;
 	struct jt_paths paths;
 	enum jt_config_mode mode;
 	char file[PATH_MAX];		 /* that was read; "": none */

@@ -28,6 +28,7 @@
 #include "sidecar/restore.h"
 #include "sidecar/room.h"
 #include "sidecar/status.h"
+#include "sidecar/trial.h"
 #include "sidecar/user.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -425,11 +426,14 @@ static void watch_changes(struct keeper *k)
 static int hire(struct keeper *k, const struct jt_segment_fds *fds,
 		struct jt_fault *faultp)
 {
+	struct jt_loop_size size =
+		jt_worker_loop_size((unsigned)k->config->connections, 0);
 	struct jt_worker_args args = {
 		.n_workers = (unsigned)k->config->workers,
 		.n_http = (unsigned)k->config->http_workers,
 		.connections_max = (unsigned)k->config->connections,
 		.spin_us = (unsigned)k->config->spin_us,
+		.backend = jt_trial_choose(k->config->backend, &size),
 		.log_refusals = k->config->log_refusals,
 		.listener = k->doors.resp,
 		.http = k->doors.http,

@@ -360,6 +360,15 @@ static void write_table(struct text *t, const struct source *s)
 	    jt_load_relaxed(&s->id->tokens));
 }
 
+/* All workers have the same. */
+static const char *backend_of(const struct jt_maps *maps)
+{
+	for (unsigned i = 0; i < JT_WORKERS_MAX; i++)
+		if (jt_load_relaxed(&maps->board[i].backend) == JT_DESK_EPOLL)
+			return "epoll";
+	return "io_uring";
+}
+
 static void write_journal(struct text *t, const struct source *s)
 {
 	uint64_t applied = jt_load_relaxed(&s->id->applied);
@@ -379,8 +388,8 @@ static void write_journal(struct text *t, const struct source *s)
 	    "How often the settings were read.",
 	    jt_load_relaxed(&s->news->settings));
 	head(t, "jeton_build_info", "gauge", "Always 1.");
-	line(t, "jeton_build_info{version=\"" JT_VERSION
-		"\",backend=\"io_uring\"} 1");
+	line(t, "jeton_build_info{version=\"" JT_VERSION "\",backend=\"%s\"} 1",
+	     backend_of(s->maps));
 }
 
 /* ---- the processes: those at desks, and what the keeper tells ---- */

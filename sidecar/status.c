@@ -227,6 +227,19 @@ static const char *printable(const char *text, char *buf, size_t max)
 	return buf;
 }
 
+/* What the kernel lets workers do with their rings. */
+static const char *ring_word(const struct jt_status *s)
+{
+	bool restricted = true;
+
+	if (s->crew->args.backend == JT_BACKEND_EPOLL)
+		return "none";
+	for (unsigned i = 0; i < s->crew->args.n_workers; i++)
+		restricted &= jt_load_relaxed(&s->maps->board[i].backend) ==
+			      JT_DESK_URING_RESTRICTED;
+	return restricted ? "restricted" : "not restricted";
+}
+
 void jt_status_write(const struct jt_status *s, char *buf, size_t max)
 {
 	char id[33], data[PATH_MAX], run[PATH_MAX], line[512];
@@ -245,8 +258,9 @@ void jt_status_write(const struct jt_status *s, char *buf, size_t max)
 		      printable(s->why ? s->why : "", line, sizeof(line)),
 		      "data", printable(s->paths->data, data, sizeof(data)),
 		      "run", printable(s->paths->run, run, sizeof(run)),
-		      "backend", "io_uring", "journal_id", id, "usage",
-		      s->usage_why);
+		      "backend", jt_backend_name(s->crew->args.backend),
+		      "journal_id", id, "usage", s->usage_why);
+	json_object_set_new(o, "ring", json_string(ring_word(s)));
 	add_table(s, o, &t);
 	json_object_set_new(o, "growing", growing_json(s->growth));
 	add_expiring(s, o);

@@ -725,6 +725,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 		.why = explain,
 		.clients = list_clients,
 		.peers = sum_peers,
+		.backend = jt_backend_name(args->backend),
 	};
 	jt_peers_init(&w->peers, &w->maps, args->first_desk + args->number);
 	w->round = jt_round_new(&w->maps, &w->memo, w->desk, &w->peers,
@@ -737,11 +738,35 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	return 0;
 }
 
+struct jt_loop_size jt_worker_loop_size(unsigned connections_max,
+					unsigned spin_us)
+{
+	return (struct jt_loop_size){
+		/* receive, send and cancel of each connection; the worker's own
+		 * accept, wake and cancels */
+		.inflight = connections_max * 3 + 8,
+		.held = connections_max,
+		.spin_us = spin_us,
+	};
+}
+
+/* What STATUS and metrics say about it. */
+static void tell_backend(struct worker *w)
+{
+	enum jt_desk_backend told = JT_DESK_URING;
+
+	if (jt_loop_backend(&w->loop) == JT_BACKEND_EPOLL)
+		told = JT_DESK_EPOLL;
+	else if (jt_loop_is_restricted(&w->loop))
+		told = JT_DESK_URING_RESTRICTED;
+	jt_store_relaxed(&w->desk->backend, told); /* relaxed: for people */
+}
+
 int jt_worker_run(const struct jt_worker_args *args)
 {
 	static struct worker w;
 	struct sigaction term = {.sa_handler = on_term};
-	struct jt_loop_size size = {.spin_us = args->spin_us};
+	struct jt_loop_size size;
 	int rc = init(&w, args);
 
 	if (rc) {
@@ -750,16 +775,15 @@ int jt_worker_run(const struct jt_worker_args *args)
 		return 1;
 	}
 	sigaction(SIGTERM, &term, NULL);
-	/* receive, send and cancel of each connection; accept, wake, cancels */
-	size.inflight = w.connections_max * 3 + 8;
-	size.held = w.connections_max;
-	rc = jt_loop_init(&w.loop, &size);
+	size = jt_worker_loop_size(w.connections_max, args->spin_us);
+	rc = jt_loop_init(&w.loop, args->backend, &size);
 	if (rc) {
 		/* at first the others would only say the same */
 		if (args->number == 0 || !args->first_crew)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
+	tell_backend(&w);
 	jt_child_shut_in(args->box, JT_SANDBOX_WORKER, w.desk);
 	/* the beat first: others believe nobody who has none */
 	w.now = jt_child_now();
@@ -770,6 +794,7 @@ int jt_worker_run(const struct jt_worker_args *args)
 	if (!rc)
 		return JT_WORKER_STOPPED;
 	jt_log(JT_LOG_ERROR, "worker %u lost its %s: %s", args->number,
-	       rc == -ESTALE ? "table" : "ring", strerror(-rc));
+	       rc == -ESTALE ? "table" : jt_backend_name(args->backend),
+	       strerror(-rc));
 	return 1;
 }

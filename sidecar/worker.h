@@ -9,6 +9,7 @@
 #define JT_SIDECAR_WORKER_H
 
 #include "shm/segment.h"
+#include "sidecar/loop.h"
 #include "sidecar/sandbox.h"
 
 /* What a worker inherits. All other descriptors are closed. */
@@ -19,6 +20,7 @@ struct jt_worker_args {
 	unsigned n_http;     /* at the HTTP door, the numbers behind those */
 	unsigned connections_max;
 	unsigned spin_us; /* before a worker sleeps */
+	enum jt_backend backend;
 	int listener;	  /* of the RESP door */
 	int http;	  /* of the HTTP door; -1: none */
 	int http_tcp;	  /* the same on a loopback address; -1: none */
@@ -34,6 +36,10 @@ struct jt_worker_args {
 	int queue;  /* connections of that crew come here (usher.h); -1: none */
 	const struct jt_sandbox *box; /* NULL: none */
 };
+
+/* Of a worker with so many connections. */
+struct jt_loop_size jt_worker_loop_size(unsigned connections_max,
+					unsigned spin_us);
 
 /* Exit statuses that the keeper tells apart from a crash. */
 #define JT_WORKER_STOPPED 0

@@ -43,7 +43,8 @@ static void nap(void)
 static void start(void)
 {
 	struct jt_loop loop;
-	int rc = jt_loop_init(&loop, &(struct jt_loop_size){.inflight = 8});
+	int rc = jt_loop_init(&loop, JT_BACKEND_AUTO,
+			      &(struct jt_loop_size){.inflight = 8});
 
 	if (rc)
 		cr_skip_test("%s", jt_loop_why(rc));

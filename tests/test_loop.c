@@ -1,18 +1,26 @@
-/* loop: a real ring; every operation ends exactly once, whatever happens. */
+/*
+ * loop: over a real ring, and over epoll: every operation ends exactly once,
+ * whatever happens. What both must keep is one body, run for each.
+ */
 #include "sidecar/loop.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct jt_loop loop;
+static enum jt_backend backend;
 static int pair[2];
 static char buf[4096];
 
@@ -20,18 +28,30 @@ static int init(struct jt_loop *l, unsigned inflight, unsigned held)
 {
 	struct jt_loop_size size = {.inflight = inflight, .held = held};
 
-	return jt_loop_init(l, &size);
+	return jt_loop_init(l, backend, &size);
 }
 
-static void start(void)
+static void start(enum jt_backend with)
 {
-	int rc = jt_loop_init(
-		&loop, &(struct jt_loop_size){.inflight = 100, .held = 16});
+	int rc;
 
+	backend = with;
+	rc = init(&loop, 100, 16);
 	if (rc == -EPERM || rc == -ENOSYS)
 		cr_skip_test("%s", jt_loop_why(rc));
 	cr_assert_eq(rc, 0, "%s", jt_loop_why(rc));
+	cr_assert_eq(jt_loop_backend(&loop), with);
 	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+}
+
+static void start_ring(void)
+{
+	start(JT_BACKEND_URING);
+}
+
+static void start_epoll(void)
+{
+	start(JT_BACKEND_EPOLL);
 }
 
 static void stop(void)
@@ -39,7 +59,20 @@ static void stop(void)
 	jt_loop_deinit(&loop);
 }
 
-TestSuite(loop, .init = start, .fini = stop);
+TestSuite(loop, .init = start_ring, .fini = stop);
+TestSuite(loop_epoll, .init = start_epoll, .fini = stop);
+
+#define Both(name, ...)                                                        \
+	static void name(void);                                                \
+	Test(loop, name, ##__VA_ARGS__)                                        \
+	{                                                                      \
+		name();                                                        \
+	}                                                                      \
+	Test(loop_epoll, name, ##__VA_ARGS__)                                  \
+	{                                                                      \
+		name();                                                        \
+	}                                                                      \
+	static void name(void)
 
 static double now_s(void)
 {
@@ -80,7 +113,7 @@ static void expect_nothing(void)
 	cr_assert_eq(jt_loop_take(&loop, &e, 1), 0);
 }
 
-Test(loop, user_data_goes_round)
+Both(user_data_goes_round)
 {
 	static const uint32_t slots[] = {0, 1, 0x7fffff, 0xffffff};
 	static const uint32_t generations[] = {0, 1, 0x80000000, UINT32_MAX};
@@ -101,7 +134,7 @@ Test(loop, user_data_goes_round)
 	}
 }
 
-Test(loop, slot_generation_and_operation_do_not_mix)
+Both(slot_generation_and_operation_do_not_mix)
 {
 	cr_expect_eq(jt_user(0xffffff, 0, 0), 0xffffff0000000000ull);
 	cr_expect_eq(jt_user(0, UINT32_MAX, 0), 0x000000ffffffff00ull);
@@ -110,7 +143,7 @@ Test(loop, slot_generation_and_operation_do_not_mix)
 		     jt_user(1, 0, JT_OP_RECV), "24 bits of slot");
 }
 
-Test(loop, receive_ends_when_bytes_come)
+Both(receive_ends_when_bytes_come)
 {
 	struct jt_event e;
 
@@ -127,7 +160,7 @@ Test(loop, receive_ends_when_bytes_come)
 	cr_expect_eq(collect_one().result, 4);
 }
 
-Test(loop, wait_returns_at_its_timeout)
+Both(wait_returns_at_its_timeout)
 {
 	double from = now_s();
 
@@ -140,7 +173,7 @@ Test(loop, wait_returns_at_its_timeout)
 	cr_expect_lt(now_s() - from, 0.5);
 }
 
-Test(loop, closed_peer_ends_receive_with_0_and_send_with_epipe)
+Both(closed_peer_ends_receive_with_0_and_send_with_epipe)
 {
 	struct jt_event e[2];
 
@@ -156,7 +189,7 @@ Test(loop, closed_peer_ends_receive_with_0_and_send_with_epipe)
 			     "and no SIGPIPE");
 }
 
-Test(loop, cancel_ends_itself_and_all_on_the_descriptor)
+Both(cancel_ends_itself_and_all_on_the_descriptor)
 {
 	static char big[4 << 20];
 	struct jt_event e[3];
@@ -187,7 +220,7 @@ Test(loop, cancel_ends_itself_and_all_on_the_descriptor)
 		     1u << JT_OP_RECV | 1u << JT_OP_SEND | 1u << JT_OP_CANCEL);
 }
 
-Test(loop, cancel_of_nothing_ends, .timeout = 5)
+Both(cancel_of_nothing_ends, .timeout = 5)
 {
 	struct jt_event e;
 
@@ -196,7 +229,7 @@ Test(loop, cancel_of_nothing_ends, .timeout = 5)
 	cr_expect_leq(e.result, 0);
 }
 
-Test(loop, cancel_leaves_other_descriptors_alone)
+Both(cancel_leaves_other_descriptors_alone)
 {
 	struct jt_event e;
 	int other[2];
@@ -213,7 +246,7 @@ Test(loop, cancel_leaves_other_descriptors_alone)
 	cr_expect_eq(e.result, 1);
 }
 
-Test(loop, shutdown_ends_a_receive)
+Both(shutdown_ends_a_receive)
 {
 	struct jt_event e[2];
 
@@ -225,7 +258,7 @@ Test(loop, shutdown_ends_a_receive)
 	cr_expect_neq((int)e[0].op, (int)e[1].op);
 }
 
-Test(loop, wake_up_counter_is_read)
+Both(wake_up_counter_is_read)
 {
 	uint64_t count = 0, three = 3;
 	int fd = eventfd(0, EFD_CLOEXEC);
@@ -237,7 +270,7 @@ Test(loop, wake_up_counter_is_read)
 	cr_expect_eq(count, 3);
 }
 
-Test(loop, bad_descriptor_is_an_event_and_not_a_failure)
+Both(bad_descriptor_is_an_event_and_not_a_failure)
 {
 	struct jt_event e[3];
 
@@ -260,7 +293,7 @@ static int listener(struct sockaddr_un *address)
 	return fd;
 }
 
-Test(loop, accept_gives_one_connection_each)
+Both(accept_gives_one_connection_each)
 {
 	struct sockaddr_un address;
 	int fd = listener(&address), client;
@@ -279,7 +312,7 @@ Test(loop, accept_gives_one_connection_each)
 	}
 }
 
-Test(loop, cancelled_accept_ends)
+Both(cancelled_accept_ends)
 {
 	struct sockaddr_un address;
 	int fd = listener(&address);
@@ -297,7 +330,7 @@ Test(loop, cancelled_accept_ends)
 #define MANY 3000u
 
 /* Far more than the submission queue holds, asked for before any wait. */
-Test(loop, more_operations_than_entries_all_end_once, .timeout = 20)
+Both(more_operations_than_entries_all_end_once, .timeout = 20)
 {
 	static struct jt_event events[MANY];
 	static uint8_t seen[MANY];
@@ -323,7 +356,7 @@ Test(loop, more_operations_than_entries_all_end_once, .timeout = 20)
 
 #define SOCKETS 700u
 
-Test(loop, more_sockets_waiting_than_entries, .timeout = 20)
+Both(more_sockets_waiting_than_entries, .timeout = 20)
 {
 	static struct jt_event events[2 * SOCKETS];
 	static int fds[SOCKETS][2];
@@ -353,7 +386,7 @@ Test(loop, more_sockets_waiting_than_entries, .timeout = 20)
 	cr_expect_leq(received, SOCKETS / 2);
 }
 
-Test(loop, take_gives_as_many_as_asked_and_the_rest_later)
+Both(take_gives_as_many_as_asked_and_the_rest_later)
 {
 	struct jt_event e[10];
 	unsigned n = 0;
@@ -369,7 +402,7 @@ Test(loop, take_gives_as_many_as_asked_and_the_rest_later)
 	cr_expect_eq(n, 10);
 }
 
-Test(loop, late_completion_bears_its_old_generation)
+Both(late_completion_bears_its_old_generation)
 {
 	struct jt_event e;
 
@@ -384,7 +417,7 @@ Test(loop, late_completion_bears_its_old_generation)
 	}
 }
 
-Test(loop, more_in_flight_than_a_ring_can_hold_is_refused)
+Both(more_in_flight_than_a_ring_can_hold_is_refused)
 {
 	struct jt_loop big;
 
@@ -392,7 +425,7 @@ Test(loop, more_in_flight_than_a_ring_can_hold_is_refused)
 	cr_expect_eq(init(&big, UINT32_MAX, 0), -E2BIG);
 }
 
-Test(loop, every_refusal_says_what_to_do)
+Both(every_refusal_says_what_to_do)
 {
 	static const int errors[] = {EPERM,  ENOSYS, ENOMEM, EOPNOTSUPP,
 				     EINVAL, EMFILE, ENFILE, EIO};
@@ -419,19 +452,20 @@ static void expect_receives(int held, const char *text)
 	cr_assert_arr_eq(buf, text, strlen(text));
 }
 
-Test(loop, a_held_descriptor_receives_and_sends)
+Both(a_held_descriptor_receives_and_sends)
 {
 	int held = jt_loop_hold(&loop, 3, pair[0]);
 	char got[8];
 
-	cr_assert_lt(held, 0, "not held");
+	if (backend == JT_BACKEND_URING)
+		cr_assert_lt(held, 0, "not held");
 	expect_receives(held, "ping");
 	jt_loop_send(&loop, held, "pong", 4, jt_user(3, 0, JT_OP_SEND));
 	cr_assert_eq(collect_one().result, 4);
 	cr_assert_eq(read(pair[1], got, sizeof(got)), 4);
 }
 
-Test(loop, a_place_holds_the_next_descriptor_after_the_first_was_let_go)
+Both(a_place_holds_the_next_descriptor_after_the_first_was_let_go)
 {
 	int first[2] = {pair[0], pair[1]};
 	int held = jt_loop_hold(&loop, 3, pair[0]);
@@ -440,12 +474,11 @@ Test(loop, a_place_holds_the_next_descriptor_after_the_first_was_let_go)
 	jt_loop_let(&loop, 3);
 	cr_assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
 	held = jt_loop_hold(&loop, 3, pair[0]);
-	cr_assert_lt(held, 0);
 	cr_assert_eq(write(first[1], "late", 4), 4);
 	expect_receives(held, "two");
 }
 
-Test(loop, what_was_let_go_and_closed_is_closed_for_its_peer)
+Both(what_was_let_go_and_closed_is_closed_for_its_peer)
 {
 	char c;
 
@@ -456,7 +489,7 @@ Test(loop, what_was_let_go_and_closed_is_closed_for_its_peer)
 	cr_expect_eq(read(pair[1], &c, 1), 0);
 }
 
-Test(loop, a_held_descriptor_is_cancelled_by_its_own_number)
+Both(a_held_descriptor_is_cancelled_by_its_own_number)
 {
 	int held = jt_loop_hold(&loop, 3, pair[0]);
 	struct jt_event e[2];
@@ -468,14 +501,14 @@ Test(loop, a_held_descriptor_is_cancelled_by_its_own_number)
 	cr_expect_eq((e[0].op == JT_OP_RECV ? e[0] : e[1]).result, -ECANCELED);
 }
 
-Test(loop, beyond_its_places_the_descriptor_itself_is_used)
+Both(beyond_its_places_the_descriptor_itself_is_used)
 {
 	cr_expect_eq(jt_loop_hold(&loop, 16, pair[0]), pair[0]);
 	expect_receives(jt_loop_hold(&loop, UINT32_MAX, pair[0]), "plain");
 	jt_loop_let(&loop, 16);
 }
 
-Test(loop, a_descriptor_that_cannot_be_held_is_used_itself)
+Both(a_descriptor_that_cannot_be_held_is_used_itself)
 {
 	int bad = dup(pair[0]);
 
@@ -485,14 +518,14 @@ Test(loop, a_descriptor_that_cannot_be_held_is_used_itself)
 
 /* ---- looking on before sleeping ---- */
 
-Test(loop, who_looks_on_still_sleeps_and_still_hears)
+Both(who_looks_on_still_sleeps_and_still_hears)
 {
 	struct jt_loop_size size = {.inflight = 8, .spin_us = 500};
 	struct jt_loop spinning;
 	struct jt_event e;
 	double begin;
 
-	cr_assert_eq(jt_loop_init(&spinning, &size), 0);
+	cr_assert_eq(jt_loop_init(&spinning, backend, &size), 0);
 	begin = now_s();
 	cr_expect_eq(jt_loop_wait(&spinning, 20), 0);
 	cr_expect_geq(now_s() - begin, 0.019, "it slept to the end");
@@ -505,4 +538,223 @@ Test(loop, who_looks_on_still_sleeps_and_still_hears)
 	cr_assert_eq(jt_loop_take(&spinning, &e, 1), 1);
 	cr_expect_eq(e.result, 1);
 	jt_loop_deinit(&spinning);
+}
+
+/* ---- what a ring may be asked ---- */
+
+/* The process's only ring. */
+static int ring_fd(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	char path[300], to[64];
+	int fd = -1;
+
+	cr_assert_not_null(dir);
+	while ((entry = readdir(dir))) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", entry->d_name);
+		n = readlink(path, to, sizeof(to) - 1);
+		to[n > 0 ? n : 0] = '\0';
+		if (strstr(to, "io_uring"))
+			fd = atoi(entry->d_name);
+	}
+	closedir(dir);
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+/* Another hand on the same ring, as whoever took over a worker would have. */
+static void map_ring(struct io_uring *ring, int fd)
+{
+	struct io_uring_params p = {.flags = IORING_SETUP_CQSIZE |
+					     IORING_SETUP_SINGLE_ISSUER |
+					     IORING_SETUP_DEFER_TASKRUN,
+				    .cq_entries = 1024};
+	struct io_uring twin;
+
+	/* its offsets are those of any ring of that size */
+	cr_assert_eq(io_uring_queue_init_params(512, &twin, &p), 0);
+	cr_assert_eq(io_uring_queue_mmap(fd, &p, ring), 0);
+	io_uring_queue_exit(&twin);
+}
+
+static int result_of(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	int rc = io_uring_submit(ring);
+
+	if (rc < 0)
+		return rc;
+	cr_assert_eq(io_uring_wait_cqe(ring, &cqe), 0);
+	rc = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return rc;
+}
+
+Test(loop, ring_refuses_what_no_worker_asks_for)
+{
+	struct io_uring ring;
+	struct io_uring_sqe *sqe;
+
+	if (!jt_loop_is_restricted(&loop))
+		cr_skip_test("this kernel has no restrictions");
+	map_ring(&ring, ring_fd());
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_openat(sqe, AT_FDCWD, "/etc/passwd", O_RDONLY, 0);
+	cr_expect_eq(result_of(&ring), -EACCES);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_socket(sqe, AF_INET, SOCK_STREAM, 0, 0);
+	cr_expect_eq(result_of(&ring), -EACCES);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_recv(sqe, pair[0], buf, 1, 0);
+	sqe->flags |= IOSQE_ASYNC;
+	cr_expect_eq(result_of(&ring), -EACCES, "a flag");
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_send(sqe, pair[0], "x", 1, 0);
+	cr_expect_eq(result_of(&ring), 1, "what workers ask for");
+}
+
+Test(loop, ring_refuses_to_register_what_no_worker_needs)
+{
+	struct iovec memory = {.iov_base = buf, .iov_len = sizeof(buf)};
+
+	if (!jt_loop_is_restricted(&loop))
+		cr_skip_test("this kernel has no restrictions");
+	cr_expect_eq(syscall(SYS_io_uring_register, ring_fd(),
+			     IORING_REGISTER_BUFFERS, &memory, 1),
+		     -1);
+	cr_expect_eq(errno, EACCES);
+	cr_expect_eq(syscall(SYS_io_uring_register, ring_fd(),
+			     IORING_UNREGISTER_FILES, NULL, 0),
+		     -1);
+	cr_expect_eq(errno, EACCES);
+}
+
+/* ---- epoll's own ---- */
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Whatever happens on descriptors that nobody waits for, it sleeps. */
+static void expect_sleep(void)
+{
+	double cpu = cpu_s(), from = now_s();
+	struct jt_event e;
+
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_eq(jt_loop_wait(&loop, 10), 0);
+	cr_expect_eq(jt_loop_take(&loop, &e, 1), 0);
+	cr_expect_geq(now_s() - from, 0.15);
+	cr_expect_lt(cpu_s() - cpu, 0.05);
+}
+
+Both(bytes_that_nobody_asked_for_do_not_wake_it)
+{
+	jt_loop_recv(&loop, pair[0], buf, 1, JT_OP_RECV);
+	cr_assert_eq(write(pair[1], "many", 4), 4);
+	cr_assert_eq(collect_one().result, 1);
+	expect_sleep();
+	jt_loop_recv(&loop, pair[0], buf, 4, JT_OP_RECV);
+	cr_expect_eq(collect_one().result, 3, "they are there all the same");
+}
+
+Both(peer_that_went_while_nobody_waited_does_not_wake_it)
+{
+	jt_loop_recv(&loop, pair[0], buf, 1, JT_OP_RECV);
+	cr_assert_eq(write(pair[1], "x", 1), 1);
+	cr_assert_eq(collect_one().result, 1);
+	close(pair[1]);
+	expect_sleep();
+	jt_loop_recv(&loop, pair[0], buf, 4, JT_OP_RECV);
+	cr_expect_eq(collect_one().result, 0);
+}
+
+Both(client_that_nobody_accepts_does_not_wake_it)
+{
+	struct sockaddr_un address;
+	int fd = listener(&address), clients[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		clients[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+	expect_nothing();
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert(!connect(clients[i], (struct sockaddr *)&address,
+				   sizeof(address)));
+	cr_assert_gt(collect_one().result, 2);
+	expect_sleep();
+	jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+	cr_assert_gt(collect_one().result, 2);
+}
+
+Both(number_of_a_closed_descriptor_is_used_again)
+{
+	int before[2] = {pair[0], pair[1]};
+
+	for (unsigned i = 0; i < 50; i++) {
+		struct jt_event e[2];
+
+		jt_loop_recv(&loop, pair[0], buf, sizeof(buf), JT_OP_RECV);
+		expect_nothing();
+		jt_loop_cancel(&loop, pair[0], JT_OP_CANCEL);
+		collect(e, 2);
+		close(pair[0]);
+		close(pair[1]);
+		cr_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		cr_assert_eq(pair[0], before[0]);
+		jt_loop_recv(&loop, pair[0], buf, sizeof(buf), JT_OP_RECV);
+		cr_assert_eq(write(pair[1], "x", 1), 1);
+		cr_assert_eq(collect_one().result, 1);
+	}
+}
+
+Both(send_that_found_no_room_goes_on_when_there_is_some)
+{
+	static char big[1 << 20];
+	struct jt_event e = {.result = 1};
+	ssize_t n;
+
+	while (e.result > 0) { /* fill it */
+		ssize_t sent = send(pair[0], big, sizeof(big), MSG_DONTWAIT);
+
+		e.result = sent > 0;
+	}
+	jt_loop_send(&loop, pair[0], "end", 3, JT_OP_SEND);
+	expect_nothing();
+	while ((n = recv(pair[1], big, sizeof(big), MSG_DONTWAIT)) > 0)
+		;
+	e = collect_one();
+	cr_expect_eq(e.result, 3);
+	cr_expect_eq(read(pair[1], big, sizeof(big)), 3);
+	cr_expect_arr_eq(big, "end", 3);
+}
+
+Test(loop, automatic_is_the_ring_where_there_is_one)
+{
+	struct jt_loop_size size = {.inflight = 8};
+	struct jt_loop l;
+
+	cr_assert_eq(jt_loop_init(&l, JT_BACKEND_AUTO, &size), 0);
+	cr_expect_eq(jt_loop_backend(&l), JT_BACKEND_URING);
+	jt_loop_deinit(&l);
+}
+
+Test(loop_epoll, any_refusal_but_that_of_files_leaves_epoll)
+{
+	static const int refusals[] = {-EPERM,	-EACCES,     -ENOSYS,
+				       -ENOMEM, -EOPNOTSUPP, -EINVAL};
+
+	for (unsigned i = 0; i < 6; i++)
+		cr_expect(jt_loop_is_refused(refusals[i]));
+	cr_expect_not(jt_loop_is_refused(0));
+	cr_expect_not(jt_loop_is_refused(-EMFILE));
+	cr_expect_not(jt_loop_is_refused(-ENFILE));
+	cr_expect_not(jt_loop_is_refused(-E2BIG));
 }

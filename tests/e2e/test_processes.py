@@ -281,19 +281,6 @@ def test_workers_share_the_connections_about_evenly_from_the_start(site):
         daemon.stop()
 
 
-@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
-def test_io_uring_forbidden_is_told_in_one_line(site, error):
-    token = site.create()
-    daemon = site.start(wait=False, wrapper=rig.inject("io_uring_setup",
-                                                       f"error={error}"))
-    assert daemon.process.wait(20) == 71
-    said = lines(daemon.log())
-    assert len(said) == 1 and "io_uring" in said[0], said
-    assert not site.sock.exists()
-    site.start("--workers", "1")
-    assert site.word(token) == "VALID"
-
-
 # ---- what a worker holds ----
 
 def links(pid):
