@@ -51,25 +51,28 @@ void jt_child_shut_in(const struct jt_sandbox *box, enum jt_sandbox_kind kind,
 	jt_store_relaxed(&desk->layers, layers + 1);
 }
 
-unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers)
+unsigned jt_child_cap_connections(unsigned asked, unsigned spare,
+				  unsigned n_workers)
 {
-	unsigned reserved = RESERVED_FDS;
+	unsigned reserved = RESERVED_FDS + n_workers;
 	struct rlimit files;
+	unsigned n;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		return asked;
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_cur >= asked + RESERVED_FDS + JT_WORKERS_MAX)
-		return asked;
+	if (files.rlim_cur >= asked + spare + RESERVED_FDS + JT_WORKERS_MAX)
+		return asked + spare;
+	n = files.rlim_cur > 2 * reserved ? (unsigned)files.rlim_cur - reserved
+					  : RESERVED_FDS / 2;
+	if (n >= asked)
+		return n < asked + spare ? n : asked + spare;
 	jt_log(JT_LOG_WARNING,
 	       "the limit of %llu open files allows fewer connections than "
 	       "--connections %u",
 	       (unsigned long long)files.rlim_cur, asked);
-	reserved += n_workers;
-	return files.rlim_cur > 2 * reserved
-		       ? (unsigned)files.rlim_cur - reserved
-		       : RESERVED_FDS / 2;
+	return n;
 }
 
 void *jt_child_reserve(size_t bytes)

@@ -27,10 +27,11 @@ void jt_child_shut_in(const struct jt_sandbox *box, enum jt_sandbox_kind kind,
 		      struct jt_desk *desk);
 
 /*
- * So many connections as the limit of open files allows, at most ASKED; less is
- * logged. The limit is raised as far as it goes.
+ * So many connections as the limit of open files allows, at most ASKED and
+ * SPARE; less than ASKED is logged. The limit is raised as far as it goes.
  */
-unsigned jt_child_cap_connections(unsigned asked, unsigned n_workers);
+unsigned jt_child_cap_connections(unsigned asked, unsigned spare,
+				  unsigned n_workers);
 
 /* Zeroed private memory that takes room as it is touched; NULL: none. */
 void *jt_child_reserve(size_t bytes);

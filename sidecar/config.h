@@ -30,6 +30,8 @@
 	  1000000000, "tokens it may grow to; 0: as memory allows")            \
 	X(connections, "connections", "JETON_CONNECTIONS", 1024, 1, 20000,     \
 	  "open connections of a worker; beyond: -BUSY")                       \
+	X(idle_s, "idle-s", "JETON_IDLE_S", 0, 0, 31536000,                    \
+	  "close a connection that asks nothing for so long; 0: never")        \
 	X(http_workers, "http-workers", "JETON_HTTP_WORKERS", 1, 0,            \
 	  JT_HTTP_WORKERS_MAX,                                                 \
 	  "processes at the HTTP door; 0: there is no such door")              \

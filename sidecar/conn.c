@@ -131,10 +131,10 @@ void jt_conn_abort(struct jt_conn *c, enum jt_conn_end why)
 		c->end = why;
 }
 
-bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns)
+bool jt_conn_expire(struct jt_conn *c, uint64_t idle_ns, uint64_t now_ns)
 {
 	uint64_t waited_ns = now_ns > c->since_ns ? now_ns - c->since_ns : 0;
-	uint64_t limit_ns = UINT64_MAX; /* idle between commands: for ever */
+	uint64_t limit_ns = idle_ns ? idle_ns : UINT64_MAX;
 
 	if (c->end)
 		return false;

@@ -89,8 +89,11 @@ void jt_conn_replied(struct jt_conn *c, uint32_t n, uint64_t now_ns);
 void jt_conn_finish(struct jt_conn *c, enum jt_conn_end why);
 /* Close now, whatever is pending. The first reason stays. */
 void jt_conn_abort(struct jt_conn *c, enum jt_conn_end why);
-/* Has a deadline passed? Then it is aborted as SLOW. */
-bool jt_conn_expire(struct jt_conn *c, uint64_t now_ns);
+/*
+ * Has a deadline passed? Then it is aborted as SLOW. IDLE_NS: how long it may
+ * ask nothing; 0: for ever.
+ */
+bool jt_conn_expire(struct jt_conn *c, uint64_t idle_ns, uint64_t now_ns);
 
 /* Bytes to receive at once. */
 uint32_t jt_conn_room(const struct jt_conn *c);

@@ -188,7 +188,7 @@ static int init(struct worker *w, const struct jt_worker_args *args)
 	rc = jt_http_door_init(&w->door, &w->maps, &w->memo,
 			       args->first_desk + args->number,
 			       jt_child_cap_connections(args->connections_max,
-							args->n_workers));
+							0, args->n_workers));
 	w->door.crossing = &w->crossing;
 	if (args->log_refusals)
 		w->door.refusals = &w->refusals;

@@ -426,12 +426,14 @@ static void watch_changes(struct keeper *k)
 static int hire(struct keeper *k, const struct jt_segment_fds *fds,
 		struct jt_fault *faultp)
 {
-	struct jt_loop_size size =
-		jt_worker_loop_size((unsigned)k->config->connections, 0);
+	unsigned connections = (unsigned)k->config->connections;
+	struct jt_loop_size size = jt_worker_loop_size(
+		connections + jt_worker_kept(connections), 0);
 	struct jt_worker_args args = {
 		.n_workers = (unsigned)k->config->workers,
 		.n_http = (unsigned)k->config->http_workers,
-		.connections_max = (unsigned)k->config->connections,
+		.connections_max = connections,
+		.idle_s = (unsigned)k->config->idle_s,
 		.spin_us = (unsigned)k->config->spin_us,
 		.backend = jt_trial_choose(k->config->backend, &size),
 		.log_refusals = k->config->log_refusals,

@@ -20,6 +20,7 @@ struct jt_worker_args {
 	unsigned n_http;     /* at the HTTP door, the numbers behind those */
 	unsigned connections_max;
 	unsigned spin_us; /* before a worker sleeps */
+	unsigned idle_s;  /* close who asks nothing; 0: never */
 	enum jt_backend backend;
 	int listener;	  /* of the RESP door */
 	int http;	  /* of the HTTP door; -1: none */
@@ -37,9 +38,17 @@ struct jt_worker_args {
 	const struct jt_sandbox *box; /* NULL: none */
 };
 
-/* Of a worker with so many connections. */
-struct jt_loop_size jt_worker_loop_size(unsigned connections_max,
-					unsigned spin_us);
+/* Of a worker with N places for connections. */
+struct jt_loop_size jt_worker_loop_size(unsigned n, unsigned spin_us);
+
+/*
+ * Places beside CONNECTIONS_MAX, for callers who have at most half of what is
+ * open: one user cannot take all.
+ */
+static inline unsigned jt_worker_kept(unsigned connections_max)
+{
+	return (connections_max + 15) / 16;
+}
 
 /* Exit statuses that the keeper tells apart from a crash. */
 #define JT_WORKER_STOPPED 0

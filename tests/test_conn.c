@@ -273,7 +273,7 @@ Test(conn, next_tenant_starts_afresh)
 	cr_expect_eq(c.out_len, 0);
 	cr_expect_not(c.client.quit);
 	cr_expect_str_empty(c.client.name);
-	cr_expect_not(jt_conn_expire(&c, now));
+	cr_expect_not(jt_conn_expire(&c, 0, now));
 	expect_wants(JT_WANT_RECV);
 }
 
@@ -379,11 +379,11 @@ Test(conn, finish_reads_nothing_more)
 
 static void expect_deadline(uint64_t since, uint64_t limit)
 {
-	cr_expect_not(jt_conn_expire(&c, since));
-	cr_expect_not(jt_conn_expire(&c, since - S), "clock gone back");
-	cr_expect_not(jt_conn_expire(&c, since + limit - 1));
-	cr_assert(jt_conn_expire(&c, since + limit));
-	cr_expect_not(jt_conn_expire(&c, since + 2 * limit), "told once");
+	cr_expect_not(jt_conn_expire(&c, 0, since));
+	cr_expect_not(jt_conn_expire(&c, 0, since - S), "clock gone back");
+	cr_expect_not(jt_conn_expire(&c, 0, since + limit - 1));
+	cr_assert(jt_conn_expire(&c, 0, since + limit));
+	cr_expect_not(jt_conn_expire(&c, 0, since + 2 * limit), "told once");
 	expect_closing(JT_END_SLOW);
 }
 
@@ -452,8 +452,8 @@ Test(conn, idle_between_commands_is_never_closed)
 {
 	start_reply(10);
 	jt_conn_sent(&c, 10, now);
-	cr_expect_not(jt_conn_expire(&c, now + 1000000 * S));
-	cr_expect_not(jt_conn_expire(&c, UINT64_MAX));
+	cr_expect_not(jt_conn_expire(&c, 0, now + 1000000 * S));
+	cr_expect_not(jt_conn_expire(&c, 0, UINT64_MAX));
 	expect_wants(0);
 }
 
@@ -697,7 +697,7 @@ static void sim_event(void)
 		break;
 	case 15:
 		now += draw(20) ? draw(S / 100) : draw(8 * S);
-		if (jt_conn_expire(&c, now))
+		if (jt_conn_expire(&c, 0, now))
 			sim.clean = false;
 		if (draw(300) == 0)
 			stop();
@@ -738,7 +738,7 @@ static void wait_for_ever(void)
 		return;
 	idle = c.greeted && !c.in_len;
 	now += JT_CONN_FIRST_NS;
-	cr_assert_eq(jt_conn_expire(&c, now), !idle);
+	cr_assert_eq(jt_conn_expire(&c, 0, now), !idle);
 	sim.clean &= idle;
 	sim_start();
 	settle();
