@@ -94,6 +94,8 @@ $(O)/tests/torture: $(call obj,$(wildcard tests/torture*.c) tests/help_io.c \
 $(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
 	$(call link,-fsanitize=fuzzer $(LIBS_all))
 
+$(O)/tests/fuzz_completions: $(O)/tests/help_completions.o
+
 # A jetond of another layout: only these look at the version.
 other := $(addprefix $(O)/other/,shm/segment.o shm/attach.o sidecar/attach.o \
 	sidecar/snapshot.o)
@@ -121,6 +123,10 @@ stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under 
 	$(Q)tests/stress.sh $(O)
 e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
+e2e-epoll: all ## the same where io_uring is forbidden, as in containers
+	$(Q)JETON_TEST_WRAP='strace -D -f -qq --seccomp-bpf -o /dev/null \
+	-e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM' \
+	tests/e2e.sh $(O)
 torture: deps $(O)/tests/torture ## a journal broken in every way, about 7 minutes
 	$(Q)tests/result.sh $(R) $(O)/tests/torture --seconds 420
 torture-real: deps-test all ## the same to the real binaries, about an hour
@@ -190,7 +196,7 @@ $(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
-	timing torture torture-real torture-report \
+	e2e-epoll timing torture torture-real torture-report \
 	fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
 	install uninstall clean help
 .DELETE_ON_ERROR:

@@ -2,6 +2,7 @@
 #include "sidecar/loop.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 
 #define INFLIGHT_MAX 65536u
 
@@ -31,6 +32,13 @@ enum jt_backend jt_loop_backend(const struct jt_loop *loop)
 {
 	return loop->ops == &jt_loop_epoll ? JT_BACKEND_EPOLL
 					   : JT_BACKEND_URING;
+}
+
+int jt_loop_listen(const struct jt_loop *loop, int fd)
+{
+	int nonblocking = jt_loop_backend(loop) == JT_BACKEND_EPOLL;
+
+	return ioctl(fd, FIONBIO, &nonblocking) ? -errno : 0;
 }
 
 const char *jt_backend_name(enum jt_backend backend)

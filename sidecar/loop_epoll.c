@@ -32,7 +32,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -83,8 +82,7 @@ struct epoll {
 	uint32_t n_ops, n_spots, n_places;
 	struct op *ops;
 	struct spot *spots;
-	int *places;  /* who is held there */
-	int listener; /* that was made non-blocking; -1 */
+	int *places; /* who is held there */
 	struct queue idle, ended;
 	uint64_t spin_ns;
 };
@@ -258,10 +256,6 @@ static void epoll_accept(void *state, int fd, uint64_t user)
 {
 	struct epoll *e = state;
 
-	/* somebody else may have taken the client that woke us */
-	if (fd != e->listener)
-		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	e->listener = fd;
 	try_first(e, begin(e, CALL_ACCEPT, fd, user));
 }
 
@@ -486,7 +480,7 @@ static int epoll_init(const struct jt_loop_size *size, void **statep)
 
 	if (!e)
 		return -ENOMEM;
-	e->fd = e->listener = -1;
+	e->fd = -1;
 	rc = furnish(e, size);
 	if (rc) {
 		epoll_deinit(e);

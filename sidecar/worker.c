@@ -534,6 +534,7 @@ int jt_worker_run(const struct jt_worker_args *args)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
+	jt_loop_listen(&w.loop, args->listener);
 	tell_backend(&w);
 	jt_child_shut_in(args->box, JT_SANDBOX_WORKER, w.desk);
 	/* the beat first: others believe nobody who has none */

@@ -290,6 +290,7 @@ static int listener(struct sockaddr_un *address)
 	snprintf(address->sun_path + 1, 100, "jeton-loop-%d", getpid());
 	cr_assert(!bind(fd, (struct sockaddr *)address, sizeof(*address)));
 	cr_assert(!listen(fd, 8));
+	cr_assert_eq(jt_loop_listen(&loop, fd), 0);
 	return fd;
 }
 

@@ -3,11 +3,14 @@
 A Site is one data directory and one run directory of its own; everything it
 starts, it ends. Paths are short because a socket's path has 107 bytes.
 JETON_BIN names the directory of the binaries; JETON_INTEROP the one where
-`npm ci` has put the Node clients.
+`npm ci` has put the Node clients. JETON_TEST_WRAP is put before every jetond
+that a test starts and does not itself trace; `make e2e-epoll` forbids io_uring
+so.
 """
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -24,6 +27,7 @@ BIN = Path(os.environ.get("JETON_BIN", ROOT / "build/release")).resolve()
 INTEROP = Path(os.environ.get("JETON_INTEROP", ROOT / "build/interop"))
 EXAMPLES = ROOT / "tests/examples"
 JETON, JETOND = str(BIN / "jeton"), str(BIN / "jetond")
+WRAP = shlex.split(os.environ.get("JETON_TEST_WRAP", ""))
 ASAN = "asan" in BIN.name
 PATIENCE = 4 if ASAN else 1  # for deadlines that a sanitizer stretches
 
@@ -262,7 +266,9 @@ class Daemon:
         site.n_daemons += 1
         self.site = site
         self.log_path = site.root / f"log{site.n_daemons}"
-        argv = [*wrapper, program, *map(str, flags)]
+        if WRAP and wrapper:  # nobody is traced twice
+            env = {"JETON_BACKEND": "epoll", **env}
+        argv = [*(wrapper or WRAP), program, *map(str, flags)]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

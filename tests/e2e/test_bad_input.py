@@ -277,7 +277,8 @@ def test_the_daemon_refuses_a_damaged_journal(site):
     flip(site.journal, 12288 + 256 * 3 + 70)
     daemon = site.start(wait=False)
     assert daemon.process.wait(20) == 74
-    assert len(lines(daemon.log())) == 1 and "13056" in daemon.log()
+    said = [x for x in lines(daemon.log()) if "epoll" not in x]
+    assert len(said) == 1 and "13056" in said[0], said
 
 
 # ---- stdout that does not take the value ----
