@@ -82,6 +82,47 @@ def test_a_ring_is_restricted_and_says_so(site):
         assert c.info()["backend"] == "io_uring"
 
 
+# ---- calls that fail ----
+
+@pytest.mark.parametrize("call, backend, errors", [
+    ("io_uring_enter", "uring",
+     ["EBADF", "EINTR", "EAGAIN", "EBUSY", "ENOMEM"]),
+    ("epoll_wait", "epoll", ["EBADF", "EINTR", "ENOMEM"]),
+    ("epoll_ctl", "epoll", ["ENOMEM", "ENOSPC"])])
+def test_a_call_of_the_loop_that_fails_at_any_time_hurts_nobody_for_long(
+        site, call, backend, errors):
+    """The worker goes on, or another one is started."""
+    token = site.create()
+    for error in errors:
+        # strace counts for each worker: it must get to answer at all
+        for k in (20, 60) if error in ("EBADF", "ENOMEM") else (1, 2, 5, 20):
+            daemon = site.start(
+                "--workers", "1", "--backend", backend, wait=False,
+                wrapper=rig.inject(call, f"error={error}:when={k}..{k + 1}"))
+
+            def is_valid():
+                try:
+                    return site.word(token) == "VALID"
+                except (OSError, rig.Closed, AssertionError):
+                    return False
+            for _ in range(5):
+                rig.until(is_valid, 20, f"{call} {error} at {k}: an answer",
+                          step_s=0.01)
+            assert daemon.process.poll() is None, daemon.log()
+            site.signal_keeper(rig.signal.SIGTERM)
+            assert daemon.process.wait(20) == 0
+
+
+def test_who_is_idle_for_too_long_is_closed_only_when_asked_for(site):
+    site.start("--idle-s", "1")
+    with site.client() as idle, site.client() as busy:
+        assert idle("PING") == busy("PING") == "PONG"
+        for _ in range(9):
+            time.sleep(0.25)
+            assert busy("PING") == "PONG"
+        assert idle.is_closed()
+
+
 # ---- both, byte for byte ----
 
 def pieces(rng, tokens):
