@@ -47,7 +47,8 @@ def exists(kind, what):
     if kind == "unit":
         suite, name = what.split("/")
         texts = (p.read_text() for p in HERE.glob("test_*.c"))
-        pattern = rf"\bTest\({suite},\s*{name}\b"
+        # Both(): in the suite and in its twin, test_loop.c
+        pattern = rf"\bTest\({suite},\s*{name}\b|^Both\({name}\b"
     elif kind == "e2e":
         file, name = what.split("::")
         path = HERE / "e2e" / file
