@@ -123,7 +123,7 @@ stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under 
 	$(Q)tests/stress.sh $(O)
 e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
-e2e-epoll: all ## the same where io_uring is forbidden, as in containers
+e2e-epoll: all $(O)/tests/jetond-other-layout ## the same where io_uring is forbidden, as in containers
 	$(Q)JETON_TEST_WRAP='strace -D -f -qq --seccomp-bpf -o /dev/null \
 	-e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM' \
 	tests/e2e.sh $(O)

@@ -235,8 +235,10 @@ static const char *ring_word(const struct jt_status *s)
 	if (s->crew->args.backend == JT_BACKEND_EPOLL)
 		return "none";
 	for (unsigned i = 0; i < s->crew->args.n_workers; i++)
-		restricted &= jt_load_relaxed(&s->maps->board[i].backend) ==
-			      JT_DESK_URING_RESTRICTED;
+		restricted &=
+			jt_load_relaxed(
+				&s->maps->board[s->crew->args.first_desk + i]
+					 .backend) == JT_DESK_URING_RESTRICTED;
 	return restricted ? "restricted" : "not restricted";
 }
 
