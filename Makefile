@@ -131,7 +131,7 @@ torture: deps $(O)/tests/torture ## a journal broken in every way, about 7 minut
 	$(Q)tests/result.sh $(R) $(O)/tests/torture --seconds 420
 torture-real: deps-test all ## the same to the real binaries, about an hour
 	$(Q)JETON_TORTURE=1 tests/e2e.sh $(O) --junitxml=$(R)/tests/e2e-long.xml \
-		-k test_torture
+		-k "test_torture or test_crowd or test_upgrade or test_deny"
 torture-report: ## the failure matrix, row by row, from what was run last
 	$(Q)tests/report.py $(O)
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
