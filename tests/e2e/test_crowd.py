@@ -77,7 +77,7 @@ def p99_us(site, token):
     took = []
     with site.client() as c:
         end = time.monotonic() + SLICE_S
-        while (begin := time.monotonic()) < end:
+        while (begin := time.monotonic()) < end or len(took) < 200:
             c.sock.send(request)
             reply = c.sock.recv(4096)
             took.append(time.monotonic() - begin)
