@@ -91,8 +91,11 @@ $(O)/tests/timing: $(O)/tests/timing.o $(SHM)
 $(O)/tests/torture: $(call obj,$(wildcard tests/torture*.c) tests/help_io.c \
 		tests/help_disk.c) $(SIDECAR)
 	$(call link,$(LIBS_all))
-$(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR)
-	$(call link,-fsanitize=fuzzer $(LIBS_all))
+# In every flavour but its own a fuzzer only goes through its corpus.
+FUZZ := $(filter fuzz,$(FLAVOUR))
+$(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR) \
+		$(if $(FUZZ),,$(O)/tests/drive.o)
+	$(call link,$(FUZZ:fuzz=-fsanitize=fuzzer) $(LIBS_all))
 
 $(O)/tests/fuzz_completions: $(O)/tests/help_completions.o
 
@@ -114,11 +117,13 @@ demo: deps ## the main job in plain sentences, under 20 s
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/demo.sh $(O)
 test: deps-test ## everything that must pass: unit, stress, end to end
-	$(Q)$(MAKE) --no-print-directory all unit stress e2e
+	$(Q)$(MAKE) --no-print-directory all unit corpus stress e2e
 unit: $(O)/tests/unit ## Criterion unit tests
 	$(Q)mkdir -p $(R)/tests
 	$(Q)LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 \
 		$< -j2 --xml=$(R)/tests/unit.xml
+corpus: $(call program,fuzz) ## what fuzzers begin with and have found, once
+	$(Q)tests/result.sh $(R) tests/fuzz.sh --corpus $(O)
 stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under TSan, processes
 	$(Q)tests/stress.sh $(O)
 e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
@@ -135,18 +140,18 @@ torture-real: deps-test all ## the same to the real binaries, about an hour
 torture-report: ## the failure matrix, row by row, from what was run last
 	$(Q)tests/report.py $(O)
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
-	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit stress e2e
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit corpus stress e2e
 timing: $(O)/tests/timing ## do times tell where a wrong secret differs? SAMPLES of each
 	$(Q)$< --samples $(or $(SAMPLES),1000000)
 tsan: deps ## stress programs under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=tsan stress-programs
 stress-programs: $(call program,stress)
-fuzz: deps ## parsers under libFuzzer, SECONDS each
+fuzz: deps ## parsers, replay, verdicts under libFuzzer, SECONDS each; ONLY="a b"
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=fuzz fuzz-programs
-	$(Q)tests/fuzz.sh build/fuzz $(SECONDS)
+	$(Q)RESULTS=$(R) tests/fuzz.sh build/fuzz $(SECONDS) $(ONLY)
 fuzz-programs: $(call program,fuzz)
-plants: deps ## planted bugs: each must be caught by its test
-	$(Q)tests/result.sh $(R) tests/plants/run.sh
+mutants: deps ## planted bugs: each must be killed by its test; ONLY="a b"
+	$(Q)tests/result.sh $(R) tests/plants/run.sh $(ONLY)
 bench: deps-test ## measure beside Redis and bare echoes; under 5 minutes
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/measure.sh $(O) quick
@@ -195,8 +200,8 @@ $(O)/bench/redis.o: bench/verify.lua bench/verify_packed.lua # .incbin
 $(O)/bench/page.o: bench/page.css # likewise
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
-.PHONY: all deps deps-test demo test unit stress stress-programs e2e asan tsan \
-	e2e-epoll timing torture torture-real torture-report \
-	fuzz fuzz-programs plants bench bench-full bench-page check-layers lint \
+.PHONY: all deps deps-test demo test unit corpus stress stress-programs e2e asan \
+	tsan e2e-epoll timing torture torture-real torture-report \
+	fuzz fuzz-programs mutants bench bench-full bench-page check-layers lint \
 	install uninstall clean help
 .DELETE_ON_ERROR:

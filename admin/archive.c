@@ -78,7 +78,8 @@ static int cut(struct jt_journal *older, const uint8_t id[16],
 		return rc;
 	return jt_fault_set(faultp, JT_JOURNAL_E_DAMAGED, link->end.number, 0,
 			    "it is not the history that the next file goes on "
-			    "from at record %" PRIu64,
+			    "from at record %" PRIu64
+			    "; put back the file that was archived",
 			    link->end.number);
 }
 
