@@ -95,7 +95,7 @@ def read_log(path, results, logs):
         return
     ok = said[-1] == "exit 0"
     for line in said:
-        killed = re.match(r"plants: (\S+) (killed|SURVIVES)", line)
+        killed = re.match(r"mutants: (\S+) (killed|SURVIVES)", line)
         if killed:
             results["plant", killed[1]] = Result(killed[2] == "killed", "killed")
     marks = (r"\blost \d+ of", r"executed_units", r"^figure ", r"\d+ checks",

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Planted bugs: each must be caught by the command that its patch names.
-# run.sh [NAME...]: those only. A patch begins with two lines, `Kills: COMMAND`
-# and `Why: ...`; the command must pass without the patch, so that what kills
-# is the plant. All happens in a copy of the tree.
+# run.sh [NAME...]: those only; NAME.patch and its path will do, too. A patch
+# begins with two lines, `Kills: COMMAND` and `Why: ...`; the command must pass
+# without the patch, so that what kills is the plant. One that does not apply
+# any more, or that survives, is a failure. All happens in a copy of the tree.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 copy=$(mktemp -d /tmp/jp.XXXXXX)
+began=$(date +%s)
 patience_s=${PLANTS_PATIENCE:-120}
 trap 'end_all; rm -rf "$copy"' EXIT
 trap 'exit 1' INT TERM
@@ -17,7 +19,10 @@ cd "$copy" || exit 1
 GIT_CEILING_DIRECTORIES=$(dirname "$copy")
 export GIT_CEILING_DIRECTORIES
 if [ $# -gt 0 ]; then
-	patches=$(printf 'tests/plants/%s.patch\n' "$@")
+	patches=$(for p; do
+		p=${p##*/}
+		echo "tests/plants/${p%.patch}.patch"
+	done)
 else
 	patches=$(ls tests/plants/*.patch)
 fi
@@ -55,7 +60,7 @@ end_all() {
 
 failures=0
 complain() {
-	echo "plants: $1"
+	echo "mutants: $1"
 	tail -5 log | sed 's/^/    /'
 	failures=$((failures + 1))
 }
@@ -92,9 +97,9 @@ for p in $patches; do
 		complain "$name SURVIVES: $c"
 	else
 		killed=$((killed + 1))
-		echo "plants: $name killed"
+		echo "mutants: $name killed"
 	fi
 	git apply -R -p1 "$p"
 done
-echo "plants: $planted planted, $killed killed"
+echo "$planted planted, $killed killed, $(($(date +%s) - began)) seconds"
 [ "$failures" -eq 0 ]
