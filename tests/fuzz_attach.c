@@ -1,7 +1,8 @@
 /*
  * fuzz_attach: any bytes with any descriptors from whoever says he is the
- * keeper. The first byte: how many descriptors come, and which of them are
- * segments; the rest is what is said.
+ * keeper. The first byte: how many descriptors come, with 0x80 in the other
+ * order; the rest is what is said, with 0x40 under this build's magic and
+ * version.
  *
  * Either it is refused and no descriptor is left, or there are two and no more,
  * and mapping what they are gives a table that can be asked, or a reason.
@@ -15,7 +16,10 @@
 #include <sys/socket.h>
 
 #define FDS_MAX 12u
+#define SAID_MAX 4096u
 
+static const struct jt_greeting greeting = {.magic = JT_ATTACH_MAGIC,
+					    .version = JT_LAYOUT_VERSION};
 static struct jt_segment_fds segments;
 
 int LLVMFuzzerInitialize(int *argcp, char ***argvp)
@@ -84,16 +88,23 @@ static void look(const struct jt_segment_fds *fds, bool swapped)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	unsigned before = open_fds(), n = size ? data[0] % (FDS_MAX + 1) : 0;
+	unsigned before = open_fds();
+	unsigned n = size ? (data[0] & 0x3f) % (FDS_MAX + 1) : 0;
 	bool swapped = size && data[0] & 0x80;
 	struct jt_segment_fds fds;
 	enum jt_attach_right right;
+	uint8_t said[SAID_MAX];
 	int pair[2], rc;
 
+	if (size > sizeof(said))
+		return 0;
+	memcpy(said, data, size);
+	if (size >= 13 && data[0] & 0x40)
+		memcpy(said + 1, &greeting, 12);
 	assert(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
 	/* no byte carries no descriptor */
-	if (size > 1 && size < 4096)
-		send_it(pair[1], data + 1, size - 1, n, swapped);
+	if (size > 1)
+		send_it(pair[1], said + 1, size - 1, n, swapped);
 	close(pair[1]);
 	rc = jt_attach_take(pair[0], &fds, &right);
 	assert(open_fds() == before + 1 + (rc ? 0 : 2));

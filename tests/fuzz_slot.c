@@ -155,7 +155,7 @@ static void change(const struct fuzz_change *c)
 		{id->limits_off, 128, 32},
 		{id->sets_off, 128, 32},
 		{id->scopes_off, sizeof(struct jt_scopes), 64},
-		{id->pool_off, 64, 8},
+		{id->pool_off + POOL - 64, 64, 8},
 		{offsetof(struct jt_identity, envs), 64, 8},
 	};
 	size_t i = c->where % 16;
@@ -187,7 +187,7 @@ static void restore(void)
 	memcpy(identity() + id->sets_off, good_identity + id->sets_off, 128);
 	memcpy(identity() + id->scopes_off, good_identity + id->scopes_off,
 	       sizeof(struct jt_scopes));
-	memcpy(identity() + id->pool_off, good_identity + id->pool_off, 64);
+	memset(identity() + id->pool_off + POOL - 64, 0, 64);
 	memcpy(k.maps.meters, good_meters, JT_PAGE);
 	memset(k.maps.lines, 0, CAPACITY * 64);
 }
