@@ -3,7 +3,9 @@
  *
  * Leaving: a receive that is paused may still end with bytes; then they are
  * answered first. While the cancel is under way nothing is begun on the socket,
- * since it would be cancelled as well.
+ * since it would be cancelled as well. A cancel may miss a receive that stays
+ * under way all the same, so a pause that has come to nothing is begun anew
+ * whenever it is told to leave once more.
  *
  * Closing, in this order, because a closed descriptor neither cancels nor ends
  * what is under way, and its number may be given out again: shut down and
@@ -183,6 +185,7 @@ static unsigned wants_closing(struct jt_conn *c)
 void jt_conn_leave(struct jt_conn *c, bool is)
 {
 	c->leaving = is;
+	c->missed = c->pausing && !c->cancelling;
 }
 
 void jt_conn_left(struct jt_conn *c)
@@ -202,8 +205,9 @@ static unsigned wants_leaving(struct jt_conn *c)
 {
 	if (!c->receiving)
 		return JT_WANT_LEAVE;
-	if (c->pausing)
+	if (c->pausing && !c->missed)
 		return 0;
+	c->missed = false;
 	c->pausing = c->cancelling = true;
 	return JT_WANT_PAUSE;
 }

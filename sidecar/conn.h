@@ -61,6 +61,7 @@ struct jt_conn {
 	bool resting;		 /* not read from until jt_conn_wake() */
 	bool leaving;		 /* to be handed over, see jt_conn_leave() */
 	bool pausing;		 /* its receive is being cancelled for that */
+	bool missed;		 /* and that cancel has ended before it */
 	enum jt_conn_end finish; /* != NONE: close so once replies are out */
 	enum jt_conn_end end;	 /* != NONE: closing, no more reads or sends */
 	uint64_t since_ns;	 /* when the present waiting began */
@@ -109,7 +110,7 @@ void jt_conn_wake(struct jt_conn *c);
 /*
  * It shall go on elsewhere: when it is between two commands its receive is
  * paused and it wants to leave, until jt_conn_left() says that it has, or it is
- * told to stay after all.
+ * told to stay after all. To be said again from time to time.
  */
 void jt_conn_leave(struct jt_conn *c, bool is);
 void jt_conn_left(struct jt_conn *c);

@@ -148,6 +148,7 @@ static void hand_over(struct jt_seats *s, uint32_t slot)
 		free_seat(s, slot);
 	} else if (rc != -EAGAIN) {
 		jt_conn_leave(c, false); /* nobody is there: it stays */
+		s->nowhere = true;
 		touch(s, slot);
 	}
 }
@@ -278,6 +279,7 @@ void jt_seats_wake(struct jt_seats *s, uint64_t now_ns)
 void jt_seats_leave(struct jt_seats *s, bool is, int way_out)
 {
 	s->way_out = way_out;
+	s->nowhere = false;
 	for (uint32_t i = 0; i < s->n_max; i++) {
 		if (s->conns[i].fd < 0)
 			continue;

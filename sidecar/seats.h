@@ -39,6 +39,7 @@ struct jt_seats {
 	uint64_t next_id;
 	uint64_t wake_at_ns; /* who rests; 0: nobody does */
 	int way_out;
+	bool nowhere; /* nobody is at the other end of it */
 };
 
 enum {

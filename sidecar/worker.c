@@ -336,7 +336,7 @@ static void leave(struct worker *w)
 	w->leaving = is;
 	if (is)
 		stop_accept(w);
-	else
+	if (!is || w->seats.nowhere) /* until there is another way */
 		jt_crossing_stay(&w->crossing);
 	jt_seats_leave(&w->seats, is, w->crossing.way_out);
 }

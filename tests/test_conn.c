@@ -468,6 +468,201 @@ Test(conn, full_buffer_without_a_command_is_not_read_on)
 
 /* ---- the model ---- */
 
+/* ---- leaving ---- */
+
+/* Idle, told to leave, and its receive is being cancelled. */
+static void start_pause(void)
+{
+	expect_wants(JT_WANT_RECV);
+	jt_conn_leave(&c, true);
+	expect_wants(JT_WANT_PAUSE);
+	expect_wants(0);
+}
+
+static void expect_left(void)
+{
+	uint32_t generation = c.generation;
+
+	expect_wants(JT_WANT_LEAVE);
+	expect_wants(JT_WANT_LEAVE); /* the way may be full */
+	jt_conn_left(&c);
+	cr_expect_eq(c.generation, generation + 1);
+	cr_expect_eq(c.end, JT_END_NONE);
+}
+
+Test(conn, idle_one_leaves_when_cancel_and_receive_have_ended_in_any_order)
+{
+	for (unsigned first = 0; first < 2; first++) {
+		open_conn();
+		start_pause();
+		if (first)
+			jt_conn_cancel_done(&c);
+		else
+			jt_conn_received(&c, -ECANCELED, now);
+		expect_wants(0);
+		if (first)
+			jt_conn_received(&c, -ECANCELED, now);
+		else
+			jt_conn_cancel_done(&c);
+		expect_left();
+	}
+}
+
+/* A command that came in the moment of the pause is answered here. */
+Test(conn, bytes_of_a_paused_receive_are_answered_before_it_leaves)
+{
+	for (unsigned first = 0; first < 2; first++) {
+		open_conn();
+		start_pause();
+		if (first) {
+			jt_conn_cancel_done(&c);
+			expect_wants(0);
+		}
+		receive(10);
+		cr_assert(jt_conn_ready(&c));
+		answer(6, false);
+		if (!first) {
+			expect_wants(0); /* a send would be cancelled, too */
+			jt_conn_cancel_done(&c);
+		}
+		cr_assert_eq(jt_conn_wants(&c) & JT_WANT_SEND, JT_WANT_SEND);
+		jt_conn_sent(&c, 6, now);
+		if (c.receiving) {
+			expect_wants(JT_WANT_PAUSE);
+			jt_conn_received(&c, -ECANCELED, now);
+			jt_conn_cancel_done(&c);
+		}
+		expect_left();
+	}
+}
+
+Test(conn, half_a_command_of_a_paused_receive_is_read_to_its_end)
+{
+	start_pause();
+	receive(10);
+	jt_conn_consumed(&c, 0, false, now);
+	expect_wants(0);
+	jt_conn_cancel_done(&c);
+	expect_wants(JT_WANT_RECV);
+	receive(5);
+	answer(6, false);
+	cr_assert_eq(jt_conn_wants(&c) & JT_WANT_SEND, JT_WANT_SEND);
+}
+
+/* The cancel came too early or too late; the receive waits on. */
+Test(conn, pause_that_missed_its_receive_is_begun_anew)
+{
+	start_pause();
+	jt_conn_cancel_done(&c);
+	expect_wants(0);
+	jt_conn_leave(&c, true);
+	expect_wants(JT_WANT_PAUSE);
+	expect_wants(0);
+	jt_conn_leave(&c, true); /* one cancel at a time */
+	expect_wants(0);
+	jt_conn_received(&c, -ECANCELED, now);
+	expect_wants(0);
+	jt_conn_cancel_done(&c);
+	expect_left();
+}
+
+/* Of the first cancel, after a second one was begun. */
+Test(conn, late_end_of_a_paused_receive_is_no_error)
+{
+	start_pause();
+	jt_conn_cancel_done(&c);
+	jt_conn_leave(&c, true);
+	expect_wants(JT_WANT_PAUSE);
+	jt_conn_received(&c, -ECANCELED, now);
+	expect_wants(0);
+	jt_conn_cancel_done(&c);
+	expect_left();
+}
+
+Test(conn, who_is_to_stay_after_all_is_read_from_again)
+{
+	for (unsigned order = 0; order < 4; order++) {
+		open_conn();
+		start_pause();
+		if (order & 1)
+			jt_conn_leave(&c, false);
+		if (order & 2)
+			jt_conn_cancel_done(&c);
+		else
+			jt_conn_received(&c, -ECANCELED, now);
+		expect_wants(0);
+		if (order & 2)
+			jt_conn_received(&c, -ECANCELED, now);
+		else
+			jt_conn_cancel_done(&c);
+		jt_conn_leave(&c, false);
+		expect_wants(JT_WANT_RECV);
+		receive(10);
+		cr_expect(jt_conn_ready(&c));
+	}
+}
+
+Test(conn, client_that_goes_while_it_is_paused_is_closed)
+{
+	static const int results[] = {0, -ECONNRESET};
+
+	for (unsigned i = 0; i < 4; i++) {
+		open_conn();
+		start_pause();
+		if (i & 1)
+			jt_conn_cancel_done(&c);
+		jt_conn_received(&c, results[i / 2], now);
+		if (!(i & 1)) {
+			expect_wants(0);
+			jt_conn_cancel_done(&c);
+		}
+		expect_closing(JT_END_CLIENT);
+	}
+}
+
+/* The cancel of the pause is over before that of the close begins. */
+Test(conn, one_that_is_paused_can_be_stopped)
+{
+	start_pause();
+	jt_conn_abort(&c, JT_END_STOP);
+	expect_wants(0);
+	jt_conn_cancel_done(&c);
+	expect_closing(JT_END_STOP);
+}
+
+Test(conn, who_rests_leaves_at_once)
+{
+	jt_conn_shut_out(&c, true);
+	jt_conn_leave(&c, true);
+	expect_left();
+}
+
+Test(conn, replies_that_are_pending_are_sent_before_it_leaves)
+{
+	start_reply(100);
+	jt_conn_leave(&c, true);
+	expect_wants(0);
+	jt_conn_sent(&c, 40, now);
+	expect_wants(JT_WANT_SEND);
+	jt_conn_sent(&c, 60, now);
+	expect_wants(JT_WANT_PAUSE);
+	jt_conn_received(&c, -ECANCELED, now);
+	jt_conn_cancel_done(&c);
+	expect_left();
+}
+
+Test(conn, half_closed_one_does_not_leave)
+{
+	expect_wants(JT_WANT_RECV);
+	receive(10);
+	answer(6, false);
+	expect_wants(JT_WANT_SEND | JT_WANT_RECV);
+	jt_conn_received(&c, 0, now);
+	jt_conn_leave(&c, true);
+	jt_conn_sent(&c, 6, now);
+	expect_closing(JT_END_CLIENT);
+}
+
 /*
  * A client that types commands of COMMAND bytes and a server that answers each
  * with REPLY bytes; every byte says where in its stream it belongs. The ring
@@ -479,13 +674,15 @@ Test(conn, full_buffer_without_a_command_is_not_read_on)
 
 struct sim {
 	bool recv, send, cancel; /* under way */
+	bool leaving;
+	bool hit; /* a pause cancels the receive, sooner or later */
 	uint8_t *recv_at, *send_at;
 	uint32_t recv_room, send_len;
 	uint64_t typed, taken, parsed, owed, heard;
 	bool shut;    /* the client types nothing more */
 	bool clean;   /* nothing but the client's wish ends it */
 	bool unasked; /* a cancel was started */
-	uint64_t lives, closed_clean, closed_slow, settled;
+	uint64_t lives, closed_clean, closed_slow, settled, left;
 };
 
 static struct sim sim;
@@ -514,7 +711,8 @@ static void sim_open(void)
 			   .lives = sim.lives + 1,
 			   .closed_clean = sim.closed_clean,
 			   .closed_slow = sim.closed_slow,
-			   .settled = sim.settled};
+			   .settled = sim.settled,
+			   .left = sim.left};
 	jt_conn_open(&c, 7, sim.lives, now);
 	cr_assert_eq(c.generation, generation);
 }
@@ -533,6 +731,20 @@ static void sim_closed(uint32_t generation)
 		}
 	}
 	sim.closed_slow += c.end == JT_END_SLOW;
+	sim_open();
+}
+
+/* It goes on elsewhere: nothing that it typed or is owed is left here. */
+static void sim_leave(void)
+{
+	cr_assert(!sim.recv && !sim.send && !sim.cancel && sim.leaving);
+	cr_assert(!c.in_len && !c.out_len && !c.end && !c.finish);
+	cr_assert_eq(sim.parsed, sim.taken);
+	cr_assert_eq(sim.heard, sim.owed);
+	if (draw(2))
+		return; /* no room on the way: later */
+	jt_conn_left(&c);
+	sim.left++;
 	sim_open();
 }
 
@@ -559,7 +771,16 @@ static void sim_start(void)
 		cr_assert_eq(wants, JT_WANT_CANCEL);
 		sim.cancel = sim.unasked = true;
 	}
+	if (wants & JT_WANT_PAUSE) {
+		cr_assert(!sim.cancel && !sim.send && sim.recv && sim.leaving);
+		cr_assert_eq(wants, JT_WANT_PAUSE);
+		sim.cancel = sim.hit = true;
+	}
 	cr_assert_eq(c.generation != generation, wants == JT_WANT_CLOSE);
+	if (wants & JT_WANT_LEAVE) {
+		cr_assert_eq(wants, JT_WANT_LEAVE);
+		sim_leave();
+	}
 	if (wants & JT_WANT_CLOSE)
 		sim_closed(generation);
 }
@@ -592,6 +813,8 @@ static void end_recv(void)
 
 	if (sim.unasked && draw(2)) {
 		result = draw(2) ? -ECANCELED : 0;
+	} else if (sim.hit && draw(2)) {
+		result = -ECANCELED;
 	} else if (there) {
 		n = draw(2) ? there : draw(there) + 1;
 		n = n < sim.recv_room ? n : sim.recv_room;
@@ -603,7 +826,7 @@ static void end_recv(void)
 	} else if (!sim.shut && !sim.unasked) {
 		return; /* nothing to end it with */
 	}
-	sim.recv = false;
+	sim.recv = sim.hit = false;
 	jt_conn_received(&c, result, now);
 }
 
@@ -615,7 +838,7 @@ static void fail_recv(void)
 		result = -ECONNRESET;
 		sim.clean = false;
 	}
-	sim.recv = false;
+	sim.recv = sim.hit = false;
 	jt_conn_received(&c, result, now);
 }
 
@@ -653,7 +876,15 @@ static void fail_send(void)
 static void end_cancel(void)
 {
 	sim.cancel = false;
+	sim.hit &= draw(4) != 0; /* or it has missed */
 	jt_conn_cancel_done(&c);
+}
+
+/* As a worker of a daemon that leaves does, or that stays after all. */
+static void tell_to_leave(void)
+{
+	sim.leaving = draw(4) != 0;
+	jt_conn_leave(&c, sim.leaving);
 }
 
 static void stop(void)
@@ -701,6 +932,8 @@ static void sim_event(void)
 			sim.clean = false;
 		if (draw(300) == 0)
 			stop();
+		if (draw(20) == 0 || (sim.leaving && draw(4) == 0))
+			tell_to_leave();
 		break;
 	}
 }
@@ -716,11 +949,14 @@ static void settle(void)
 			end_send(true);
 		else if (sim.cancel)
 			end_cancel();
-		else if (sim.recv &&
-			 (sim.unasked || sim.shut || sim.typed > sim.taken))
+		else if (sim.recv && (sim.unasked || sim.shut || sim.hit ||
+				      sim.typed > sim.taken))
 			end_recv();
-		else if (sim.recv && !c.fed && !c.out_len)
+		else if (sim.recv && !c.fed && !c.out_len &&
+			 (!sim.leaving || c.in_len))
 			break;
+		if (sim.leaving && !sim.hit)
+			jt_conn_leave(&c, true);
 		sim_answer();
 		sim_start();
 	}
@@ -764,4 +1000,5 @@ Test(conn, model_holds_for_a_million_random_events, .timeout = 60)
 	cr_expect_gt(sim.closed_clean, 300);
 	cr_expect_gt(sim.closed_slow, 50);
 	cr_expect_gt(sim.settled, 1000);
+	cr_expect_gt(sim.left, 100);
 }
