@@ -225,7 +225,7 @@ static int take_given(struct jt_ledger *l, const uint32_t *given, uint64_t n)
 }
 
 /* Who is not in the list goes where the older daemon never does. */
-static int move_rest(struct jt_ledger *l, const uint8_t *placed, uint64_t end)
+static int move_rest(struct jt_ledger *l, uint8_t *placed, uint64_t end)
 {
 	for (uint32_t i = 0; i < end; i++) {
 		uint32_t to = l->free_first;
@@ -241,7 +241,9 @@ static int move_rest(struct jt_ledger *l, const uint8_t *placed, uint64_t end)
 			return JT_TABLE_E_FULL;
 		}
 		l->lines[to] = (struct jt_line){0};
+		jt_ledger_zero(l, to);
 		swap(l, i, to);
+		placed[to] = 1; /* it may be below END, too */
 	}
 	return 0;
 }
@@ -303,11 +305,13 @@ int jt_estate_take(struct jt_ledger *l, int fd, bool shared)
 	return rc;
 }
 
-/* They rest once more: a worker that is gone now may have counted there. */
+/* They rest once more: a worker that is gone now may have counted there, and
+ * on lines that were not used here yet. */
 void jt_estate_release(struct jt_ledger *l)
 {
 	l->shared = false;
 	l->lines_end = UINT64_MAX;
+	l->used_beyond = true;
 	l->free_first = JT_LINE_NONE;
 	l->n_free = 0;
 	l->rest_first = l->rest_last = JT_LINE_NONE;

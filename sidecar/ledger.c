@@ -250,20 +250,10 @@ static void note(const struct jt_ledger *l, struct jt_line *line,
 	line->expires_s = r->token.expires_s;
 }
 
-/* A line for a new token, zeroed. */
-static uint32_t new_line(struct jt_ledger *l)
+void jt_ledger_zero(const struct jt_ledger *l, uint32_t line)
 {
-	uint32_t line = l->free_first;
-	struct jt_meter *m;
+	struct jt_meter *m = &l->maps->lines[line];
 
-	if (line == JT_LINE_NONE)
-		return l->n_lines < l->maps->capacity &&
-				       l->n_lines < l->lines_end
-			       ? l->n_lines++
-			       : line;
-	l->free_first = l->lines[line].next;
-	l->n_free--;
-	m = &l->maps->lines[line];
 	/* relaxed: no worker has a slot that names it */
 	jt_store_relaxed(&m->rate, 0);
 	jt_store_relaxed(&m->quota, 0);
@@ -272,6 +262,23 @@ static uint32_t new_line(struct jt_ledger *l)
 	jt_store_relaxed(&m->last_use_s, 0);
 	jt_store_relaxed(&m->old_use_s, 0);
 	jt_store_relaxed(&m->old_use_by, 0);
+}
+
+/* A line for a new token, zeroed. */
+static uint32_t new_line(struct jt_ledger *l)
+{
+	uint32_t line = l->free_first;
+	bool used = line != JT_LINE_NONE || l->used_beyond;
+
+	if (line != JT_LINE_NONE) {
+		l->free_first = l->lines[line].next;
+		l->n_free--;
+	} else if (l->n_lines < l->maps->capacity &&
+		   l->n_lines < l->lines_end) {
+		line = l->n_lines++;
+	}
+	if (used && line != JT_LINE_NONE)
+		jt_ledger_zero(l, line);
 	return line;
 }
 

@@ -59,6 +59,7 @@ struct jt_ledger {
 	/* another daemon has the meters, too (estate.h): purged lines rest */
 	bool shared;
 	uint64_t lines_end;   /* none from here on is given away */
+	bool used_beyond;     /* another daemon had lines behind n_lines */
 	uint64_t tidy_from_s; /* no old value is over before */
 	/* the latest of them, round and round: use counts may stand in the file
 	 * under one of these (restore.c) */
@@ -145,6 +146,9 @@ void jt_ledger_expiring(const struct jt_ledger *l, uint64_t now_s,
 uint32_t jt_ledger_expiring_slice(const struct jt_ledger *l, uint32_t from,
 				  uint32_t n, uint64_t now_s,
 				  struct jt_expiring *expiringp);
+
+/* That line counts from zero; nobody's slot names it. */
+void jt_ledger_zero(const struct jt_ledger *l, uint32_t line);
 
 /* The line whose slot bears KEY; OTHERS: that of a value not of our form. */
 uint32_t jt_ledger_line_at(const struct jt_ledger *l, uint64_t key,

@@ -170,6 +170,75 @@ Test(estate, a_line_is_given_to_nobody_else_while_both_are_there)
 	cr_expect_gt(heir.n_free, 0, "it rests, but not for ever");
 }
 
+static void serve(void)
+{
+	jt_store_relaxed(&new.maps.identity_rw->state, JT_IDENTITY_SERVING);
+	jt_store_relaxed(&old.maps.identity_rw->state, JT_IDENTITY_SERVING);
+}
+
+/* Both have the same meters; here each table has its own, so of one line. */
+static void count_on(struct help_table *t, uint32_t line)
+{
+	jt_store_relaxed(&t->maps.lines[line].uses, 77);
+	jt_store_relaxed(&t->maps.lines[line].rate, UINT64_MAX);
+}
+
+/* What the newer one gave to tokens of its own before it died. */
+Test(estate, who_takes_back_finds_no_figures_of_the_one_that_died)
+{
+	static struct help_token more[2 * JT_ESTATE_SPARE];
+	uint32_t end;
+
+	fill_old();
+	hand_over(true);
+	serve();
+	end = heir.n_lines;
+	for (uint32_t i = left.n_lines; i < 4096; i++)
+		count_on(&old, i);
+	jt_estate_release(&left);
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		uint32_t line;
+
+		help_token_make(&more[i], "live");
+		records[0] = help_create(&more[i]);
+		must(&left, records[0]);
+		line = line_of(&left, 0);
+		cr_assert_eq(jt_load_relaxed(&old.maps.lines[line].uses), 0,
+			     "line %u", line);
+		cr_assert_eq(jt_load_relaxed(&old.maps.lines[line].rate), 0);
+	}
+	cr_expect_gt(left.n_lines, end, "beyond what the older one kept");
+}
+
+/* Lines that the older one gives were somebody's. */
+Test(estate, one_that_came_later_gets_no_figures_of_a_purged_one)
+{
+	static struct help_token gone[JT_ESTATE_SPARE + 100];
+	static struct jt_record created[JT_ESTATE_SPARE + 100];
+	const size_t n = sizeof(gone) / sizeof(gone[0]);
+	uint32_t line;
+
+	for (size_t i = 0; i < n; i++) {
+		help_token_make(&gone[i], "live");
+		created[i] = help_create(&gone[i]);
+		must(&left, created[i]);
+		count_on(&new, (uint32_t)i);
+	}
+	/* while it replays they are free at once */
+	jt_store_relaxed(&old.maps.identity_rw->state, JT_IDENTITY_LOADING);
+	for (size_t i = 0; i < n; i++) {
+		created[i].type = JT_REC_PURGE;
+		must(&left, created[i]);
+	}
+	must(&heir, records[0]);
+	hand_over(true);
+	line = line_of(&heir, 0);
+	cr_assert_lt(line, n, "one of those that were given");
+	cr_expect_eq(heir.n_free, 98, "and the others are there still");
+	cr_expect_eq(jt_load_relaxed(&new.maps.lines[line].uses), 0);
+	cr_expect_eq(jt_load_relaxed(&new.maps.lines[line].rate), 0);
+}
+
 /* Twenty times as many upgrades as there are spare lines in the table. */
 Test(estate, lines_are_not_used_up_by_upgrades)
 {
