@@ -47,8 +47,11 @@ static bool take_doors(struct jt_heir *h, const int *fds, unsigned n)
 	unsigned at = 0;
 
 	for (unsigned i = 0; i < JT_DOORS_N; i++)
-		if (h->offer.have & 1u << i)
-			h->doors[i] = at < n ? fds[at++] : -1;
+		if (h->offer.have & 1u << i) {
+			if (at == n)
+				return false;
+			h->doors[i] = fds[at++];
+		}
 	h->inherited = (struct jt_inherited){
 		.meters = h->doors[JT_DOOR_METERS],
 		.seed = h->offer.seed,

@@ -132,8 +132,10 @@ static enum jt_upgrade_event hear(struct jt_upgrade *u,
 		u->n_done++;
 		return JT_UPGRADE_LEAVE;
 	}
-	return word->kind == JT_HANDOVER_GONE ? JT_UPGRADE_STOP
-					      : JT_UPGRADE_GOES_ON;
+	/* before it serves it has nobody to say that for */
+	return word->kind == JT_HANDOVER_GONE && u->phase == JT_UPGRADE_SERVES
+		       ? JT_UPGRADE_STOP
+		       : JT_UPGRADE_GOES_ON;
 }
 
 static void tell(struct jt_upgrade *u, uint64_t applied)

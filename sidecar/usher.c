@@ -63,10 +63,22 @@ int jt_usher_send(int queue, int fd, const struct jt_client *client,
 		       : -errno;
 }
 
+/* As a client may name itself (command_client.c), and with its end. */
+static bool is_name(const char text[JT_CLIENT_NAME_BYTES])
+{
+	size_t n = strnlen(text, JT_CLIENT_NAME_BYTES);
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return false;
+	return n < JT_CLIENT_NAME_BYTES;
+}
+
 static bool read_word(const struct word *w, struct jt_client *client)
 {
 	if (w->magic != MAGIC || w->version != VERSION ||
-	    (w->proto != 2 && w->proto != 3))
+	    (w->proto != 2 && w->proto != 3) || !is_name(w->name) ||
+	    !is_name(w->lib_name) || !is_name(w->lib_ver))
 		return false;
 	jt_client_init(client, w->id, w->connected_ns);
 	client->proto = w->proto;
@@ -74,6 +86,25 @@ static bool read_word(const struct word *w, struct jt_client *client)
 	memcpy(client->lib_name, w->lib_name, sizeof(client->lib_name) - 1);
 	memcpy(client->lib_ver, w->lib_ver, sizeof(client->lib_ver) - 1);
 	return true;
+}
+
+/* The one descriptor that belongs to a word; -1: there is none, or more, which
+ * are closed. */
+static int only_one(const struct msghdr *msg)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int fd = -1;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= c->cmsg_len;
+	     at += sizeof(fd)) {
+		memcpy(&fd, (const char *)c + at, sizeof(fd));
+		if (c->cmsg_len == CMSG_LEN(sizeof(fd)))
+			return fd;
+		close(fd); /* padding has room for a second one */
+	}
+	return -1;
 }
 
 int jt_usher_receive(int queue, struct jt_client *client, bool *greetedp)
@@ -87,7 +118,6 @@ int jt_usher_receive(int queue, struct jt_client *client, bool *greetedp)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	const struct cmsghdr *c;
 	ssize_t n = recvmsg(queue, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	int fd;
 
@@ -95,11 +125,9 @@ int jt_usher_receive(int queue, struct jt_client *client, bool *greetedp)
 		return errno == EINTR ? -EAGAIN : -errno;
 	if (n == 0)
 		return -EPIPE;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
+	fd = only_one(&msg);
+	if (fd < 0)
 		return -EPROTO;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	*greetedp = word.greeted;
 	if (n == sizeof(word) && read_word(&word, client))
 		return fd;

@@ -210,7 +210,7 @@ static void take_from_queue(struct worker *w)
 	bool greeted;
 	int fd;
 
-	if (w->queue < 0 || waits(w))
+	if (w->queue < 0 || w->stop_at_ns || waits(w))
 		return;
 	for (unsigned i = 0; i < TAKE_MAX && w->seats.n_free; i++) {
 		fd = jt_usher_receive(w->queue, &client, &greeted);

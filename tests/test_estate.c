@@ -183,6 +183,51 @@ static void count_on(struct help_table *t, uint32_t line)
 	jt_store_relaxed(&t->maps.lines[line].rate, UINT64_MAX);
 }
 
+/* Gives lines to new tokens until there are none; MARKS: those. */
+static unsigned fill_up(struct jt_ledger *l, uint8_t *marks, unsigned most)
+{
+	struct help_token token;
+	unsigned n;
+
+	for (n = 0; n < most; n++) {
+		help_token_make(&token, "live");
+		records[0] = help_create(&token);
+		records[0].number = ++number;
+		if (jt_ledger_apply(l, &records[0]))
+			break;
+		marks[line_of(l, 0)]++;
+	}
+	return n;
+}
+
+Test(estate, no_line_is_given_by_both_however_many_tokens_come)
+{
+	static uint8_t marks[4096];
+	static struct jt_record created[JT_ESTATE_SPARE + 200];
+	const size_t n = sizeof(created) / sizeof(created[0]);
+	struct help_token token;
+
+	fill_old();
+	/* also with more unused lines than the older one keeps */
+	jt_store_relaxed(&old.maps.identity_rw->state, JT_IDENTITY_LOADING);
+	for (size_t i = 0; i < n; i++) {
+		help_token_make(&token, "live");
+		created[i] = help_create(&token);
+		must(&left, created[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		created[i].type = JT_REC_PURGE;
+		must(&left, created[i]);
+	}
+	fill_new_backwards(0);
+	hand_over(true);
+	serve();
+	cr_expect_eq(fill_up(&left, marks, 4096), JT_ESTATE_SPARE);
+	cr_expect_gt(fill_up(&heir, marks, 1000), 999);
+	for (unsigned i = 0; i < 4096; i++)
+		cr_assert_leq(marks[i], 1, "line %u", i);
+}
+
 /* What the newer one gave to tokens of its own before it died. */
 Test(estate, who_takes_back_finds_no_figures_of_the_one_that_died)
 {
