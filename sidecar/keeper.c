@@ -102,7 +102,7 @@ static bool is_mark_due(const struct keeper *k, bool at_once)
 	return k->feed.applied > 0 && k->mark.mark_s > kept_s;
 }
 
-static void keep_anchor(struct keeper *k, bool at_once)
+void jt_keeper_anchor(struct keeper *k, bool at_once)
 {
 	/* Never back: while loading, `applied` is behind what it says. Reader
 	 * and `applied` part company once something was skipped. */
@@ -766,7 +766,7 @@ static int turn(struct keeper *k)
 		jt_denials_tend(&k->denials, &k->feed, k->now_ns);
 		tend_growth(k);
 	}
-	keep_anchor(k, false);
+	jt_keeper_anchor(k, false);
 	if (jt_keeper_serves(k) && jt_keeper_owns(k))
 		jt_clerk_tend(&k->clerk, &k->feed, k->now_ns);
 	tell_news(k);
@@ -813,7 +813,7 @@ static void end(struct keeper *k)
 	jt_keeper_stop_others(k);
 	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
-	keep_anchor(k, true);
+	jt_keeper_anchor(k, true);
 	jt_growth_stop(&k->growth);
 	jt_attaches_retire(&k->attaches, boot_ns());
 	save_last(k, was_serving);

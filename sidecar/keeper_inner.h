@@ -59,6 +59,9 @@ static inline bool jt_keeper_serves(const struct keeper *k)
 	return jt_load_relaxed(&k->maps.identity->state) == JT_IDENTITY_SERVING;
 }
 
+/* Write the anchor, if it is due, or AT_ONCE, if it would say more. */
+void jt_keeper_anchor(struct keeper *k, bool at_once);
+
 /* Have a scribe from now on. Negative errno. */
 int jt_keeper_hire_scribe(struct keeper *k);
 

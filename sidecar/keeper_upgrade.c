@@ -118,6 +118,7 @@ static void give(struct keeper *k)
 	unsigned n = 1;
 
 	k->crew.leaving = true;
+	jt_keeper_anchor(k, true); /* the clock's mark as well */
 	(void)jt_crew_stop_scribe(&k->crew, false, SCRIBE_MS);
 	fds[0] = jt_estate_write(&k->feed.ledger);
 	if (fds[0] < 0) {
@@ -143,6 +144,20 @@ static void leave(struct keeper *k)
 	       k->upgrade.version, (int)k->upgrade.pid);
 }
 
+/* What the other one wrote last; that it was well was seen at the start. */
+static void take_anchor(struct keeper *k)
+{
+	struct jt_anchor anchor;
+
+	if (jt_anchor_read(k->feed.journal.io, k->feed.journal.dir_fd, &anchor))
+		return;
+	k->anchor = anchor;
+	if (anchor.clock_s > k->mark.mark_s)
+		k->mark.mark_s = anchor.clock_s; /* never back */
+	/* relaxed: pairs with jt_clock_s() */
+	jt_store_relaxed(&k->maps.identity_rw->clock_s, k->mark.mark_s);
+}
+
 /* The next one is no more, and with it all that it had of ours. */
 static void take_back(struct keeper *k)
 {
@@ -156,6 +171,7 @@ static void take_back(struct keeper *k)
 	jt_store_release(&k->maps.identity_rw->offered, 0);
 	if (k->feed.ledger.shared)
 		jt_estate_release(&k->feed.ledger);
+	take_anchor(k);
 	jt_attaches_resume(&k->attaches, k->now_ns + JT_LEASE_NS);
 	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
 	rc = jt_doors_own(&k->doors);
@@ -227,6 +243,7 @@ bool jt_keeper_succeeds(struct keeper *k)
 	rc = jt_estate_take(&k->feed.ledger, h->estate, h->inherited.shared);
 	close(h->estate);
 	h->estate = -1;
+	take_anchor(k); /* before anybody is judged by its mark */
 	if (!rc)
 		return true;
 	jt_log(JT_LOG_ERROR,
@@ -239,7 +256,6 @@ bool jt_keeper_succeeds(struct keeper *k)
 void jt_keeper_succeeded(struct keeper *k)
 {
 	struct jt_heir *h = &k->heir;
-	struct jt_anchor anchor;
 	int rc;
 
 	if (h->phase == JT_HEIR_NONE)
@@ -247,12 +263,6 @@ void jt_keeper_succeeded(struct keeper *k)
 	k->crew.args.waits = false;
 	k->controls.closed = false;
 	jt_attaches_resume(&k->attaches, 0);
-	/* what the one before wrote last; that it was well was seen at start */
-	if (!jt_anchor_read(k->feed.journal.io, k->feed.journal.dir_fd,
-			    &anchor)) {
-		k->anchor = anchor;
-		jt_mark_init(&k->mark, anchor.clock_s);
-	}
 	rc = jt_doors_own(&k->doors);
 	if (!rc)
 		rc = jt_keeper_hire_scribe(k);

@@ -1,4 +1,6 @@
 """The wall clock set back revives nothing, also over a restart."""
+import time
+
 import rig
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
@@ -41,3 +43,28 @@ def test_clock_once_ten_years_ahead_ends_nothing_for_good(site):
     site.start("--workers", "1")
     assert site.word(token) == "VALID"
     assert site.status()["health"] == "ok"
+
+
+def test_expired_token_stays_expired_over_an_upgrade(site):
+    """Also what the mark has gained since it was kept last, up to a minute."""
+    clock = site.root / "clock"
+    clock.write_text("+0")
+    env = {**at(site, ""), "FAKETIME_TIMESTAMP_FILE": str(clock),
+           "FAKETIME_NO_CACHE": "1"}
+    del env["FAKETIME"]
+    # inside the sandbox nobody could read that file any more
+    daemon = site.start("--workers", "1", "--insecure-debug", env=env)
+    token = site.create("a", "--expires", "25s")
+    assert site.word(token) == "VALID"
+    time.sleep(1)  # the anchor is written
+    clock.write_text("+40s")
+    rig.until(lambda: site.word(token) == "EXPIRED", 5, "it expires")
+    time.sleep(0.5)
+    clock.write_text("+0")
+    time.sleep(0.5)
+    assert site.word(token) == "EXPIRED"
+    site.cli("upgrade")
+    rig.until(lambda: not rig.alive(daemon.pid), 20, "the older one left")
+    assert site.word(token) == "EXPIRED"
+    assert "behind" in site.status()["why"] or \
+        "insecure" in site.status()["why"]
