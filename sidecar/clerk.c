@@ -25,6 +25,8 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NS_PER_S 1000000000ull
@@ -210,7 +212,25 @@ static void begin(struct jt_clerk *c, enum jt_clerk_job job,
 	}
 	/* the crew reaps it, as all children; its end of the pipe tells us */
 	c->link = ends[0];
+	c->pid = pid;
 	c->job = job;
+}
+
+/* It makes no call any more once it was killed: nothing is renamed after it. A
+ * number that the crew has reaped is none of a child of ours. */
+void jt_clerk_stop(struct jt_clerk *c)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	if (c->job == JT_CLERK_IDLE)
+		return;
+	for (unsigned i = 0; i < 500 && !waitpid(c->pid, NULL, WNOHANG); i++) {
+		kill(c->pid, SIGKILL);
+		nanosleep(&step, NULL);
+	}
+	close(c->link);
+	c->link = -1;
+	c->job = JT_CLERK_IDLE;
 }
 
 /* ---- what it told ---- */

@@ -41,6 +41,7 @@ struct jt_clerk {
 	/* the newest that was written or loaded; number 0: none of use */
 	uint64_t number, generation, written_s;
 	enum jt_clerk_job job;
+	pid_t pid; /* of its process; the crew may have reaped it */
 	int link;
 	int expendable; /* see clerk.c; -1: it is as precious as any */
 	const struct jt_sandbox *box; /* NULL: none */
@@ -57,6 +58,8 @@ void jt_clerk_took(struct jt_clerk *c, struct jt_snapshot *s);
 void jt_clerk_tend(struct jt_clerk *c, const struct jt_feed *feed,
 		   uint64_t now_ns);
 void jt_clerk_deinit(struct jt_clerk *c);
+/* Whatever it does it is not to end it: another daemon's writes from now on. */
+void jt_clerk_stop(struct jt_clerk *c);
 
 /* Would a start replay so much that it is worth a snapshot? */
 bool jt_clerk_wants(const struct jt_clerk *c, const struct jt_journal *j,

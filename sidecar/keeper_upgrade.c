@@ -111,7 +111,8 @@ static void offer(struct keeper *k)
 	jt_upgrade_offer(&k->upgrade, &word, fds, passed);
 }
 
-/* Nobody writes use counts, nor is anybody started, from here on. */
+/* Nobody writes use counts or a snapshot, nor is anybody started, from here on.
+ */
 static void give(struct keeper *k)
 {
 	int fds[JT_HANDOVER_FDS];
@@ -119,6 +120,7 @@ static void give(struct keeper *k)
 
 	k->crew.leaving = true;
 	jt_keeper_anchor(k, true); /* the clock's mark as well */
+	jt_clerk_stop(&k->clerk);
 	(void)jt_crew_stop_scribe(&k->crew, false, SCRIBE_MS);
 	fds[0] = jt_estate_write(&k->feed.ledger);
 	if (fds[0] < 0) {

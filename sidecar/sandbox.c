@@ -187,7 +187,7 @@ unsigned jt_sandbox_enter(const struct jt_sandbox *box,
 	if (box->insecure)
 		return look();
 	jt_sandbox_hide(box); /* a change of user has taken that back */
-	files = inside ? 0 : jt_sandbox_files(box, kind);
+	files = inside ? jt_sandbox_files_there() : jt_sandbox_files(box, kind);
 	/* afterwards it could not ask any more */
 	layers = look() | (files ? 0 : JT_LAYER_LANDLOCK);
 	calls = inside ? 0 : jt_sandbox_calls(kind);

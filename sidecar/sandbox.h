@@ -82,5 +82,7 @@ int jt_sandbox_calls(enum jt_sandbox_kind kind);
 
 /* Likewise Landlock. */
 int jt_sandbox_files(const struct jt_sandbox *box, enum jt_sandbox_kind kind);
+/* Has the kernel any? So the keeper before us was inside, too. */
+int jt_sandbox_files_there(void);
 
 #endif

@@ -195,16 +195,31 @@ static int allow_all(const struct ruleset *r, const struct jt_sandbox *box,
 	}
 }
 
-int jt_sandbox_files(const struct jt_sandbox *box, enum jt_sandbox_kind kind)
+/* Of the kernel's; else negative errno. */
+static long find_version(void)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
 			       LANDLOCK_CREATE_RULESET_VERSION);
+
+	return version > 0 ? version : version < 0 ? -errno : -ENOSYS;
+}
+
+int jt_sandbox_files_there(void)
+{
+	long version = find_version();
+
+	return version < 0 ? (int)version : 0;
+}
+
+int jt_sandbox_files(const struct jt_sandbox *box, enum jt_sandbox_kind kind)
+{
+	long version = find_version();
 	struct ruleset_attr attr;
 	struct ruleset r;
 	int rc;
 
-	if (version < 1)
-		return version < 0 ? -errno : -ENOSYS;
+	if (version < 0)
+		return (int)version;
 	attr = what_there_is(version, kind);
 	r.fs = attr.fs;
 	r.fd = (int)syscall(SYS_landlock_create_ruleset, &attr,

@@ -143,6 +143,16 @@ def test_a_layer_that_the_kernel_lacks_is_told_in_one_line(site, call):
     assert len(said) == 1 and lacks in said[0], daemon.log()
 
 
+def test_a_layer_that_the_kernel_lacks_is_lacking_after_an_upgrade(site):
+    site.start("--workers", "1", wrapper=rig.inject("landlock_create_ruleset",
+                                                    "error=ENOSYS"))
+    old = site.keeper()
+    site.cli("upgrade")
+    rig.until(lambda: not rig.alive(old), 20, "the older one has left")
+    assert "landlock" in boxes(site)["keeper"]["missing"].split()
+    works(site)
+
+
 # ---- whom they become ----
 
 @as_root

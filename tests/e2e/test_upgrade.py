@@ -376,3 +376,37 @@ def test_a_second_one_waits_until_the_first_is_through(site):
     gone(daemon.pid)
     step(site)
     assert site.word(token) == "VALID"
+
+
+# ---- one writer at any time ----
+
+def clerks(keeper):
+    """Its children that work only when nobody else wants to: nice 19."""
+    found = []
+    children = f"/proc/{keeper}/task/{keeper}/children"
+    for pid in map(int, open(children).read().split()):
+        try:
+            stat = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if stat[16] == "19" and stat[0] != "Z":
+            found.append(pid)
+    return found
+
+
+def test_a_snapshot_that_is_being_written_ends_before_the_next_one_may(site):
+    n = 110_000
+    site.bulk(n)
+    old = site.start("--capacity", n, "--workers", "1").pid
+    rig.until(lambda: clerks(old), 10, "a snapshot is begun", 0.001)
+    clerk = clerks(old)[0]
+    os.kill(clerk, signal.SIGSTOP)
+    plain = Plain(site)  # and idles: the old one stays for it
+    assert plain.status(site.create()) == 200
+    upgrade(site)
+    assert rig.alive(old) and not clerks(old)
+    rig.until(lambda: site.status()["snapshot"]["number"] >= n, 60,
+              "the newer one wrote it")
+    assert plain.status(site.create()) == 200  # its last answer there
+    gone(old)
+    site.check()
