@@ -251,18 +251,24 @@ bool jt_crew_is_gone(const struct jt_crew *crew)
 	return true;
 }
 
-unsigned jt_crew_pidfds(const struct jt_crew *crew, int *fds, unsigned max)
+int jt_crew_pidfds(const struct jt_crew *crew, int *fds)
 {
-	unsigned n = 0;
+	int n = 0;
 
-	for (unsigned i = 0; i < crew->n_hands && n < max; i++) {
-		int fd = crew->hands[i].pid
-				 ? (int)syscall(SYS_pidfd_open,
-						crew->hands[i].pid, 0)
-				 : -1;
+	for (unsigned i = 0; i < crew->n_hands; i++) {
+		int fd;
 
-		if (fd >= 0)
-			fds[n++] = fd;
+		if (!crew->hands[i].pid)
+			continue;
+		fd = (int)syscall(SYS_pidfd_open, crew->hands[i].pid, 0);
+		if (fd < 0) {
+			int rc = -errno;
+
+			while (n)
+				close(fds[--n]);
+			return rc;
+		}
+		fds[n++] = fd;
 	}
 	return n;
 }

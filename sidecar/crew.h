@@ -71,8 +71,9 @@ bool jt_crew_crossed(const struct jt_crew *crew);
 bool jt_crew_dismiss(struct jt_crew *crew, int queue);
 /* Is nobody left? */
 bool jt_crew_is_gone(const struct jt_crew *crew);
-/* Descriptors by which others see that they have ended: how many of MAX. */
-unsigned jt_crew_pidfds(const struct jt_crew *crew, int *fds, unsigned max);
+/* Descriptors by which others see that they have ended, of all that are there:
+ * how many, at most JT_WORKERS_MAX; negative errno. */
+int jt_crew_pidfds(const struct jt_crew *crew, int *fds);
 
 /* Ask it for a whole round, now; the ticket. Nobody waits here. */
 uint64_t jt_crew_save(struct jt_crew *crew);

@@ -117,6 +117,7 @@ static void give(struct keeper *k)
 {
 	int fds[JT_HANDOVER_FDS];
 	unsigned n = 1;
+	int workers;
 
 	k->crew.leaving = true;
 	jt_keeper_anchor(k, true); /* the clock's mark as well */
@@ -127,8 +128,11 @@ static void give(struct keeper *k)
 		jt_upgrade_give(&k->upgrade, 0, fds, 0, strerror(-fds[0]));
 		return;
 	}
-	n += jt_crew_pidfds(&k->crew, fds + n, JT_HANDOVER_FDS - n);
-	jt_upgrade_give(&k->upgrade, k->feed.applied, fds, n, NULL);
+	/* one that is not known of would not be waited for */
+	workers = jt_crew_pidfds(&k->crew, fds + n);
+	jt_upgrade_give(&k->upgrade, k->feed.applied, fds,
+			workers < 0 ? n : n + (unsigned)workers,
+			workers < 0 ? strerror(-workers) : NULL);
 }
 
 static void leave(struct keeper *k)
