@@ -1,8 +1,8 @@
 /* jeton show: all that is known of one token. */
 #include "admin/change.h"
 #include "admin/cmd.h"
-#include "admin/deny.h"
 #include "admin/expiry.h"
+#include "admin/in_force.h"
 #include "admin/lookup.h"
 
 #include <string.h>
@@ -118,9 +118,9 @@ static void as_listed(json_t *o, const struct jt_found *f)
 }
 
 /* PENDING: revoked, though the journal does not say so yet. */
-static void put(const struct jt_found *f, bool pending, bool json)
+static void put(const struct jt_found *f, bool pending, uint64_t now_s,
+		bool json)
 {
-	uint64_t now_s = jt_io_os.wall_ns() / 1000000000u;
 	const struct jt_card *card = &f->card;
 	char text[JT_NAME_MAX + 1];
 	struct jt_sheet s;
@@ -155,6 +155,7 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 {
 	const char *id = cmd->operands[0];
 	struct jt_fault fault = {0};
+	struct jt_in_force in_force;
 	struct jt_control control;
 	struct jt_journal j;
 	static struct jt_found f;
@@ -168,15 +169,17 @@ int jt_cmd_show(const struct jt_cmd *cmd)
 		return jt_journal_refusal(e, &fault);
 	/* without a keeper the journal answers, only the use is unknown */
 	(void)jt_control_connect(&control, cmd->paths.data, JT_CONTROL_WAIT_MS);
+	jt_in_force_read(&in_force, &j, &control);
 	e = jt_lookup(&j, &control, id, &f, &fault);
 	pending = e == 0 && f.card.type != JT_REC_REVOKE &&
-		  jt_deny_has(j.io, j.dir_fd, j.id, id);
+		  jt_in_force_denies(&in_force, id);
 	jt_control_close(&control);
 	jt_journal_close(&j);
+	jt_in_force_free(&in_force);
 	if (e)
 		return jt_journal_refusal(e, &fault);
 	if (!f.exists)
 		return jt_no_such_id(id);
-	put(&f, pending, cmd->json);
+	put(&f, pending, in_force.now_s, cmd->json);
 	return 0;
 }

@@ -499,6 +499,28 @@ int jt_control_denied(struct jt_control *c, uint64_t *pendingp,
 	return e;
 }
 
+int jt_control_pending(struct jt_control *c, uint64_t *fromp, uint64_t *clockp,
+		       const char **idsp)
+{
+	uint64_t v[2];
+	int e = ask(c, "PENDING %" PRIu64 "\n", *fromp);
+	const char *at = c->line + 2;
+
+	if (e == 0)
+		e = take_numbers(c, &at, v, 2);
+	if (e)
+		return e;
+	if (strlen(at) % (JT_ID_BYTES + 1) || (*at && v[1] <= *fromp))
+		return lost(c, "its answer is not understood");
+	for (const char *id = at; *id; id += JT_ID_BYTES + 1)
+		if (*id != ' ')
+			return lost(c, "its answer is not understood");
+	*clockp = v[0];
+	*fromp = v[1];
+	*idsp = at;
+	return 0;
+}
+
 int jt_control_save(struct jt_control *c)
 {
 	int e = ask(c, "SAVE\n");

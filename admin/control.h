@@ -46,6 +46,12 @@
  *   DENIED                  OK n m            flush: n such revokes wait for
  *                                             the journal, m of them would not
  *                                             outlive the keeper
+ *   PENDING from            OK clock_s next id ...
+ *                                             the time by which expiry goes
+ *                                             if the clock is behind it, and
+ *                                             of such revokes the from-th and
+ *                                             on; from next on there are more,
+ *                                             unless no id was told
  *   UPGRADE                 OK pid version    once another keeper, started
  *                                             from the program's file, serves
  *                                             in this one's stead
@@ -155,6 +161,9 @@ int jt_control_deny(struct jt_control *c, const char id[JT_ID_BYTES],
 		    const char *reason);
 int jt_control_denied(struct jt_control *c, uint64_t *pendingp,
 		      uint64_t *in_memoryp);
+/* *FROMP is moved on; blank and id, again and again, stand in *IDSP. */
+int jt_control_pending(struct jt_control *c, uint64_t *fromp, uint64_t *clockp,
+		       const char **idsp);
 /* The first N, at most JT_TOP_ROWS, of each kind. */
 int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *topp);
 /* *PIDP serves now; its version stands in c->line behind that. */

@@ -7,6 +7,7 @@
 #include "admin/roster.h"
 #include "admin/change.h"
 #include "admin/expiry.h"
+#include "admin/in_force.h"
 #include "admin/lookup.h"
 #include "admin/roster_json.h"
 
@@ -42,14 +43,29 @@ struct sheet {
 
 /* ---- opening ---- */
 
-/* What the sidecar has counted is to be in the file; without one it is. */
-static void ask_for_counts(const struct jt_cmd *cmd)
+/*
+ * What only the sidecar knows, before the journal is read: what it commits in
+ * between is then found in both. COUNTS: what it has counted is to be in the
+ * file; without one it is.
+ */
+static void ask_sidecar(const struct jt_cmd *cmd, const struct jt_journal *j,
+			bool counts, struct jt_in_force *f)
 {
 	struct jt_control c;
 
-	if (jt_control_connect(&c, cmd->paths.data, JT_CONTROL_WAIT_MS) == 0)
+	(void)jt_control_connect(&c, cmd->paths.data, JT_CONTROL_WAIT_MS);
+	if (counts && c.fd >= 0)
 		(void)jt_control_save(&c); /* else a few seconds old */
+	jt_in_force_read(f, j, &c);
 	jt_control_close(&c);
+}
+
+/* Revoked is revoked, in whatever file that stands by now. */
+static void revoke_pending(struct jt_roster *r, const struct jt_in_force *f)
+{
+	for (size_t i = 0; f->n && i < r->catalog.n_cards; i++)
+		if (jt_in_force_denies(f, r->catalog.cards[i].id))
+			r->catalog.cards[i].type = JT_REC_REVOKE;
 }
 
 static void load_usage(struct jt_roster *r, const struct jt_journal *j)
@@ -66,16 +82,23 @@ static void load_usage(struct jt_roster *r, const struct jt_journal *j)
 int jt_roster_open(struct jt_roster *r, const struct jt_cmd *cmd, bool counts)
 {
 	struct jt_fault fault = {.line = "not enough memory"};
+	struct jt_in_force in_force;
 	struct jt_journal j;
 	int e;
 
 	memset(r, 0, sizeof(*r));
-	r->now_s = jt_io_os.wall_ns() / 1000000000u;
-	if (counts)
-		ask_for_counts(cmd);
 	e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
 	if (e)
 		return jt_journal_refusal(e, &fault);
+	ask_sidecar(cmd, &j, counts, &in_force);
+	r->now_s = in_force.now_s;
+	/* what was recorded since is in it, compacted or not */
+	jt_journal_close(&j);
+	e = jt_journal_open(&j, &jt_io_os, cmd->paths.data, &fault);
+	if (e) {
+		jt_in_force_free(&in_force);
+		return jt_journal_refusal(e, &fault);
+	}
 	/* all of it is read, in order: let it come while we work */
 	posix_fadvise(j.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	e = jt_catalog_init(&r->catalog);
@@ -83,6 +106,9 @@ int jt_roster_open(struct jt_roster *r, const struct jt_cmd *cmd, bool counts)
 		e = jt_catalog_load(&r->catalog, &j, &fault);
 	if (e == 0 && counts)
 		load_usage(r, &j);
+	if (e == 0)
+		revoke_pending(r, &in_force);
+	jt_in_force_free(&in_force);
 	jt_journal_close(&j);
 	if (e == 0) {
 		r->rows = calloc(r->catalog.n_cards + 1, sizeof(*r->rows));
@@ -129,11 +155,17 @@ bool jt_roster_usage(const struct jt_roster *r, const struct jt_card *card,
 void jt_roster_pick(struct jt_roster *r, const struct jt_choice *choice,
 		    jt_roster_fn *also, void *ctx)
 {
+	struct jt_choice c = *choice;
+
+	/* a clock that is behind makes nothing expire later */
+	c.now_s = r->now_s;
+	if (c.expires_until_s && c.expires_from_s <= c.now_s)
+		c.expires_from_s = c.now_s + 1;
 	r->n_rows = 0;
 	for (size_t i = 0; i < r->catalog.n_cards; i++) {
 		const struct jt_card *card = &r->catalog.cards[i];
 
-		if (jt_choice_fits(choice, &r->catalog, card) &&
+		if (jt_choice_fits(&c, &r->catalog, card) &&
 		    (!also || also(r, card, ctx)))
 			r->rows[r->n_rows++] = (uint32_t)i;
 	}

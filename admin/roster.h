@@ -2,8 +2,10 @@
  * roster: chosen tokens as rows, for list, expiring and unused.
  *
  * Folded from the journal without the lock; what is being committed at this
- * moment is either wholly in it or not at all. Uses come from the file that a
- * sidecar writes, and which it is asked to bring up to date first.
+ * moment is either wholly in it or not at all. What is in force without being
+ * in it, a revoke that waits and the time that was, counts (in_force.h). Uses
+ * come from the file that a sidecar writes, and which it is asked to bring up
+ * to date first.
  *
  *   table  name, masked value, expiry date, status; never wider than the
  *          terminal, so a long name is cut; long: a second line, wrapped

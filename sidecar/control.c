@@ -413,6 +413,21 @@ static enum done denied(struct jt_controls *c, struct jt_control_client *cl,
 	return say_two(cl, c->denials->n, in_memory);
 }
 
+/* What a reader of the journal cannot know; whatever the state. */
+static enum done pending(struct jt_controls *c, struct jt_control_client *cl,
+			 uint64_t from)
+{
+	char ids[JT_CONTROL_LINE - 64] = "", line[JT_CONTROL_LINE];
+	uint64_t next =
+		c->denials ? jt_denials_tell(c->denials, from, ids, sizeof(ids))
+			   : from;
+
+	/* relaxed: the keeper's own word */
+	snprintf(line, sizeof(line), "OK %" PRIu64 " %" PRIu64 "%s\n",
+		 jt_load_relaxed(&c->feed->maps->identity->clock_s), next, ids);
+	return say(cl, line);
+}
+
 /* VERB and exactly N numbers? */
 static bool numbers(const char *line, const char *verb, uint64_t *v, unsigned n)
 {
@@ -469,7 +484,7 @@ static enum done answer_named(struct jt_controls *c,
 		return say_error(cl, "USAGE",
 				 "the words are SYNC, FIT, LIMIT, PLAN, SCOPE, "
 				 "SET, PAIR, USERS, NAMES, LOOK, TOP, SAVE, "
-				 "DENY, DENIED, UPGRADE and STATUS");
+				 "DENY, DENIED, PENDING, UPGRADE and STATUS");
 	done = reach(c, cl, at, now_ns, &go);
 	if (!go)
 		return done;
@@ -517,6 +532,8 @@ static enum done answer(struct jt_controls *c, struct jt_control_client *cl,
 		return denied(c, cl, now_ns);
 	if (strncmp(cl->line, "LOOK ", 5) == 0)
 		return look(c, cl, cl->line + 5);
+	if (numbers(cl->line, "PENDING", v, 1))
+		return pending(c, cl, v[0]);
 	if (numbers(cl->line, "NAMES", v, 1))
 		return names(c, cl, v[0]);
 	if (numbers(cl->line, "TOP", v, 1))

@@ -143,6 +143,7 @@ static void drop(struct jt_denials *d, uint32_t n)
 		d->dirty = true;
 	}
 	d->n -= n;
+	d->n_dropped += n;
 	memmove(d->list, d->list + n, d->n * sizeof(*d->list));
 	memmove(d->places, d->places + n, d->n * sizeof(*d->places));
 	flush(d);
@@ -429,7 +430,24 @@ void jt_denials_tend(struct jt_denials *d, struct jt_feed *feed,
 	flush(d);
 }
 
-/* ---- what is wrong ---- */
+/* ---- what is told ---- */
+
+uint64_t jt_denials_tell(const struct jt_denials *d, uint64_t from, char *buf,
+			 size_t max)
+{
+	uint64_t end = d->n_dropped + d->n, i;
+	size_t len = 0;
+
+	for (i = from > d->n_dropped ? from : d->n_dropped;
+	     i < end && len + JT_ID_BYTES + 2 <= max; i++) {
+		buf[len] = ' ';
+		memcpy(buf + len + 1, d->list[i - d->n_dropped].id,
+		       JT_ID_BYTES);
+		len += JT_ID_BYTES + 1;
+	}
+	buf[len] = '\0';
+	return i;
+}
 
 const char *jt_denials_trouble(struct jt_denials *d)
 {

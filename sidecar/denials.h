@@ -27,10 +27,11 @@ struct jt_denials {
 	struct jt_denial *list;
 	uint32_t *places; /* JT_DENY_MAX: in memory only */
 	uint32_t n;
-	uint8_t *taken;	 /* by place */
-	uint32_t n_lost; /* places that nobody can read any more */
-	bool keep_file;	 /* it is not ours to write over */
-	bool dirty;	 /* something was written since the last flush */
+	uint64_t n_dropped; /* before the first of the list */
+	uint8_t *taken;	    /* by place */
+	uint32_t n_lost;    /* places that nobody can read any more */
+	bool keep_file;	    /* it is not ours to write over */
+	bool dirty;	    /* something was written since the last flush */
 	uint64_t make_ns, commit_ns; /* not before */
 	char file_why[96];	     /* why there is no file; "": there is */
 	char commit_why[sizeof(((struct jt_fault *)0)->line)];
@@ -65,6 +66,13 @@ uint32_t jt_denials_settle(struct jt_denials *d);
 /* Commit some, make the file: when it is due. */
 void jt_denials_tend(struct jt_denials *d, struct jt_feed *feed,
 		     uint64_t now_ns);
+
+/*
+ * " id" for each from the FROM-th on that this process ever had, as many as
+ * there is room for; the number that follows the last one told.
+ */
+uint64_t jt_denials_tell(const struct jt_denials *d, uint64_t from, char *buf,
+			 size_t max);
 
 /* One line while not all is well, else NULL. */
 const char *jt_denials_trouble(struct jt_denials *d);

@@ -409,6 +409,49 @@ Test(control, top_of_another_shape_is_nonsense)
 	}
 }
 
+#define PENDING_ID "jt_live_AAAAAAAAAAAAAAAA"
+
+Test(control, pending_is_taken_apart)
+{
+	uint64_t from = 7, clock_s;
+	const char *ids;
+
+	SERVE("OK 1800000000 9 " PENDING_ID " " PENDING_ID "\n",
+	      "OK 1800000001 9\n");
+	connect_now();
+	cr_assert_eq(jt_control_pending(&c, &from, &clock_s, &ids), 0);
+	cr_assert_eq(from, 9);
+	cr_assert_eq(clock_s, 1800000000);
+	cr_assert_str_eq(ids, " " PENDING_ID " " PENDING_ID);
+	cr_assert_eq(jt_control_pending(&c, &from, &clock_s, &ids), 0);
+	cr_assert_eq(clock_s, 1800000001);
+	cr_assert_str_eq(ids, "");
+}
+
+Test(control, pending_of_another_shape_is_nonsense)
+{
+	static const char *const replies[] = {
+		"OK\n",
+		"OK 1\n",
+		"OK 1 8 x\n",
+		"OK 1 8 " PENDING_ID "x\n",
+		"OK 1 7 " PENDING_ID "\n", /* it would be asked for ever */
+		"OK 1 8" PENDING_ID " \n",
+	};
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		uint64_t from = 7, clock_s;
+		const char *ids;
+
+		SERVE(replies[i]);
+		connect_now();
+		cr_assert_eq(jt_control_pending(&c, &from, &clock_s, &ids),
+			     JT_CONTROL_E_UNREACHABLE, "%s", replies[i]);
+		teardown();
+		setup();
+	}
+}
+
 Test(control, the_longest_names_fit_a_request)
 {
 	char plan[JT_PLAN_MAX], scope[JT_SCOPE_MAX];

@@ -422,6 +422,30 @@ Test(denials, unknown_and_already_revoked_need_no_entry)
 	cr_expect_eq(denials.n, 1);
 }
 
+/* A reader with a small piece at a time, while others are being recorded. */
+Test(denials, reader_in_pieces_misses_none_that_still_waits)
+{
+	char ids[2 * (JT_ID_BYTES + 1) + 1];
+	uint64_t from;
+
+	for (unsigned i = 0; i < 4; i++)
+		deny(i);
+	from = jt_denials_tell(&denials, 0, ids, sizeof(ids));
+	cr_expect_eq(from, 2);
+	cr_expect(strstr(ids, " jt_live_") == ids);
+	cr_expect_eq(strlen(ids), sizeof(ids) - 1);
+	tend(); /* all are in the journal, another is not */
+	help_token_make(&tokens[0], "live");
+	append(help_create(&tokens[0]));
+	deny(0);
+	from = jt_denials_tell(&denials, from, ids, sizeof(ids));
+	cr_expect_eq(from, 5);
+	cr_expect_eq(memcmp(ids + 1, tokens[0].text, JT_ID_BYTES), 0);
+	cr_expect_eq(strlen(ids), JT_ID_BYTES + 1);
+	cr_expect_eq(jt_denials_tell(&denials, from, ids, sizeof(ids)), 5);
+	cr_expect_str_eq(ids, "");
+}
+
 Test(denials, lock_held_by_another_is_not_waited_for)
 {
 	struct jt_journal j;

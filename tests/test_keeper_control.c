@@ -356,6 +356,28 @@ Test(keeper_control, status_is_one_line)
 	expect_error(fd, "STATUS please\n", "USAGE");
 }
 
+Test(keeper_control, pending_tells_the_time_that_holds_and_who_is_denied)
+{
+	static struct jt_denials denials;
+	char want[64];
+	int fd = dial();
+
+	jt_store_relaxed(&t.maps.identity_rw->clock_s, 1800000000);
+	expect(fd, "PENDING 0\n", "OK 1800000000 0\n");
+	commit_token(&token);
+	turn();
+	cr_assert_eq(jt_denials_init(&denials, &feed.journal, HELP_DIR), 0);
+	jt_controls_denying(&controls, &denials);
+	cr_assert_eq(jt_denials_add(&denials, &feed.ledger, token.text, 1, ""),
+		     0);
+	snprintf(want, sizeof(want), "OK 1800000000 1 %.24s\n", token.text);
+	expect(fd, "PENDING 0\n", want);
+	expect(fd, "PENDING 1\n", "OK 1800000000 1\n");
+	expect(fd, "PENDING 18446744073709551615\n",
+	       "OK 1800000000 18446744073709551615\n");
+	expect_error(fd, "PENDING\n", "USAGE");
+}
+
 Test(keeper_control, rubbish_is_answered_with_the_words)
 {
 	static const char *const bad[] = {

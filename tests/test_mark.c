@@ -3,6 +3,7 @@
 
 #include "tests/help_table.h"
 #include <criterion/criterion.h>
+#include <string.h>
 
 #define NOW HELP_NOW_S
 #define YEARS_10 (10u * 365u * 86400u)
@@ -70,6 +71,53 @@ Test(mark, leap_seconds_2038_and_2106_are_times_like_others)
 		cr_expect_not(jt_mark_tend(&m, at[i] - 1, 6));
 		cr_expect_eq(m.mark_s, at[i]);
 		cr_expect_eq(m.why[0], '\0');
+	}
+}
+
+/* Whoever was away for hours finds both clocks further on by as much. */
+Test(mark, suspend_for_hours_or_weeks_is_no_step)
+{
+	static const uint64_t away[] = {3600, 86400, 30u * 86400u, YEARS_10};
+	uint64_t wall = NOW, boot = 1000;
+
+	for (unsigned i = 0; i < 700; i++)
+		jt_mark_tend(&m, ++wall, ++boot);
+	for (size_t i = 0; i < sizeof(away) / sizeof(*away); i++) {
+		wall += away[i];
+		boot += away[i];
+		cr_expect_not(jt_mark_tend(&m, wall, boot));
+		cr_expect_eq(m.mark_s, wall, "%lu", away[i]);
+	}
+}
+
+/* The boot clock alone jumps: nothing that it does makes a time believed. */
+Test(mark, boot_clock_that_jumps_hours_ahead_moves_no_wall_clock)
+{
+	jt_mark_tend(&m, NOW + YEARS_10, 1001);
+	cr_expect_eq(m.mark_s, NOW);
+	jt_mark_tend(&m, NOW + YEARS_10, 1001 + 36000);
+	cr_expect_eq(m.mark_s, NOW);
+	jt_mark_tend(&m, NOW + 1, 1002 + 36000);
+	cr_expect_eq(m.mark_s, NOW + 1);
+}
+
+Test(mark, sweep_of_a_second_to_ten_years_is_told_as_what_it_is)
+{
+	uint64_t seed = 53, boot = 1000, top = NOW;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		uint64_t span = 1ull << (help_random(&seed) % 29 + 1);
+		uint64_t by = help_random(&seed) % span;
+		uint64_t wall = help_random(&seed) & 1 ? NOW + by : NOW - by;
+
+		boot += help_random(&seed) % 3;
+		jt_mark_tend(&m, wall, boot);
+		cr_assert_geq(m.mark_s, top, "never back");
+		cr_assert_leq(m.mark_s, top + JT_MARK_AHEAD_S, "no leap");
+		top = m.mark_s;
+		cr_assert_eq(m.why[0] != '\0',
+			     wall + JT_MARK_BEHIND_S < m.mark_s);
+		cr_assert_null(strstr(m.why, " is -"));
 	}
 }
 

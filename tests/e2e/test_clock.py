@@ -1,4 +1,6 @@
 """The wall clock set back revives nothing, also over a restart."""
+import json
+import re
 import time
 
 import rig
@@ -68,3 +70,57 @@ def test_expired_token_stays_expired_over_an_upgrade(site):
     assert site.word(token) == "EXPIRED"
     assert "behind" in site.status()["why"] or \
         "insecure" in site.status()["why"]
+
+
+def test_tool_and_daemon_agree_on_what_has_expired(site):
+    """With the clock behind the mark, `list` and `show` say what a worker
+    says, with a sidecar (its mark) and without one (the anchor's)."""
+    site.start("--workers", "1")
+    token, lasting = site.create("a", "--expires", "1h"), site.create("b")
+    site.daemons[-1].stop()
+    site.start("--workers", "1", env=at(site, "+2h"))
+    assert site.word(token) == "EXPIRED"
+    site.daemons[-1].stop()
+    for serving in (False, True):
+        if serving:
+            site.start("--workers", "1")
+            assert site.word(token) == "EXPIRED"
+        status = {x["id"]: x["status"] for x in site.list()}
+        assert status == {token[:24]: "Expired", lasting[:24]: "Active"}
+        shown = json.loads(site.cli("show", token[:24], "--json").out)
+        assert shown["status"] == "Expired"
+        assert token[:24] in site.cli("list", "--status", "expired",
+                                      "--json").out
+        assert token[:24] not in site.cli("expiring", "--within", "30d",
+                                          "--json", rc=None).out
+
+
+def test_the_clock_may_stand_anywhere_and_nothing_expired_comes_back(
+        site, record_property):
+    """Starts from a second to ten years off either way, in a leap second's
+    neighbourhood, in 2038 and 2106, and before the journal was made: no
+    expired token works again, and no time is told as negative."""
+    site.start("--workers", "1")
+    token, lasting = site.create("a", "--expires", "1h"), site.create("b")
+    site.daemons[-1].stop()
+    site.start("--workers", "1", env=at(site, "+2h"))
+    site.daemons[-1].stop()
+    whens = ["-1s", "+1s", "-1h", "-3650d", "+1d", "+3650d",
+             "@2016-12-31 23:59:58", "@2000-01-01 00:00:00",
+             "@2038-01-19 03:14:06", "@2106-02-07 06:28:14",
+             "@1970-01-02 00:00:00"]
+    for when in whens:
+        site.start("--workers", "1", env=at(site, when))
+        v = site.verify(token)
+        assert v.word == "EXPIRED", (when, v)
+        assert v.expires_in_s <= 0 and v.remaining >= -1, (when, v)
+        far = when in ("+3650d",) or when[1:5] in ("2038", "2106")
+        v = site.verify(lasting)
+        assert v.word == ("EXPIRED" if far else "VALID"), (when, v)
+        assert far or 0 < v.expires_in_s <= 91 * 86400, (when, v)
+        text = site.cli("show", token[:24], env=at(site, when)).out
+        assert not re.search(r": -", text), (when, text)
+        site.daemons[-1].stop()
+    site.start("--workers", "1")  # the far ones were not believed at once
+    assert site.word(token) == "EXPIRED" and site.word(lasting) == "VALID"
+    record_property("figure", f"{len(whens)} clocks, 0 revived")

@@ -138,6 +138,9 @@ def test_many_and_leaked_and_chosen_go_the_same_way(site):
             assert {c.verify(t).word for t in [*tokens, leaked, *named]} == \
                 {"REVOKED"}
         assert site.status()["pending_revokes"] == 303
+        # the keeper tells, and without one the file does
+        assert {x["status"] for x in site.list()} == {"Revoked"}
+        assert site.cli("list", "--status", "active", "--json").out == ""
         for verb in ("resume", "suspend", "rotate"):
             site.cli(verb, leaked[:24], rc=4)  # only revokes go this way
     until(lambda: well(site), 10, "recorded")
