@@ -15,6 +15,7 @@ import time
 import pytest
 
 import rig
+from test_deny import deny, lock_held, lock_taken
 
 LOOPS = int(os.environ.get("JETON_UPGRADES", 4 if rig.ASAN else 12))
 OTHER_LAYOUT = rig.BIN / "tests/jetond-other-layout"
@@ -266,6 +267,14 @@ def replace(path, by):
     os.rename(f"{path}.new", path)
 
 
+def compiled(site, body):
+    """The keeper may start programs, but no shell for a script."""
+    subprocess.run(["gcc", "-x", "c", "-", "-o", site.root / "bad"], text=True,
+                   input="#include <unistd.h>\nint main(void) { %s }" % body,
+                   check=True)
+    return site.root / "bad"
+
+
 def test_another_layout_of_identity_is_no_hindrance(site, moved):
     site.start("--workers", "2", program=moved)
     token = site.create()
@@ -284,9 +293,10 @@ def test_another_layout_of_identity_is_no_hindrance(site, moved):
 # ---- when it does not come to serve ----
 
 BAD = {
-    "ends at once": "#!/bin/sh\nexit 7\n",
-    "is no program": "nonsense\n",
-    "says nothing": "#!/bin/sh\nread x\nexit 1\n",
+    "ends at once": "return 7;",
+    "is no program": None,
+    "ends without a word": "usleep(500000); return 1;",
+    "is a script": "#!/bin/sh\nexit 0\n",
 }
 
 
@@ -296,7 +306,10 @@ def test_one_that_does_not_start_changes_nothing(site, moved, how):
     token = site.create()
     with site.client() as c:
         assert c.verify(token).word == "VALID"
-        (site.root / "bad").write_text(BAD[how])
+        if how.startswith("is"):
+            (site.root / "bad").write_text(BAD[how] or "nonsense\n")
+        else:
+            compiled(site, BAD[how])
         replace(moved, site.root / "bad")
         done = upgrade(site, rc=1)
         assert str(moved) in done.err and len(rig.lines(done.err)) == 1
@@ -410,3 +423,73 @@ def test_a_snapshot_that_is_being_written_ends_before_the_next_one_may(site):
     assert plain.status(site.create()) == 200  # its last answer there
     gone(old)
     site.check()
+
+
+# ---- a revoke that the journal does not take comes first ----
+
+def test_none_begins_while_revokes_wait_for_the_journal(site):
+    daemon = site.start("--workers", "1")
+    token, other = site.create(), site.create()
+    with lock_taken(site):
+        assert deny(site, token) == (1, 0)
+        done = upgrade(site, rc=1)
+        assert "revokes wait for the journal" in done.err
+        assert len(rig.lines(done.err)) == 1
+        assert site.keeper() == daemon.pid
+        assert site.word(token) == "REVOKED" and site.word(other) == "VALID"
+    rig.until(lambda: site.status()["health"] == "ok", 5, "recorded")
+    step(site)
+    assert site.word(token) == "REVOKED" and site.word(other) == "VALID"
+
+
+def test_a_revoke_without_the_journal_ends_an_upgrade_under_way(site, moved):
+    """The new one is slow to come; somebody must revoke and the journal's lock
+    is held by one who stands still: in force at once in the one that serves,
+    which goes on, and the upgrade has failed in a clear line."""
+    daemon = site.start("--workers", "1", program=moved)
+    token, other = site.create(), site.create()
+    replace(moved, compiled(site, "sleep(20); return 1;"))
+    with lock_held(site):
+        cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        rig.until(lambda: "to take over" in daemon.log(), 5, "under way")
+        time.sleep(0.3)
+        assert cli.poll() is None, "it was to be under way"
+        began = time.monotonic()
+        done = site.revoke(token, rc=None)
+        assert done.rc in (0, 5), done
+        assert time.monotonic() - began < 6, "it waited for the slow one"
+        assert site.word(token) == "REVOKED" and site.word(other) == "VALID"
+        _, err = cli.communicate(timeout=10)
+        assert cli.returncode == 1 and len(rig.lines(err)) == 1, err
+        assert "revoke" in err, err
+        assert site.keeper() == daemon.pid
+    rig.until(lambda: site.status()["health"] == "ok", 5, "recorded")
+    replace(moved, rig.JETOND)
+    step(site)
+    assert site.word(token) == "REVOKED" and site.word(other) == "VALID"
+
+
+def test_a_revoke_without_the_journal_makes_the_leaving_one_go(site):
+    """It still leaves, for an idle HTTP connection: a revoke that the journal
+    does not take is in force in the new one within seconds, and the old one,
+    which could not know of it, has gone."""
+    old = site.start("--workers", "1").pid
+    token, other = site.create(), site.create()
+    plain = Plain(site)
+    assert plain.status(token) == 200
+    upgrade(site)
+    assert rig.alive(old)
+    with lock_held(site):
+        began = time.monotonic()
+        done = site.revoke(token, rc=None)
+        assert done.rc in (0, 5), done
+        assert time.monotonic() - began < 8
+        assert not rig.alive(old)
+        assert site.word(token) == "REVOKED" and site.word(other) == "VALID"
+        with pytest.raises((OSError, http.client.HTTPException)):
+            plain.status(token)
+        assert site.status()["pending_revokes"] == 1
+    plain.end()
+    rig.until(lambda: site.status()["health"] == "ok", 5, "recorded")
+    assert site.word(token) == "REVOKED"
