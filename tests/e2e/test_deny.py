@@ -393,7 +393,7 @@ def test_directory_that_turns_read_only_under_the_keeper(site):
 
 def test_more_than_the_file_takes_are_in_force_and_told_to_be_in_memory(site):
     """10,000 are durable, those beyond are not: exit 5 until they are; `list`
-    shows all; all are recorded at the end, with uid and reason."""
+    shows all; all are recorded at the end."""
     site.start("--workers", "1")
     tokens = site.bulk(10003)
     with lock_taken(site):
@@ -474,7 +474,7 @@ def test_keeper_killed_at_every_call_of_a_deny(site, record_property):
 
 def test_nothing_that_comes_meanwhile_revives_a_denied_token(site):
     """The keeper never gets the journal's lock, others do: growth, a
-    compaction, a snapshot, renewals, a rotation, a resume come between the
+    compaction, a renewal, a rotation, a resume come between the
     deny and its record. REVOKED at every moment, and over kill -9."""
     flags = ["--workers", "1", "--capacity", "64"]
     daemon = site.start(*flags)
