@@ -142,7 +142,7 @@ torture-report: ## the failure matrix, row by row, from what was run last
 asan: deps-test ## all tests under address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=asan all unit corpus stress e2e
 timing: $(O)/tests/timing ## do times tell where a wrong secret differs? SAMPLES of each
-	$(Q)$< --samples $(or $(SAMPLES),1000000)
+	$(Q)tests/result.sh $(R) $< --samples $(or $(SAMPLES),1000000)
 tsan: deps ## stress programs under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=tsan stress-programs
 stress-programs: $(call program,stress)
