@@ -20,6 +20,8 @@ def pytest_configure(config):
         "markers", "last: looks at what the first test has set going")
     config.addinivalue_line(
         "markers", "unwatched(why): history.py cannot look on")
+    config.addinivalue_line(
+        "markers", "traces: has a tracer or a library of its own")
 
 
 # Where files run side by side, those that take long begin.
@@ -41,6 +43,13 @@ def pytest_terminal_summary(terminalreporter):
         for name, line in report.user_properties:
             if name == "said" and report.when == "call":
                 terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def untraced(request, monkeypatch):
+    """Over epoll, too, but by the setting."""
+    if request.node.get_closest_marker("traces"):
+        monkeypatch.setattr(rig, "WRAP", [])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,7 @@ INTEROP = Path(os.environ.get("JETON_INTEROP", ROOT / "build/interop"))
 EXAMPLES = ROOT / "tests/examples"
 JETON, JETOND = str(BIN / "jeton"), str(BIN / "jetond")
 WRAP = shlex.split(os.environ.get("JETON_TEST_WRAP", ""))
+NO_RING = bool(WRAP)
 ASAN = "asan" in BIN.name
 PATIENCE = 4 if ASAN else 1  # for deadlines that a sanitizer stretches
 
@@ -266,7 +267,7 @@ class Daemon:
         site.n_daemons += 1
         self.site = site
         self.log_path = site.root / f"log{site.n_daemons}"
-        if WRAP and wrapper:  # nobody is traced twice
+        if NO_RING and (wrapper or not WRAP):  # nobody is traced twice
             env = {"JETON_BACKEND": "epoll", **env}
         argv = [*(wrapper or WRAP), program, *map(str, flags)]
         with open(self.log_path, "wb") as log:

@@ -87,7 +87,7 @@ def p99_us(site, token):
 
 @pytest.mark.parametrize("backend", ["auto", "epoll"])
 def test_nine_thousand_idle_and_a_thousand_bad_ones_do_not_slow_a_good_one(
-        site, backend):
+        site, backend, record_property):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if files < IDLE + SLOW + GARBAGE + 200:
         pytest.skip(f"the limit of open files is {files}")
@@ -117,8 +117,10 @@ def test_nine_thousand_idle_and_a_thousand_bad_ones_do_not_slow_a_good_one(
     link.send("end")
     driver.join(10)
     q, c = statistics.median(quiet), statistics.median(crowded)
-    print(f"crowd: {site.status()['backend']}: {IDLE} idle, {SLOW} slow, "
-          f"{GARBAGE} garbage ({again} came again): p99 {c:.0f} us, quiet "
-          f"{q:.0f} us, ratio {c / q:.2f} (medians of {PAIRS})")
+    figure = (f"{site.status()['backend']}: {IDLE} idle, {SLOW} slow, "
+              f"{GARBAGE} garbage ({again} came again): p99 {c:.0f} us, quiet "
+              f"{q:.0f} us, ratio {c / q:.2f} (medians of {PAIRS})")
+    print("crowd:", figure)
+    record_property("figure", figure)
     # beside other tests no time means much: here only that it is no stall
     assert c <= (2 if LONG else 20) * q * rig.PATIENCE

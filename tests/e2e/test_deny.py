@@ -344,6 +344,7 @@ def test_read_only_at_start_serves_and_says_so(site):
     assert site.word(token) == "VALID"  # as it was said
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize("calls, error", [
     ("fdatasync,fsync", "EIO"), ("pwrite64,openat", "EROFS")])
 def test_failing_disk_of_the_keeper_makes_it_5(site, calls, error):
@@ -430,6 +431,7 @@ def kills(call, anew):
     return itertools.count(1)
 
 
+@pytest.mark.traces
 @pytest.mark.unwatched("what was not acknowledged may come back")
 def test_keeper_killed_at_every_call_of_a_deny(site, record_property):
     """SIGKILL at each write, flush, rename and answer of the keeper while it

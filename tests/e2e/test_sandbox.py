@@ -114,6 +114,7 @@ def test_a_worker_killed_by_its_filter_is_told_and_replaced(served):
     works(served)
 
 
+@pytest.mark.traces  # a tracer may have a filter of its own
 def test_insecure_debug_is_red_and_told(site):
     daemon = site.start("--workers", "1", "--insecure-debug")
     status = site.status()

@@ -280,6 +280,7 @@ def test_an_allocation_that_fails_is_told_or_survived(
 
 
 @pytest.mark.skipif(rig.ASAN, reason="the sanitizer has the allocator")
+@pytest.mark.traces
 def test_a_daemon_whose_allocation_fails_ends_or_serves(
         site, preload, record_property):
     kept, counted = site.create("kept"), site.root / "n"
