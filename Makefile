@@ -129,9 +129,10 @@ stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under 
 e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
 e2e-epoll: all $(O)/tests/jetond-other-layout ## the same where io_uring is forbidden, as in containers
-	$(Q)JETON_TEST_WRAP='strace -D -f -qq --seccomp-bpf -o /dev/null \
-	-e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM' \
-	tests/e2e.sh $(O)
+	$(Q)JETON_TEST_WRAP="strace -D -f -qq --seccomp-bpf -o /dev/null \
+		-e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM" \
+		tests/e2e.sh $(O) -n 4 --dist loadfile \
+		--junitxml=$(R)/tests/e2e-epoll.xml
 torture: deps $(O)/tests/torture ## a journal broken in every way, about 7 minutes
 	$(Q)tests/result.sh $(R) $(O)/tests/torture --seconds 420
 torture-real: deps-test all ## the same to the real binaries, about an hour
