@@ -474,6 +474,7 @@ def test_keeper_killed_at_every_call_of_a_deny(site, record_property):
                     f"{len(acknowledged)} acknowledged, 0 lost")
 
 
+@pytest.mark.traces
 def test_nothing_that_comes_meanwhile_revives_a_denied_token(site):
     """The keeper never gets the journal's lock, others do: growth, a
     compaction, a renewal, a rotation, a resume come between the
