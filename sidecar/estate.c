@@ -121,15 +121,18 @@ static void freeze(struct jt_ledger *l)
 int jt_estate_write(struct jt_ledger *l)
 {
 	uint64_t n = count(l);
-	size_t bytes = sizeof(struct jt_estate_header) +
-		       n * sizeof(struct jt_estate_entry) +
-		       (l->n_free - kept(l)) * sizeof(uint32_t);
+	size_t bytes;
 	int fd = memfd_create("jeton-estate", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *map = MAP_FAILED;
 	int rc;
 
 	if (fd < 0)
 		return -errno;
+	/* lines that have rested are as good as those that nobody ever used */
+	jt_ledger_tidy(l, 0);
+	bytes = sizeof(struct jt_estate_header) +
+		n * sizeof(struct jt_estate_entry) +
+		(l->n_free - kept(l)) * sizeof(uint32_t);
 	rc = -posix_fallocate(fd, 0, (off_t)bytes);
 	if (!rc)
 		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -305,23 +308,31 @@ int jt_estate_take(struct jt_ledger *l, int fd, bool shared)
 	return rc;
 }
 
-/* They rest once more: a worker that is gone now may have counted there, and
- * on lines that were not used here yet. */
+/* Those that only we could give: nobody else has counted there. */
+static void mark_free(struct jt_ledger *l, bool is)
+{
+	for (uint32_t i = l->free_first; i != JT_LINE_NONE;
+	     i = l->lines[i].next)
+		l->lines[i].holds = is;
+}
+
+/* All others rest: a worker that is gone now may have counted there, and on
+ * lines that were not used here yet. */
 void jt_estate_release(struct jt_ledger *l)
 {
 	l->shared = false;
 	l->lines_end = UINT64_MAX;
 	l->used_beyond = true;
-	l->free_first = JT_LINE_NONE;
-	l->n_free = 0;
 	l->rest_first = l->rest_last = JT_LINE_NONE;
+	mark_free(l, true);
 	for (uint32_t i = 0; i < l->n_lines; i++) {
-		if (l->lines[i].last)
+		if (l->lines[i].last || l->lines[i].holds)
 			continue;
 		l->lines[i] = (struct jt_line){.next = l->rest_first};
 		if (l->rest_first == JT_LINE_NONE)
 			l->rest_last = i;
 		l->rest_first = i;
 	}
+	mark_free(l, false);
 	jt_rest_begin(&l->rest, l->maps);
 }

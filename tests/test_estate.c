@@ -303,6 +303,27 @@ Test(estate, lines_are_not_used_up_by_upgrades)
 	}
 }
 
+/* Or a table that is upgraded often would seem full, and grow. */
+Test(estate, lines_that_were_free_stay_so_when_the_other_one_has_gone)
+{
+	uint32_t n_free;
+	int fd;
+
+	fill_old();
+	fill_new_backwards(0);
+	fd = jt_estate_write(&left);
+	cr_assert_eq(jt_estate_take(&heir, fd, true), 0);
+	close(fd);
+	jt_estate_release(&heir);
+	jt_ledger_tidy(&heir, 0);
+	n_free = heir.n_free;
+	cr_assert_gt(n_free, 0);
+	fd = jt_estate_write(&heir);
+	close(fd);
+	jt_estate_release(&heir); /* it is taken back */
+	cr_expect_eq(heir.n_free, n_free);
+}
+
 Test(estate, one_of_another_form_is_refused_whatever_is_wrong)
 {
 	static const size_t at[] = {0, 8, 12, 16, 32};
