@@ -19,10 +19,10 @@
 
 #include "sidecar/child.h"
 #include "sidecar/log.h"
+#include "sidecar/pass.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define STEP_BYTES (2u << 20) /* a large page */
@@ -37,53 +37,21 @@ void jt_crossing_init(struct jt_crossing *c, int link, struct jt_maps *maps,
 
 /* ---- the link ---- */
 
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 int jt_crossing_send(int link, int identity, uint64_t number)
 {
 	struct jt_crossing_word word = {number};
-	union control control = {0};
-	struct iovec iov = {&word, sizeof(word)};
-	const struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
 
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &identity, sizeof(int));
-	return sendmsg(link, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno
-								    : 0;
+	return jt_pass_send(link, &word, sizeof(word), &identity, 1);
 }
 
 /* A descriptor, or -1: there is nothing more. */
 static int receive(int link, uint64_t *numberp)
 {
-	struct jt_crossing_word word = {0};
-	union control control;
-	struct iovec iov = {&word, sizeof(word)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	const struct cmsghdr *c;
+	struct jt_crossing_word word;
 	int fd;
 
-	if (recvmsg(link, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+	if (jt_pass_receive(link, &word, sizeof(word), &fd, 1) != 1)
 		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	*numberp = word.number;
 	return fd;
 }

@@ -526,6 +526,22 @@ static int be_somebody(struct keeper *k)
 	return 0;
 }
 
+/* What an admin may ask, and what comes of it. */
+static void open_controls(struct keeper *k, int meters)
+{
+	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
+			 k);
+	jt_controls_saving(&k->controls, save, saved);
+	jt_controls_growing(&k->controls, grow);
+	jt_controls_upgrading(&k->controls, jt_keeper_others, jt_keeper_alone,
+			      jt_keeper_upgrade, jt_keeper_upgraded);
+	k->controls.closed = k->heir.phase != JT_HEIR_NONE;
+	jt_controls_denying(&k->controls, &k->denials);
+	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, meters,
+		       jt_room_max(k->config), boot_ns, jt_memory_left);
+	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
+}
+
 static int begin(struct keeper *k)
 {
 	struct jt_fault fault = {0};
@@ -591,17 +607,7 @@ static int begin(struct keeper *k)
 	jt_news_open(&k->teller, &k->maps, &k->feed.ledger, boot_ns,
 		     jt_io_os.wall_ns() / NS_PER_S);
 	watch_changes(k);
-	jt_controls_init(&k->controls, k->doors.control, &k->feed, status_json,
-			 k);
-	jt_controls_saving(&k->controls, save, saved);
-	jt_controls_growing(&k->controls, grow);
-	jt_controls_upgrading(&k->controls, jt_keeper_others, jt_keeper_alone,
-			      jt_keeper_upgrade, jt_keeper_upgraded);
-	k->controls.closed = inherited != NULL;
-	jt_controls_denying(&k->controls, &k->denials);
-	jt_growth_init(&k->growth, &k->maps, &k->feed.ledger, fds.meters,
-		       jt_room_max(k->config), boot_ns, jt_memory_left);
-	k->controls.hold_until_ns = jt_attaches_hold_until_ns(&k->attaches);
+	open_controls(k, fds.meters);
 	return 0;
 }
 

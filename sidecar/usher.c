@@ -1,9 +1,9 @@
 /* usher: see usher.h. */
 #include "sidecar/usher.h"
 
+#include "sidecar/pass.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define MAGIC 0x4e435455u
@@ -23,11 +23,6 @@ struct word {
 };
 static_assert(sizeof(struct word) == 216, "no padding");
 
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 int jt_usher_send(int queue, int fd, const struct jt_client *client,
 		  bool greeted)
 {
@@ -39,28 +34,15 @@ int jt_usher_send(int queue, int fd, const struct jt_client *client,
 		.id = client->id,
 		.connected_ns = client->connected_ns,
 	};
-	union control control = {0};
-	struct iovec iov = {&word, sizeof(word)};
-	const struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	int rc;
 
 	memcpy(word.name, client->name, sizeof(word.name));
 	memcpy(word.lib_name, client->lib_name, sizeof(word.lib_name));
 	memcpy(word.lib_ver, client->lib_ver, sizeof(word.lib_ver));
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-	if (sendmsg(queue, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return 0;
+	rc = jt_pass_send(queue, &word, sizeof(word), &fd, 1);
 	/* so many descriptors are under way that there may be no more now */
-	return errno == ETOOMANYREFS || errno == ENOBUFS || errno == EINTR
-		       ? -EAGAIN
-		       : -errno;
+	return rc == -ETOOMANYREFS || rc == -ENOBUFS || rc == -EINTR ? -EAGAIN
+								     : rc;
 }
 
 /* As a client may name itself (command_client.c), and with its end. */
@@ -88,48 +70,15 @@ static bool read_word(const struct word *w, struct jt_client *client)
 	return true;
 }
 
-/* The one descriptor that belongs to a word; -1: there is none, or more, which
- * are closed. */
-static int only_one(const struct msghdr *msg)
-{
-	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-	int fd = -1;
-
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-		return -1;
-	for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= c->cmsg_len;
-	     at += sizeof(fd)) {
-		memcpy(&fd, (const char *)c + at, sizeof(fd));
-		if (c->cmsg_len == CMSG_LEN(sizeof(fd)))
-			return fd;
-		close(fd); /* padding has room for a second one */
-	}
-	return -1;
-}
-
 int jt_usher_receive(int queue, struct jt_client *client, bool *greetedp)
 {
-	struct word word = {0};
-	union control control;
-	struct iovec iov = {&word, sizeof(word)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(queue, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fd;
+	struct word word;
+	int fd, n = jt_pass_receive(queue, &word, sizeof(word), &fd, 1);
 
-	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
-	if (n == 0)
-		return -EPIPE;
-	fd = only_one(&msg);
-	if (fd < 0)
-		return -EPROTO;
+	if (n <= 0)
+		return n < 0 ? n : -EPROTO;
 	*greetedp = word.greeted;
-	if (n == sizeof(word) && read_word(&word, client))
+	if (read_word(&word, client))
 		return fd;
 	close(fd);
 	return -EPROTO;
