@@ -11,7 +11,8 @@
  *   rate   from TAT to max(TAT, now) + cost x interval, if that is at most
  *          now + burst x interval
  *   quota  from {start, count} to {later start, count or 0, + cost}, if that
- *          count is at most the quota
+ *          count is at most the quota; from a start too far ahead to the
+ *          present one
  *
  * or both at once. `now` was read before the loop and may be behind the other
  * process's: that can only deny more. A process killed anywhere leaves the old
@@ -39,7 +40,8 @@
  *
  * Windows never go back: a stored start at or after the current one means that
  * the count is of this window, so a process whose clock is behind counts where
- * the others do. A start beyond 27 bits counts as the last, for ever.
+ * the others do. Too far ahead it comes back with its count, which grants
+ * nothing. A start beyond 27 bits counts as the last, for ever.
  *
  * The loop is bounded by the limits themselves: it goes round when somebody
  * else was admitted meanwhile, which brings refusal nearer, when the pair was
@@ -113,11 +115,14 @@ static uint64_t count_of(uint64_t word, uint64_t start_min)
 	return word >> COUNT_BITS >= start_min ? word & JT_METER_QUOTA_MAX : 0;
 }
 
-static uint64_t quota_word(uint64_t word, uint64_t start_min, uint64_t count)
+static uint64_t quota_word(uint64_t word, uint64_t start_min, uint64_t now_min,
+			   uint64_t count)
 {
 	uint64_t stored = word >> COUNT_BITS;
 
-	return (stored > start_min ? stored : start_min) << COUNT_BITS | count;
+	if (stored > start_min && stored <= now_min + JT_METER_AHEAD_MIN)
+		start_min = stored;
+	return start_min << COUNT_BITS | count;
 }
 
 static inline void tell_rate(const struct jt_bounds *b, uint64_t full,
@@ -177,7 +182,7 @@ static enum jt_meter_answer take_rate(struct jt_meter *meter,
 struct visit {
 	const struct jt_bounds *bounds;
 	uint64_t now_ns, full_ns, want_ns, debt_ns;
-	uint64_t start_min, window_ms; /* the window, and what is left of it */
+	uint64_t now_min, start_min, window_ms; /* the last: what is left */
 	uint64_t cost, count;
 	struct jt_pair words; /* rate and quota as last seen */
 };
@@ -189,6 +194,7 @@ static void find_window(struct visit *v, uint64_t wall_s)
 		jt_window_at(b->quota_unit, b->quota_minutes, wall_s);
 	uint64_t minutes = w.end_min - wall_s / S_PER_MIN;
 
+	v->now_min = wall_s / S_PER_MIN;
 	v->start_min = w.start_min < START_MAX ? w.start_min : START_MAX;
 	v->window_ms = (minutes * S_PER_MIN - wall_s % S_PER_MIN) * MS_PER_S;
 }
@@ -214,7 +220,7 @@ static bool swap(struct jt_meter *meter, struct visit *v)
 {
 	struct jt_pair next = {
 		.low = v->now_ns + v->debt_ns + v->want_ns,
-		.high = quota_word(v->words.high, v->start_min,
+		.high = quota_word(v->words.high, v->start_min, v->now_min,
 				   v->count + v->cost),
 	};
 
@@ -262,6 +268,20 @@ static enum jt_meter_answer refuse(const struct visit *v,
 	return JT_METER_NO_QUOTA;
 }
 
+/*
+ * Refused by what was counted on a day that has not come: from now on it is
+ * this window's. One try: who was faster did the same.
+ */
+static void bring_back(struct jt_meter *meter, const struct visit *v)
+{
+	uint64_t word = v->words.high;
+	uint64_t back = quota_word(word, v->start_min, v->now_min, v->count);
+
+	if (back != word)
+		/* pairs with any swap of these words in any other process */
+		jt_swap_if(&meter->quota, &word, back);
+}
+
 static enum jt_meter_answer spend(struct jt_meter *meter, struct visit *v,
 				  struct jt_meter_state *statep)
 {
@@ -275,6 +295,8 @@ static enum jt_meter_answer spend(struct jt_meter *meter, struct visit *v,
 		}
 		understand(v);
 	}
+	if (!quota_allows(v))
+		bring_back(meter, v);
 	return refuse(v, statep);
 }
 

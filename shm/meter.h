@@ -11,7 +11,7 @@
  * is exact, too: the last one is admitted once.
  *
  * A token with both is admitted by both or by neither, in one compare-and-swap
- * of the two words. A refusal writes to neither, so it spends nothing. Time
+ * of the two words. A refusal spends nothing and writes to neither. Time
  * that stands still or steps back denies, never grants, and so does all
  * rounding.
  *
@@ -26,14 +26,19 @@
  *    then all of it lies in the new window; else it starts at 0 (month to day:
  *    how much of the month's count is today's, nobody knows). For the same
  *    reason a window never goes back: a wall clock that steps back goes on
- *    counting in the later window until that one is over.
+ *    counting in the later window until that one is over. But for one that
+ *    begins more than JT_METER_AHEAD_MIN after now: a clock stood there that
+ *    was not believed (sidecar/mark), and its count is that of the window in
+ *    which it is next asked for. Or what was used up in that moment would be
+ *    denied until that day came.
  *  - a rate or quota that is taken away and put back finds its word as it was
  *    left.
  *
  * Meter memory is written by every worker and so is not trusted: whatever the
  * words hold, no answer is out of range and no more than a burst or a quota is
  * admitted at once. A TAT further ahead than any debt denies until that time
- * has come; a window in the future with its count at the quota does so as well.
+ * has come; a window in the future with its count at the quota denies as long
+ * as one a day ahead may.
  */
 #ifndef JT_SHM_METER_H
 #define JT_SHM_METER_H
@@ -44,6 +49,8 @@
 /* burst x interval may not exceed this (146 years): no sum can overflow. */
 #define JT_METER_DEBT_MAX_NS (1ull << 62)
 #define JT_METER_QUOTA_MAX ((1ull << 37) - 1)
+/* No clock that is believed at once, and then later, is that far ahead. */
+#define JT_METER_AHEAD_MIN (24u * 60u)
 
 struct jt_now {
 	uint64_t wall_s;

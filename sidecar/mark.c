@@ -1,9 +1,14 @@
 /* mark: see mark.h. */
 #include "sidecar/mark.h"
 
+#include "shm/meter.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+static_assert(JT_METER_AHEAD_MIN * 60 == JT_MARK_AHEAD_S,
+	      "no window that the mark allows is taken back");
 
 void jt_mark_init(struct jt_mark *m, uint64_t mark_s)
 {

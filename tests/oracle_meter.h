@@ -164,6 +164,16 @@ static inline struct jt_meter_state oracle_nearer(const struct oracle *o,
 		       : quota;
 }
 
+/* From a day that only a wrong clock showed, with what was counted then. */
+static inline void oracle_come_back(struct oracle *o, const struct jt_bounds *b,
+				    struct jt_now now)
+{
+	struct jt_window w = oracle_window(o, b, now.wall_s);
+
+	if (o->start_min > (oracle_wide)now.wall_s / 60 + 24 * 60)
+		o->start_min = oracle_start(&w);
+}
+
 static inline void oracle_spend(struct oracle *o, const struct jt_bounds *b,
 				uint64_t cost, struct jt_now now)
 {
@@ -179,6 +189,7 @@ static inline void oracle_spend(struct oracle *o, const struct jt_bounds *b,
 		o->count = oracle_count(o, &w) + cost;
 		if (o->start_min < oracle_start(&w))
 			o->start_min = oracle_start(&w);
+		oracle_come_back(o, b, now);
 	}
 }
 
@@ -216,8 +227,10 @@ static inline enum jt_meter_answer oracle_take(struct oracle *o,
 		state->retry_after_ms = -1;
 		return JT_METER_NO_RATE;
 	}
-	if (quota)
+	if (quota) {
+		oracle_come_back(o, b, now);
 		return JT_METER_NO_QUOTA;
+	}
 	if (rate && oracle_lack(o, b, cost, now.boot_ns)) {
 		*state = oracle_rate(o, b, now.boot_ns);
 		state->retry_after_ms = (int64_t)oracle_ms_up(

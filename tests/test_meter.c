@@ -640,9 +640,29 @@ Test(meter, wall_clock_that_steps_back_grants_nothing)
 	for (uint64_t back = 0; back < 40; back++)
 		cr_expect_eq(take_of(&day3, 1, MONDAY_S - back * DAY_S, 0),
 			     JT_METER_NO_QUOTA);
-	cr_expect_eq(stored_start_min(), (MONDAY_S + DAY_S) / 60);
 	cr_expect_eq(take_of(&day3, 1, MONDAY_S + 2 * DAY_S, 0),
 		     JT_METER_ADMITTED);
+}
+
+Test(meter, quota_used_while_the_clock_stood_years_ahead_is_the_present_ones)
+{
+	const uint64_t far_s = MONDAY_S + 3650 * DAY_S;
+
+	cr_expect_eq(take_of(&day3, 2, far_s, 0), JT_METER_ADMITTED);
+	cr_expect_eq(take_of(&day3, 2, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S, 0), JT_METER_ADMITTED);
+	cr_expect_eq(state.remaining, 0);
+	cr_expect_eq(stored_start_min(), MONDAY_S / 60);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S - 1, 0),
+		     JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
+}
+
+Test(meter, quota_used_up_while_the_clock_stood_years_ahead_is_back_in_time)
+{
+	take_of(&day3, 3, MONDAY_S + 3650 * DAY_S, 0);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S, 0), JT_METER_NO_QUOTA);
+	cr_expect_eq(take_of(&day3, 1, MONDAY_S + DAY_S, 0), JT_METER_ADMITTED);
 }
 
 Test(meter, wall_clock_behind_another_process_counts_in_the_later_window)
@@ -836,10 +856,11 @@ Test(meter, hostile_pairs_give_answers_of_some_history)
 		cr_assert_leq(state.reset_ms, DAY_S * 1000);
 		cr_assert_geq(state.retry_after_ms, -1);
 		cr_assert_leq(state.retry_after_ms, (int64_t)DAY_S * 1000);
-		if (got != JT_METER_ADMITTED || cost == 0)
-			cr_assert_eq(meter.quota, quota);
-		else
+		if (got == JT_METER_ADMITTED && cost)
 			cr_assert_leq(stored_count(), both.quota);
+		else /* nothing is spent, but a day far ahead may end */
+			cr_assert_eq(stored_count(),
+				     quota & JT_METER_QUOTA_MAX);
 	}
 }
 

@@ -47,15 +47,34 @@ def test_clock_once_ten_years_ahead_ends_nothing_for_good(site):
     assert site.status()["health"] == "ok"
 
 
-def test_expired_token_stays_expired_over_an_upgrade(site):
-    """Also what the mark has gained since it was kept last, up to a minute."""
-    clock = site.root / "clock"
+def start_under(site, clock):
+    """A daemon whose clock is off by what the file CLOCK says at any time."""
     clock.write_text("+0")
     env = {**at(site, ""), "FAKETIME_TIMESTAMP_FILE": str(clock),
            "FAKETIME_NO_CACHE": "1"}
     del env["FAKETIME"]
     # inside the sandbox nobody could read that file any more
-    daemon = site.start("--workers", "1", "--insecure-debug", env=env)
+    return site.start("--workers", "1", "--insecure-debug", env=env)
+
+
+def test_quota_used_up_while_the_clock_was_years_ahead_comes_back(site):
+    clock = site.root / "clock"
+    start_under(site, clock)
+    token = site.create("x", "--expires", "never", "--quota", "2/15min")
+    clock.write_text("+700d")
+    assert [site.word(token) for _ in range(3)] == [
+        "VALID", "VALID", "QUOTA_EXCEEDED"]
+    clock.write_text("+0")
+    assert site.word(token) == "QUOTA_EXCEEDED"  # not refilled by that
+    clock.write_text("+15m")
+    assert [site.word(token) for _ in range(3)] == [
+        "VALID", "VALID", "QUOTA_EXCEEDED"]
+
+
+def test_expired_token_stays_expired_over_an_upgrade(site):
+    """Also what the mark has gained since it was kept last, up to a minute."""
+    clock = site.root / "clock"
+    daemon = start_under(site, clock)
     token = site.create("a", "--expires", "25s")
     assert site.word(token) == "VALID"
     time.sleep(1)  # the anchor is written
