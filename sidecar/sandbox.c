@@ -64,7 +64,7 @@ static bool has_rights(void)
 {
 	struct __user_cap_header_struct who = {
 		.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0}, have[2];
+	struct __user_cap_data_struct none[2] = {0}, have[2] = {0};
 
 	return syscall(SYS_capget, &who, have) != 0 ||
 	       memcmp(have, none, sizeof(none)) != 0;
