@@ -10,6 +10,13 @@
  *     control /run/jeton/jeton-control.sock
  *     attached 5f1c...                         boot id; may be missing
  *
+ * The open file that holds the lock is for reading, as a lock does not ask for
+ * more: who inherits it, and hears strangers, must not be able to send the
+ * admin tool elsewhere, nor whoever he hands it on to. The text is written by
+ * another one that the keeper opens for that moment and nobody inherits. Only
+ * where a file system (NFS) wants to write to what it locks are both the same,
+ * and the sandbox alone keeps workers from it.
+ *
  * A new text is written over the old one before what is left of that is cut
  * off: killed in between, the mark is still there.
  *
@@ -70,17 +77,25 @@ bool jt_doors_ours(const struct jt_doors *doors)
 			JT_SERVING_NAME);
 }
 
+static int open_lock(const char *dir, const char *name, int way)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	/* should it be a pipe, nobody is waited for */
+	return open(path, way | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
 static int take_lock(const char *dir, const char *name, int *fdp,
 		     struct jt_fault *faultp)
 {
 	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000l};
-	char path[PATH_MAX + 32];
-	int fd;
+	int fd = open_lock(dir, name, O_RDONLY | O_CREAT);
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 && errno == EROFS) /* what is there can be locked */
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EBADF) {
+		close(fd);
+		fd = open_lock(dir, name, O_RDWR);
+	}
 	if (fd < 0)
 		return fault(faultp, errno, "cannot open", dir, name);
 	for (unsigned i = 0; i < LOCK_TRIES; i++) {
@@ -152,6 +167,19 @@ static int keep_lock(const struct jt_doors *d)
 	return !d->attached || strstr(text, want) ? 0 : -EROFS;
 }
 
+/* The same file, to be written; negative errno. */
+static int open_text(const struct jt_doors *d)
+{
+	int fd = open_lock(d->paths.data, JT_SERVING_NAME, O_WRONLY);
+
+	if (fd < 0)
+		return -errno;
+	if (jt_doors_ours(d) && is_named(fd, d->paths.data, JT_SERVING_NAME))
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
 static int write_lock(const struct jt_doors *d)
 {
 	char text[PATH_MAX + 128];
@@ -160,14 +188,17 @@ static int write_lock(const struct jt_doors *d)
 			   d->attached ? "attached " : "",
 			   d->attached ? d->boot_id : "",
 			   d->attached ? "\n" : "");
+	int fd = open_text(d), rc;
 	ssize_t n;
 
-	if ((fcntl(d->serving_lock, F_GETFL) & O_ACCMODE) == O_RDONLY)
-		return keep_lock(d);
-	n = pwrite(d->serving_lock, text, (size_t)len, 0);
-	if (n != len)
-		return n < 0 ? -errno : -EIO;
-	return ftruncate(d->serving_lock, len) ? -errno : 0;
+	if (fd < 0)
+		return fd == -EROFS ? keep_lock(d) : fd;
+	n = pwrite(fd, text, (size_t)len, 0);
+	rc = n < 0 ? -errno : n != len ? -EIO : 0;
+	if (!rc && ftruncate(fd, len))
+		rc = -errno;
+	close(fd);
+	return rc;
 }
 
 int jt_doors_mark(struct jt_doors *doors, bool attached)

@@ -94,6 +94,17 @@ static void lock_text(char text[512])
 	close(fd);
 }
 
+static void write_text(const char *text, size_t bytes)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/d/serving.lock", top);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	cr_assert_eq(write(fd, text, bytes), (ssize_t)bytes);
+	close(fd);
+}
+
 static bool is_marked(void)
 {
 	char text[512];
@@ -205,14 +216,15 @@ Test(attach, nothing_is_handed_out_that_cannot_be_marked)
 {
 	struct jt_segment_fds fds;
 	enum jt_attach_right right;
-	char path[64];
-	int was = doors.serving_lock;
+	char path[128], away[128];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", was);
-	doors.serving_lock = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s/d/serving.lock", top);
+	snprintf(away, sizeof(away), "%s/d/elsewhere", top);
+	cr_assert(!rename(path, away));
 	cr_expect_eq(hear(T0, true, &fds, &right), JT_ATTACH_E_LOADING);
-	close(doors.serving_lock);
-	doors.serving_lock = was;
+	cr_assert(!mkfifo(path, 0600));
+	cr_expect_eq(hear(T0, true, &fds, &right), JT_ATTACH_E_LOADING);
+	cr_assert(!rename(away, path));
 	cr_expect_eq(hear(T0, true, &fds, &right), 0, "tried again");
 	cr_expect(is_marked());
 }
@@ -431,8 +443,7 @@ Test(attach, mark_of_another_boot_means_nothing)
 	const char text[] = "pid 1\ncontrol /x\n"
 			    "attached 00000000-0000-0000-0000-000000000000\n";
 
-	cr_assert_eq(pwrite(doors.serving_lock, text, strlen(text), 0),
-		     (ssize_t)strlen(text));
+	write_text(text, strlen(text));
 	die();
 	open_doors();
 	begin();
@@ -445,7 +456,7 @@ Test(attach, lock_that_is_no_text_of_ours_means_nothing)
 	char junk[8192];
 
 	memset(junk, 'x', sizeof(junk));
-	cr_assert_gt(pwrite(doors.serving_lock, junk, sizeof(junk), 0), 0);
+	write_text(junk, sizeof(junk));
 	die();
 	open_doors();
 	begin();

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -188,6 +189,62 @@ Test(doors, second_daemon_of_a_socket_is_refused, .timeout = 20)
 	cr_expect(strstr(fault.line, JT_RUN_LOCK_NAME), "%s", fault.line);
 	cr_expect_geq(dial(JT_RESP_NAME), 0, "the first one still serves");
 	cr_expect_geq(dial(JT_CONTROL_NAME), 0);
+}
+
+/* Workers inherit it, and can hand it on. */
+Test(doors, who_inherits_the_lock_cannot_change_its_text)
+{
+	char *at;
+
+	expect_open();
+	cr_expect_eq(write(doors.serving_lock, "x", 1), -1);
+	cr_expect_eq(errno, EBADF);
+	cr_expect_eq(pwrite(doors.serving_lock, "x", 1, 0), -1);
+	cr_expect_eq(ftruncate(doors.serving_lock, 0), -1);
+	at = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED,
+		  doors.serving_lock, 0);
+	cr_expect_eq(at, MAP_FAILED);
+	at = mmap(NULL, 1, PROT_READ, MAP_SHARED, doors.serving_lock, 0);
+	cr_expect_neq(at, MAP_FAILED);
+	cr_expect_eq(mprotect(at, 1, PROT_READ | PROT_WRITE), -1);
+	/* nor is there another one by which it could */
+	for (int fd = STDERR_FILENO + 1; fd < 64; fd++) {
+		struct stat held, other;
+
+		cr_assert(!fstat(doors.serving_lock, &held));
+		if (fstat(fd, &other) || other.st_ino != held.st_ino ||
+		    other.st_dev != held.st_dev)
+			continue;
+		cr_expect_eq(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	}
+	cr_expect_eq(jt_doors_mark(&doors, true), 0, "the keeper can");
+}
+
+/* A text that nobody finds would be none. */
+Test(doors, lock_that_was_replaced_is_not_written)
+{
+	char path[128];
+	struct stat st;
+
+	expect_open();
+	snprintf(path, sizeof(path), "%s/data/serving.lock", top);
+	cr_assert(!unlink(path));
+	cr_expect_eq(jt_doors_mark(&doors, true), -ENOENT);
+	cr_expect_eq(mode_of("data/serving.lock"), 0, "made anew");
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	cr_expect_eq(jt_doors_mark(&doors, true), -ESTALE);
+	cr_expect(!stat(path, &st) && st.st_size == 0);
+}
+
+Test(doors, lock_that_is_a_pipe_waits_for_nobody, .timeout = 20)
+{
+	char path[128];
+
+	expect_open();
+	jt_doors_close(&doors);
+	snprintf(path, sizeof(path), "%s/data/serving.lock", top);
+	cr_assert(!unlink(path) && !mkfifo(path, 0600));
+	expect_refused();
 }
 
 /* A worker that outlives its keeper still holds the lock. */

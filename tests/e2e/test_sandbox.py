@@ -154,6 +154,53 @@ def test_a_layer_that_the_kernel_lacks_is_lacking_after_an_upgrade(site):
     works(site)
 
 
+# ---- the serving lock, which the admin tool believes ----
+
+def held(pid, path):
+    """Access modes of all descriptors by which PID has PATH."""
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if fd.samefile(path):
+                info = Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text()
+                flags = int(re.search(r"^flags:\s*(\d+)", info, re.M)[1], 8)
+                found.append(flags & os.O_ACCMODE)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_nobody_holds_the_lock_by_a_descriptor_that_writes(served2):
+    lock = served2.data / "serving.lock"
+
+    def four():
+        keeper = served2.keeper()
+        pids = Path(f"/proc/{keeper}/task/{keeper}/children").read_text()
+        return [keeper, *map(int, pids.split())] if pids.count(" ") == 4 \
+            else None
+
+    for upgraded in range(2):
+        if upgraded:  # the next one takes it over, and writes its name there
+            served2.cli("upgrade")
+            rig.until(lambda: not any(map(rig.alive, pids)), 20, "all left")
+        works(served2)
+        pids = rig.until(four, 10, "two workers, HTTP, the scribe")
+        for pid in pids:
+            assert held(pid, lock) == [os.O_RDONLY], pid
+
+
+@pytest.mark.traces
+def test_a_file_system_that_locks_for_writers_alone_is_served_from(site):
+    """NFS: a descriptor that reads cannot be locked for oneself alone."""
+    daemon = site.start("--workers", "2",
+                        wrapper=rig.inject("flock", "error=EBADF:when=1"))
+    works(site)
+    lock = site.data / "serving.lock"
+    keeper, *children = site.everybody()
+    assert all(held(pid, lock) == [os.O_RDWR] for pid in children)
+    assert "SIGSYS" not in daemon.log()
+
+
 # ---- whom they become ----
 
 @as_root
