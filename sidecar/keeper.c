@@ -455,6 +455,9 @@ static int hire(struct keeper *k, const struct jt_segment_fds *fds,
 				    "there is room for %u; start with fewer "
 				    "--workers",
 				    k->heir.offer.n_desks);
+	/* made there, and the same in all that the crew forks */
+	k->box.wakes = k->crew.args.wakes;
+	k->box.n_wakes = args.n_workers;
 	return jt_crew_init(&k->crew, &args, &k->maps);
 }
 

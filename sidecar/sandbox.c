@@ -190,7 +190,7 @@ unsigned jt_sandbox_enter(const struct jt_sandbox *box,
 	files = inside ? jt_sandbox_files_there() : jt_sandbox_files(box, kind);
 	/* afterwards it could not ask any more */
 	layers = look() | (files ? 0 : JT_LAYER_LANDLOCK);
-	calls = inside ? 0 : jt_sandbox_calls(kind);
+	calls = inside ? 0 : jt_sandbox_calls(box, kind);
 	layers |= calls ? 0 : JT_LAYER_SECCOMP;
 	missing = JT_LAYERS_ALL & ~layers;
 	/* root who keeps a journal of root's is told so by user.c */

@@ -12,9 +12,15 @@
  *   landlock       no file but those named, no TCP, no signal or abstract
  *                  socket beyond the daemon; also through a ring
  *   seccomp        no system call but those listed; any other one kills it
- *                  (the keeper: is refused)
+ *                  (the keeper: is refused). Who serves writes to standard
+ *                  error and the wakes alone, whatever it has open, and no
+ *                  memory of a file; scribe and clerk, whose work is files,
+ *                  to all that they open in the data directory, by whatever
+ *                  descriptor
  *
- * What a ring may do the loop says (loop.h): its operations pass by seccomp.
+ * What a ring may do the loop says (loop.h): its operations pass by seccomp. A
+ * restriction knows operations, not descriptors; but to write is none of those
+ * that a worker's ring is allowed, as wakes are written by a plain call.
  *
  * Each process enters by itself, once, for good; children inherit what the
  * keeper has entered and add their own.
@@ -31,7 +37,7 @@ enum jt_sandbox_kind {
 	JT_SANDBOX_KEEPER =
 		0,	   /* reads; writes in data and run; starts itself */
 	JT_SANDBOX_WORKER, /* no file, no program, no socket of its own */
-	JT_SANDBOX_HTTP,   /* the same for libmicrohttpd */
+	JT_SANDBOX_HTTP,   /* the same for libmicrohttpd, and no wakes */
 	JT_SANDBOX_SCRIBE, /* the data directory */
 	JT_SANDBOX_CLERK,  /* likewise, and a second thread */
 	JT_SANDBOX_KINDS,
@@ -54,6 +60,9 @@ struct jt_sandbox {
 	gid_t gid;
 	const char *data, *run; /* directories */
 	const char *config;	/* that was read; "": none */
+	/* eventfds by which workers wake each other: as in those that enter */
+	const int *wakes;
+	unsigned n_wakes;
 	pid_t keeper;
 	unsigned layers; /* the keeper's: what it lacks is told once */
 };
@@ -78,7 +87,7 @@ void jt_sandbox_words(unsigned layers, char text[JT_LAYERS_TEXT]);
 /* ---- its parts, each in a file of its own ---- */
 
 /* 0, or negative errno: seccomp is not to be had. */
-int jt_sandbox_calls(enum jt_sandbox_kind kind);
+int jt_sandbox_calls(const struct jt_sandbox *box, enum jt_sandbox_kind kind);
 
 /* Likewise Landlock. */
 int jt_sandbox_files(const struct jt_sandbox *box, enum jt_sandbox_kind kind);

@@ -9,12 +9,23 @@
  * answered EPERM, which it takes for "there is none".
  *
  * Arguments are looked at only where the call would be too much without: memory
- * that can be executed, new descriptors, signals to others, and what may be
- * registered with a ring. For a call that is allowed whatever its arguments the
- * kernel (5.11) does not even run the filter, so a drain costs what it did.
+ * that can be executed, new descriptors, signals to others, what may be
+ * registered with a ring, and where it writes. For a call that is allowed
+ * whatever its arguments the kernel (5.11) does not even run the filter, so a
+ * drain costs what it did.
  *
  * A ring's own operations pass by here: those are confined where the ring is
- * made.
+ * made, and writing is none of them.
+ *
+ * Who serves writes to standard error, and a worker to the eventfds by which it
+ * wakes others; all else goes to sockets, by calls that no file takes. It holds
+ * files, too: the lock by which others know that the daemon serves, whose text
+ * the admin tool believes. So writes are allowed by number, and memory that is
+ * shared with a file is not writable, neither from the start nor later. Numbers
+ * stay who they are: who serves cannot copy a descriptor. The kernel looks at
+ * the lower half of the number alone, and so do we. A socket can carry the
+ * lock's descriptor to a caller in league with it: that one is opened for
+ * reading (doors.c), so nobody writes by it either.
  *
  * The keeper: a list of what is forbidden, answered EPERM. It hears no
  * stranger, forks processes that still have to set up rings and sandboxes of
@@ -49,8 +60,7 @@ static const int base[] = {
 	SCMP_SYS(epoll_ctl),	  SCMP_SYS(recvfrom),
 	SCMP_SYS(sendto),	  SCMP_SYS(sendmsg),
 	SCMP_SYS(recvmsg),	  SCMP_SYS(read),
-	SCMP_SYS(write),	  SCMP_SYS(readv),
-	SCMP_SYS(writev),	  SCMP_SYS(poll),
+	SCMP_SYS(readv),	  SCMP_SYS(poll),
 	SCMP_SYS(ppoll),	  SCMP_SYS(close),
 	SCMP_SYS(shutdown),	  SCMP_SYS(getsockopt),
 	SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday),
@@ -82,7 +92,7 @@ static const int writing[] = {
 	SCMP_SYS(unlink),    SCMP_SYS(unlinkat),   SCMP_SYS(mkdirat),
 	SCMP_SYS(fchown),    SCMP_SYS(statfs),	   SCMP_SYS(fstatfs),
 	SCMP_SYS(stat),	     SCMP_SYS(newfstatat), SCMP_SYS(readlink),
-	SCMP_SYS(getcwd),
+	SCMP_SYS(getcwd),    SCMP_SYS(write),	   SCMP_SYS(writev),
 };
 
 /* Of who has a second thread now and then. */
@@ -179,6 +189,7 @@ static int allow_if(scmp_filter_ctx f, int call, struct scmp_arg_cmp cmp)
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 1, cmp);
 }
 
+/* No code. */
 static int allow_memory(scmp_filter_ctx f)
 {
 	int rc = allow_if(f, SCMP_SYS(mmap),
@@ -187,6 +198,43 @@ static int allow_memory(scmp_filter_ctx f)
 	return rc ? rc
 		  : allow_if(f, SCMP_SYS(mprotect),
 			     when(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+/* No code, and nothing that a file would see. */
+static int allow_own_memory(scmp_filter_ctx f)
+{
+	const struct scmp_arg_cmp no_code =
+		when(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	const struct scmp_arg_cmp reads =
+		when(2, SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, 0);
+	const struct scmp_arg_cmp private =
+		when(3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS);
+	int rc = allow_if(f, SCMP_SYS(mmap), reads);
+
+	if (!rc)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+				      no_code, private);
+	return rc ? rc : allow_if(f, SCMP_SYS(mprotect), reads);
+}
+
+static int allow_write_to(scmp_filter_ctx f, int call, int fd)
+{
+	return allow_if(f, call,
+			when(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)fd));
+}
+
+/* The C library says by the second call what it dies of. */
+static int allow_writes(scmp_filter_ctx f, const struct jt_sandbox *box,
+			enum jt_sandbox_kind kind)
+{
+	unsigned n = kind == JT_SANDBOX_WORKER ? box->n_wakes : 0;
+	int rc = allow_write_to(f, SCMP_SYS(write), STDERR_FILENO);
+
+	if (!rc)
+		rc = allow_write_to(f, SCMP_SYS(writev), STDERR_FILENO);
+	for (unsigned i = 0; !rc && i < n; i++)
+		rc = allow_write_to(f, SCMP_SYS(write), box->wakes[i]);
+	return rc;
 }
 
 /* Look, and block or not; no copy of a descriptor. */
@@ -260,15 +308,18 @@ static int fill_common(scmp_filter_ctx f)
 {
 	int rc = add(f, SCMP_ACT_ALLOW, base, N(base));
 
-	if (!rc)
-		rc = allow_memory(f);
 	return rc ? rc : allow_abort(f);
 }
 
-static int fill_serving(scmp_filter_ctx f, enum jt_sandbox_kind kind)
+static int fill_serving(scmp_filter_ctx f, const struct jt_sandbox *box,
+			enum jt_sandbox_kind kind)
 {
 	int rc = add(f, SCMP_ACT_ALLOW, serving, N(serving));
 
+	if (!rc)
+		rc = allow_own_memory(f);
+	if (!rc)
+		rc = allow_writes(f, box, kind);
 	if (!rc)
 		rc = add(f, SCMP_ACT_ERRNO(EPERM), unforeseen, N(unforeseen));
 	if (!rc)
@@ -284,6 +335,8 @@ static int fill_writing(scmp_filter_ctx f, enum jt_sandbox_kind kind)
 {
 	int rc = add(f, SCMP_ACT_ALLOW, writing, N(writing));
 
+	if (!rc)
+		rc = allow_memory(f);
 	if (!rc)
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl),
 				      0);
@@ -313,7 +366,8 @@ static int fill_keeper(scmp_filter_ctx f)
 				     when(0, SCMP_CMP_EQ, JT_MARK_ASKED, 0));
 }
 
-static int fill(scmp_filter_ctx f, enum jt_sandbox_kind kind)
+static int fill(scmp_filter_ctx f, const struct jt_sandbox *box,
+		enum jt_sandbox_kind kind)
 {
 	int rc;
 
@@ -323,11 +377,11 @@ static int fill(scmp_filter_ctx f, enum jt_sandbox_kind kind)
 	if (rc)
 		return rc;
 	return kind == JT_SANDBOX_WORKER || kind == JT_SANDBOX_HTTP
-		       ? fill_serving(f, kind)
+		       ? fill_serving(f, box, kind)
 		       : fill_writing(f, kind);
 }
 
-int jt_sandbox_calls(enum jt_sandbox_kind kind)
+int jt_sandbox_calls(const struct jt_sandbox *box, enum jt_sandbox_kind kind)
 {
 	scmp_filter_ctx f =
 		seccomp_init(kind == JT_SANDBOX_KEEPER ? SCMP_ACT_ALLOW
@@ -340,7 +394,7 @@ int jt_sandbox_calls(enum jt_sandbox_kind kind)
 	rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH,
 			      SCMP_ACT_KILL_PROCESS);
 	if (!rc)
-		rc = fill(f, kind);
+		rc = fill(f, box, kind);
 	/* a tree instead of a list; one that knows none makes a list */
 	if (!rc && kind != JT_SANDBOX_KEEPER)
 		seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);

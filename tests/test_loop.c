@@ -609,6 +609,9 @@ Test(loop, ring_refuses_what_no_worker_asks_for)
 	io_uring_prep_socket(sqe, AF_INET, SOCK_STREAM, 0, 0);
 	cr_expect_eq(result_of(&ring), -EACCES);
 	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_write(sqe, pair[0], "x", 1, 0);
+	cr_expect_eq(result_of(&ring), -EACCES, "it would go past seccomp");
+	sqe = io_uring_get_sqe(&ring);
 	io_uring_prep_recv(sqe, pair[0], buf, 1, 0);
 	sqe->flags |= IOSQE_ASYNC;
 	cr_expect_eq(result_of(&ring), -EACCES, "a flag");

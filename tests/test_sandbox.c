@@ -19,10 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -47,11 +49,14 @@ static struct {
 	struct jt_sandbox box;
 	struct io_uring ring;
 	int pair[2], listener, dir;
+	int lock;     /* as an older keeper hands it over: it can be written */
+	int wakes[2]; /* of two workers */
 	char data[32], elsewhere[64], socket[64];
 	int reader; /* a file that is open already */
 } w;
 
 static const uint8_t journal_id[16] = "sandbox";
+static const char lock_text[4096] = "pid 1\ncontrol /x\n"; /* a page of it */
 
 static void set_up(void)
 {
@@ -76,10 +81,18 @@ static void set_up(void)
 	w.dir = open(w.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w.reader = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	cr_assert(w.dir >= 0 && w.reader >= 0);
+	w.lock = openat(w.dir, "serving.lock", O_RDWR | O_CREAT | O_CLOEXEC,
+			0600);
+	cr_assert_eq(write(w.lock, lock_text, sizeof(lock_text)),
+		     sizeof(lock_text));
+	for (unsigned i = 0; i < 2; i++)
+		w.wakes[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w.box = (struct jt_sandbox){
 		.data = w.data,
 		.run = w.data,
 		.config = "",
+		.wakes = w.wakes,
+		.n_wakes = 2,
 		.keeper = getpid(),
 		.layers = JT_LAYERS_ALL,
 	};
@@ -549,6 +562,167 @@ Test(sandbox, a_compromised_worker_cannot_write_identity, .init = set_up,
 	cr_expect_eq(w.keepers.identity->magic, magic);
 }
 
+/* ---- what is written to ---- */
+
+static long t_write_lock(void)
+{
+	return write(w.lock, "x", 1);
+}
+static long t_writev_lock(void)
+{
+	struct iovec v = {(char[]){"x"}, 1};
+
+	return writev(w.lock, &v, 1);
+}
+/* the kernel looks at the lower half of the number alone */
+static long t_write_lock_by_half(void)
+{
+	return syscall(SYS_write, 1ul << 32 | (unsigned)w.lock, "x", 1);
+}
+static long t_pwrite_lock(void)
+{
+	return pwrite(w.lock, "x", 1, 0);
+}
+static long t_pwritev_lock(void)
+{
+	struct iovec v = {(char[]){"x"}, 1};
+
+	return pwritev(w.lock, &v, 1, 0);
+}
+static long t_pwritev2_lock(void)
+{
+	struct iovec v = {(char[]){"x"}, 1};
+
+	return pwritev2(w.lock, &v, 1, 0, 0);
+}
+static long t_sendfile_lock(void)
+{
+	return sendfile(w.lock, w.reader, NULL, 1);
+}
+static long t_splice_lock(void)
+{
+	return splice(w.pair[0], NULL, w.lock, NULL, 1, 0);
+}
+static long t_copy_lock(void)
+{
+	return copy_file_range(w.lock, &(off_t){0}, w.lock, &(off_t){2048}, 1,
+			       0);
+}
+static long t_truncate_lock(void)
+{
+	return ftruncate(w.lock, 0);
+}
+static long t_fallocate_lock(void)
+{
+	return fallocate(w.lock, 0, 0, 4096);
+}
+static long t_map_lock(void)
+{
+	char *at =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, w.lock, 0);
+
+	if (at == MAP_FAILED)
+		return -1;
+	at[0] = 'x';
+	return 0;
+}
+static long t_turn_lock(void)
+{
+	char *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, w.lock, 0);
+
+	if (at == MAP_FAILED || mprotect(at, 4096, PROT_READ | PROT_WRITE))
+		return -1;
+	at[0] = 'x';
+	return 0;
+}
+/* that number may be the lock's by then */
+static long t_copy_over_wake(void)
+{
+	return dup2(w.lock, w.wakes[1]);
+}
+
+static const struct {
+	const char *name;
+	attempt *try;
+} of_the_lock[] = {
+	{"write", t_write_lock},
+	{"writev", t_writev_lock},
+	{"write by half the number", t_write_lock_by_half},
+	{"pwrite", t_pwrite_lock},
+	{"pwritev", t_pwritev_lock},
+	{"pwritev2", t_pwritev2_lock},
+	{"sendfile", t_sendfile_lock},
+	{"splice", t_splice_lock},
+	{"copy_file_range", t_copy_lock},
+	{"ftruncate", t_truncate_lock},
+	{"fallocate", t_fallocate_lock},
+	{"a writable map", t_map_lock},
+	{"a map turned writable", t_turn_lock},
+	{"dup2 over a wake", t_copy_over_wake},
+};
+#define N_OF_THE_LOCK (sizeof(of_the_lock) / sizeof(of_the_lock[0]))
+
+Test(sandbox, who_serves_cannot_change_the_text_of_the_lock, .init = set_up,
+     .fini = tear_down, SKIPPED)
+{
+	char text[sizeof(lock_text) + 1];
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < N_OF_THE_LOCK; i++)
+			killed(serving[k], of_the_lock[i].name,
+			       of_the_lock[i].try);
+	cr_expect_eq(pread(w.lock, text, sizeof(text), 0), sizeof(lock_text));
+	cr_expect_arr_eq(text, lock_text, sizeof(lock_text));
+}
+
+static long t_wake(void)
+{
+	uint64_t one = 1;
+
+	return write(w.wakes[1], &one, sizeof(one)) < 0 ||
+			       write(w.wakes[0], &one, sizeof(one)) < 0
+		       ? -1
+		       : 0;
+}
+static long t_write(void)
+{
+	return write(STDERR_FILENO, "", 0);
+}
+static long t_last_words(void)
+{
+	struct iovec v = {(char[]){""}, 0};
+
+	return writev(STDERR_FILENO, &v, 1);
+}
+static long t_write_socket(void)
+{
+	return write(w.pair[0], "x", 1);
+}
+static long t_write_output(void)
+{
+	return write(STDOUT_FILENO, "", 0);
+}
+
+Test(sandbox, a_worker_writes_to_wakes_and_standard_error_alone, .init = set_up,
+     .fini = tear_down, SKIPPED)
+{
+	uint64_t n;
+
+	allowed(JT_SANDBOX_WORKER, "wakes", t_wake);
+	for (unsigned i = 0; i < 2; i++)
+		cr_expect(read(w.wakes[i], &n, sizeof(n)) == sizeof(n) &&
+				  n == 1,
+			  "%u was not woken", i);
+	killed(JT_SANDBOX_HTTP, "wakes, of which it has none", t_wake);
+	for (size_t k = 0; k < 2; k++) {
+		allowed(serving[k], "a line of the log", t_write);
+		allowed(serving[k], "the C library's last words", t_last_words);
+		killed(serving[k], "a socket, which is sent to",
+		       t_write_socket);
+		killed(serving[k], "standard output", t_write_output);
+	}
+}
+
 /* ---- what has to go on ---- */
 
 static long t_serve(void)
@@ -636,10 +810,6 @@ static long t_ring_enter(void)
 		return -1;
 	return cqe->res;
 }
-static long t_write(void)
-{
-	return write(STDERR_FILENO, "", 0);
-}
 static long t_date(void)
 {
 	time_t now = 1;
@@ -668,7 +838,6 @@ Test(sandbox, what_serving_takes_goes_on, .init = set_up, .fini = tear_down,
 		allowed(serving[k], "memory", t_memory);
 		allowed(serving[k], "its own figures", t_figures);
 		allowed(serving[k], "another table", t_cross);
-		allowed(serving[k], "a line of the log", t_write);
 		allowed(serving[k], "a date", t_date);
 		/* an assertion of ours dies of what it is */
 		cr_expect_eq(inside(serving[k], t_abort).signal, SIGABRT);
