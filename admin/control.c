@@ -5,6 +5,13 @@
  * missing or dead socket: a lock dies with its holder, a socket file does not.
  * The file's second line, `control PATH`, says where the holder listens.
  *
+ * Who answers there must be root, who asks, or the owner of the data directory:
+ * nobody else has business in it. The kernel tells who made the socket listen,
+ * also when a service manager passed it, and when it went over to a newer
+ * keeper: a keeper has changed its user before, and the uid is compared, not
+ * the process. So neither a path that leads elsewhere nor a socket put in place
+ * by another user makes us say that a token is revoked.
+ *
  * One request is one write and one wait, bounded by a deadline. Anything that
  * is not exactly one reply line closes the connection: after it nobody could
  * tell which reply belongs to which request.
@@ -23,6 +30,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,6 +136,25 @@ static int dial(struct jt_control *c, const struct sockaddr_un *address)
 	return 0;
 }
 
+static int check_peer(struct jt_control *c, const char *data,
+		      const struct sockaddr_un *address)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+	struct stat st;
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return lost(c, "%s: %s", address->sun_path, strerror(errno));
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return 0;
+	if (stat(data, &st) == 0 && peer.uid == st.st_uid)
+		return 0;
+	return lost(c,
+		    "%s is of uid %u, which is not root's, yours nor that of "
+		    "the data directory's owner; find out who put it there",
+		    address->sun_path, (unsigned)peer.uid);
+}
+
 int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms)
 {
@@ -138,7 +165,9 @@ int jt_control_connect(struct jt_control *c, const char *data,
 	c->timeout_ms = timeout_ms;
 	c->line[0] = '\0';
 	e = locate(c, data, &address);
-	return e ? e : dial(c, &address);
+	if (e == 0)
+		e = dial(c, &address);
+	return e ? e : check_peer(c, data, &address);
 }
 
 bool jt_control_where(const char *data, char dir[PATH_MAX])

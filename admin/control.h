@@ -123,7 +123,8 @@ struct jt_room {
 /*
  * Connect to the keeper that serves DATA: its lock file says where, whatever
  * run directory the caller was given, so that nobody asks the keeper of
- * another journal. Not serving is E_NOT_SERVING.
+ * another journal. Not serving is E_NOT_SERVING; a socket that somebody else
+ * than root, the caller or DATA's owner listens at is E_UNREACHABLE.
  */
 int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,6 +202,66 @@ Test(control, a_held_lock_without_a_socket_is_unreachable)
 		cr_assert(c.line[0]);
 		close(fd);
 	}
+}
+
+/* ---- whose socket it is ---- */
+
+#define STRANGER 65533
+#define OWNER 65534
+
+/* Whoever makes it listen, whoever made it or holds it. */
+static void listen_as(int fd, uid_t uid)
+{
+	cr_assert_eq(seteuid(uid), 0);
+	cr_assert_eq(listen(fd, 64), 0);
+	cr_assert_eq(seteuid(0), 0);
+}
+
+Test(control, only_root_the_caller_and_the_owner_are_believed)
+{
+	char text[128];
+	int fd, lock;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root to be others");
+	snprintf(text, sizeof(text), "pid 1\ncontrol %s/%s\n", dir,
+		 JT_CONTROL_NAME);
+	lock = lock_file(text, true);
+	fd = listen_here();
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS), 0, "root's");
+	jt_control_close(&c);
+
+	listen_as(fd, STRANGER);
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS),
+		     JT_CONTROL_E_UNREACHABLE);
+	cr_expect(c.fd < 0 && strstr(c.line, "is of uid 65533"), "%s", c.line);
+	cr_expect_null(strchr(c.line, '\n'));
+
+	cr_assert_eq(chown(dir, OWNER, (gid_t)-1), 0);
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS),
+		     JT_CONTROL_E_UNREACHABLE, "%s", c.line);
+	listen_as(fd, OWNER);
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS), 0, "%s", c.line);
+	jt_control_close(&c);
+
+	/* the caller's own, of a directory of somebody else's */
+	listen_as(fd, STRANGER);
+	snprintf(text, sizeof(text), "%s/%s", dir, JT_CONTROL_NAME);
+	cr_assert(!chmod(dir, 0755) && !chmod(text, 0666) &&
+		  !fchmod(lock, 0644));
+	cr_assert_eq(seteuid(STRANGER), 0);
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS), 0, "%s", c.line);
+	jt_control_close(&c);
+	cr_assert(!seteuid(0) && !seteuid(OWNER));
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS),
+		     JT_CONTROL_E_UNREACHABLE);
+	cr_assert_eq(seteuid(0), 0);
+	listen_as(fd, 0);
+	cr_assert_eq(seteuid(STRANGER), 0);
+	cr_expect_eq(jt_control_connect(&c, dir, WAIT_MS), 0, "root's");
+	cr_assert_eq(seteuid(0), 0);
+	close(fd);
+	close(lock);
 }
 
 Test(control, a_path_too_long_is_refused)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 from pathlib import Path
 
@@ -199,6 +200,35 @@ def test_a_file_system_that_locks_for_writers_alone_is_served_from(site):
     keeper, *children = site.everybody()
     assert all(held(pid, lock) == [os.O_RDWR] for pid in children)
     assert "SIGSYS" not in daemon.log()
+
+
+@as_root
+def test_a_socket_of_another_user_is_not_asked(site):
+    os.chmod(site.root, 0o755)
+    nobodys(site.data)
+    site.data.chmod(0o700)
+    daemon = site.start("--workers", "1", "--user", "nobody")
+    token = site.create()
+    for _ in range(2):  # also after an upgrade it is the one that listened
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(site.run / "jeton-control.sock"))
+            cred = s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            assert struct.unpack("3i", cred)[1] == NOBODY
+        old = site.keeper()
+        site.cli("upgrade")
+        rig.until(lambda: not rig.alive(old), 20, "the older one has left")
+    path = site.run / "jeton-control.sock"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        os.seteuid(NOBODY - 1)
+        try:
+            s.listen()
+        finally:
+            os.seteuid(0)
+        done = site.cli("revoke", token[:24], rc=3)
+    assert f"{path} is of uid {NOBODY - 1}, " in done.err
+    assert daemon
 
 
 # ---- whom they become ----
