@@ -25,5 +25,6 @@ run "$bin/tests/stress_verbs" --sequences 1000
 run "$bin/tests/stress_changes"
 run "$bin/tests/stress_rate"
 run "$bin/tests/stress_accept"
+run "$bin/tests/stress_peers"
 run "$bin/tests/stress_step"
 run "$bin/tests/torture" --percent 3 --seconds 12
