@@ -25,6 +25,11 @@
  * never taken. Its mode is right before anybody can connect: bound under a
  * umask, then listening.
  *
+ * Somebody may put another socket or file at that path while we run. At our end
+ * the path is removed only if it still names what was bound: a number that
+ * nobody else can have, as our own socket keeps the file. What stands at a path
+ * that comes from the daemon before is taken for what that one bound.
+ *
  * A socket that a service manager passes has its path, its mode and its queue
  * from there, and outlives us: so it is neither bound nor removed here. It must
  * listen, and be of the family that the door's callers are told by.
@@ -69,6 +74,26 @@ static bool is_named(int fd, const char *dir, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	return fstat(fd, &held) == 0 && lstat(path, &named) == 0 &&
 	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+static const char *const names[JT_DOORS_N] = {
+	[JT_DOOR_RESP] = JT_RESP_NAME,
+	[JT_DOOR_CONTROL] = JT_CONTROL_NAME,
+	[JT_DOOR_ATTACH] = JT_ATTACH_NAME,
+	[JT_DOOR_HTTP] = JT_HTTP_NAME,
+};
+
+/* What stands at a socket's path now. */
+static struct jt_file_id named_now(const struct jt_doors *d,
+				   enum jt_handover_door door)
+{
+	char path[PATH_MAX + 32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", d->paths.run, names[door]);
+	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return (struct jt_file_id){0};
+	return (struct jt_file_id){st.st_dev, st.st_ino};
 }
 
 bool jt_doors_ours(const struct jt_doors *doors)
@@ -213,9 +238,10 @@ int jt_doors_mark(struct jt_doors *doors, bool attached)
 	return rc;
 }
 
-static int listen_at(const char *dir, const char *name, mode_t mode, int type,
-		     int *fdp, struct jt_fault *faultp)
+static int listen_at(struct jt_doors *d, enum jt_handover_door door,
+		     mode_t mode, int type, int *fdp, struct jt_fault *faultp)
 {
+	const char *dir = d->paths.run, *name = names[door];
 	struct sockaddr_un address;
 	const int off = 0;
 	mode_t old;
@@ -240,6 +266,7 @@ static int listen_at(const char *dir, const char *name, mode_t mode, int type,
 		close(fd);
 		return rc;
 	}
+	d->bound[door] = named_now(d, door);
 	*fdp = fd;
 	return 0;
 }
@@ -439,7 +466,6 @@ static int take_all_passed(struct jt_doors *d, struct jt_fault *faultp)
 static int open_sockets(struct jt_doors *d, const struct jt_doors_want *want,
 			struct jt_fault *faultp)
 {
-	const char *run = d->paths.run;
 	int rc = 0;
 
 	if (!want->http && (d->passed.http >= 0 || d->passed.tcp >= 0))
@@ -448,15 +474,15 @@ static int open_sockets(struct jt_doors *d, const struct jt_doors_want *want,
 			      "is 0");
 	rc = take_all_passed(d, faultp);
 	if (!rc && d->resp < 0)
-		rc = listen_at(run, JT_RESP_NAME, 0660, 0, &d->resp, faultp);
+		rc = listen_at(d, JT_DOOR_RESP, 0660, 0, &d->resp, faultp);
 	if (!rc && d->control < 0)
-		rc = listen_at(run, JT_CONTROL_NAME, 0600, SOCK_NONBLOCK,
+		rc = listen_at(d, JT_DOOR_CONTROL, 0600, SOCK_NONBLOCK,
 			       &d->control, faultp);
 	if (!rc && d->attach < 0)
-		rc = listen_at(run, JT_ATTACH_NAME, 0660, SOCK_NONBLOCK,
+		rc = listen_at(d, JT_DOOR_ATTACH, 0660, SOCK_NONBLOCK,
 			       &d->attach, faultp);
 	if (!rc && want->http && d->http < 0)
-		rc = listen_at(run, JT_HTTP_NAME, 0660, SOCK_NONBLOCK, &d->http,
+		rc = listen_at(d, JT_DOOR_HTTP, 0660, SOCK_NONBLOCK, &d->http,
 			       faultp);
 	if (!rc && want->http && want->http_listen[0] && d->http_tcp < 0)
 		rc = listen_tcp(want->http_listen, &d->http_tcp, faultp);
@@ -580,6 +606,8 @@ int jt_doors_inherit(struct jt_doors *doors, const struct jt_paths *paths,
 			*at[i] = fds[i];
 		if (was_passed[i] && passed & 1u << i)
 			*was_passed[i] = fds[i];
+		if (names[i])
+			doors->bound[i] = named_now(doors, i);
 	}
 	rc = read_mark(doors);
 	if (rc)
@@ -604,8 +632,9 @@ int jt_doors_own(struct jt_doors *doors)
 
 /* PASSED: the same, if it was; or one that did not become a door. */
 static void close_socket(const struct jt_doors *d, int fd, int passed,
-			 const char *name)
+			 enum jt_handover_door door)
 {
+	struct jt_file_id now = named_now(d, door);
 	char path[PATH_MAX + 32];
 
 	if (passed >= 0)
@@ -616,9 +645,11 @@ static void close_socket(const struct jt_doors *d, int fd, int passed,
 		close(fd);
 		return;
 	}
-	snprintf(path, sizeof(path), "%s/%s", d->paths.run, name);
-	unlink(path);
-	close(fd);
+	snprintf(path, sizeof(path), "%s/%s", d->paths.run, names[door]);
+	if (now.ino && now.ino == d->bound[door].ino &&
+	    now.dev == d->bound[door].dev)
+		unlink(path);
+	close(fd); /* until then nobody else has that number */
 }
 
 void jt_doors_close(struct jt_doors *doors)
@@ -629,10 +660,10 @@ void jt_doors_close(struct jt_doors *doors)
 		close(doors->http_tcp);
 	if (p->tcp >= 0)
 		close(p->tcp);
-	close_socket(doors, doors->http, p->http, JT_HTTP_NAME);
-	close_socket(doors, doors->attach, p->attach, JT_ATTACH_NAME);
-	close_socket(doors, doors->control, p->control, JT_CONTROL_NAME);
-	close_socket(doors, doors->resp, p->resp, JT_RESP_NAME);
+	close_socket(doors, doors->http, p->http, JT_DOOR_HTTP);
+	close_socket(doors, doors->attach, p->attach, JT_DOOR_ATTACH);
+	close_socket(doors, doors->control, p->control, JT_DOOR_CONTROL);
+	close_socket(doors, doors->resp, p->resp, JT_DOOR_RESP);
 	if (doors->run_lock >= 0)
 		close(doors->run_lock);
 	if (doors->serving_lock >= 0)

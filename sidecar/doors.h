@@ -29,6 +29,11 @@ struct jt_doors_want {
 	const char *http_listen;
 };
 
+/* Which file that is, as long as something has it open. */
+struct jt_file_id {
+	uint64_t dev, ino; /* 0: none */
+};
+
 struct jt_doors {
 	struct jt_paths paths;
 	int serving_lock; /* in the data directory: one daemon a journal */
@@ -42,6 +47,8 @@ struct jt_doors {
 				  * stay when we end */
 	/* another daemon's still, or already: our end removes no path */
 	bool borrowed;
+	/* what we bound; whatever stands at the path instead stays there */
+	struct jt_file_id bound[JT_DOORS_N];
 	/* the lock's text says that processes verify by themselves: ours or a
 	 * predecessor's that was killed since the machine was started */
 	bool attached;
@@ -91,7 +98,10 @@ bool jt_doors_ours(const struct jt_doors *doors);
  */
 bool jt_doors_no_room(int err);
 
-/* Remove the sockets, leave the locks. */
+/*
+ * Remove the sockets, but what somebody has put in the place of one; leave the
+ * locks.
+ */
 void jt_doors_close(struct jt_doors *doors);
 
 #endif

@@ -303,6 +303,87 @@ Test(doors, other_things_in_a_sockets_place_are_not_followed)
 	expect_refused();
 }
 
+static const char *const sockets[] = {JT_RESP_NAME, JT_CONTROL_NAME,
+				      JT_ATTACH_NAME, JT_HTTP_NAME};
+
+/* Put somebody else's there: 0 a file, 1 a link to one, 2 a socket. */
+static int usurp(const char *name, unsigned kind)
+{
+	struct sockaddr_un address;
+	int fd = -1;
+
+	cr_assert_eq(jt_paths_socket(paths.run, name, &address), 0);
+	cr_assert(!unlink(address.sun_path));
+	if (kind == 0)
+		fd = open(address.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC,
+			  0600);
+	if (kind == 1)
+		return symlink("elsewhere", address.sun_path);
+	if (kind == 2) {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		cr_assert(!bind(fd, (void *)&address, sizeof(address)));
+		cr_assert(!listen(fd, 1));
+	}
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+Test(doors, close_leaves_what_has_taken_a_sockets_place)
+{
+	static const mode_t types[] = {S_IFREG, S_IFLNK, S_IFSOCK};
+	char name[64];
+
+	for (unsigned i = 0; i < 4; i++) {
+		for (unsigned kind = 0; kind < 3; kind++) {
+			expect_open(); /* which replaces it, under the lock */
+			usurp(sockets[i], kind);
+			jt_doors_close(&doors);
+			for (unsigned k = 0; k < 4; k++) {
+				snprintf(name, sizeof(name), "run/%s",
+					 sockets[k]);
+				cr_expect_eq(mode_of(name) & S_IFMT,
+					     k == i ? types[kind] : 0, "%s",
+					     name);
+			}
+		}
+		cr_expect_geq(dial(sockets[i]), 0, "it is served by them");
+		expect_open();
+		jt_doors_close(&doors);
+	}
+}
+
+/* DOORS becomes the heir's. */
+static void bequeath(struct jt_doors *older)
+{
+	int fds[JT_DOORS_N] = {0};
+	uint32_t passed;
+
+	*older = doors;
+	jt_doors_offer(older, fds, &passed);
+	for (unsigned i = 0; i < JT_DOORS_N; i++)
+		fds[i] = fds[i] > 0 ? fcntl(fds[i], F_DUPFD_CLOEXEC, 3) : -1;
+	cr_assert_eq(jt_doors_inherit(&doors, &paths, fds, passed, &doors_want,
+				      &fault),
+		     0, "%s", fault.line);
+	older->borrowed = true;
+	jt_doors_close(older);
+	cr_assert_eq(jt_doors_own(&doors), 0);
+}
+
+Test(doors, heir_removes_what_it_was_given_and_nothing_else)
+{
+	struct jt_doors older;
+
+	expect_open();
+	bequeath(&older);
+	cr_expect_geq(dial(JT_RESP_NAME), 0);
+	usurp(JT_CONTROL_NAME, 0);
+	jt_doors_close(&doors);
+	cr_expect_eq(mode_of("run/jeton.sock"), 0);
+	cr_expect_eq(mode_of("run/jeton-http.sock"), 0);
+	cr_expect_eq(mode_of("run/jeton-control.sock") & S_IFMT, S_IFREG);
+}
+
 Test(doors, lock_that_is_a_symbolic_link_is_refused)
 {
 	char path[128], target[128];

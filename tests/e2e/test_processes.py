@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import threading
@@ -225,6 +226,73 @@ def test_sockets_have_the_right_modes_even_under_umask_0(site):
     assert mode(site.data) == 0o700
     for path in site.data.iterdir():
         assert mode(path) & 0o077 == 0, path
+
+
+MODES = {"jeton.sock": 0o660, "jeton-control.sock": 0o600,
+         "jeton-attach.sock": 0o660, "jeton-http.sock": 0o660}
+
+
+@pytest.mark.traces
+def test_a_socket_has_its_mode_before_anybody_can_connect(site):
+    """Bound and listening are made to take long: from the first sight on the
+    mode is right, and nobody is let in before."""
+    site.start("--workers", "1", wait=False, preexec_fn=lambda: os.umask(0),
+               wrapper=["strace", "-f", "-qq", "-o", "/dev/null",
+                        "-e", "trace=bind,listen",
+                        "-e", "inject=bind:delay_exit=50000",
+                        "-e", "inject=listen:delay_enter=50000"])
+    early, open_ = dict.fromkeys(MODES, 0), set()
+
+    def all_open():
+        for name in MODES.keys() - open_:
+            path = site.run / name
+            with socket.socket(socket.AF_UNIX) as s:
+                try:
+                    mode = path.lstat().st_mode
+                    assert mode == stat.S_IFSOCK | MODES[name], name
+                    s.connect(str(path))
+                    open_.add(name)
+                except FileNotFoundError:
+                    pass
+                except ConnectionRefusedError:
+                    early[name] += 1
+        return open_ == MODES.keys()
+    rig.until(all_open, 20, "all sockets are open", step_s=0.001)
+    assert min(early.values()) > 0, "not seen while nobody could connect"
+
+
+@pytest.mark.parametrize("taker", ["socket", "file", "nobody"])
+def test_a_path_taken_over_is_neither_served_nor_removed(site, taker):
+    """Somebody replaces the sockets of a running daemon: who is connected is
+    served on, its end leaves theirs alone, and the next daemon has the paths
+    back."""
+    daemon = site.start("--workers", "1")
+    token, theirs = site.create(), []
+    with site.client() as c:
+        for name in MODES:
+            os.unlink(site.run / name)
+            if taker == "file":
+                (site.run / name).write_text("theirs")
+            elif taker == "socket":
+                theirs.append(socket.socket(socket.AF_UNIX))
+                theirs[-1].bind(str(site.run / name))
+                theirs[-1].listen()
+        assert c.verify(token).word == "VALID"
+        assert daemon.process.poll() is None
+        assert daemon.stop() == 0
+    for name in MODES:
+        path = site.run / name
+        if taker == "file":
+            assert path.read_text() == "theirs"
+        elif taker == "socket":
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(path))
+        else:
+            assert not path.exists()
+    site.start("--workers", "1")
+    assert site.word(token) == "VALID"
+    for s in theirs:
+        s.close()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
