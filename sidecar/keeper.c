@@ -42,7 +42,7 @@
 #include <unistd.h>
 
 #define NS_PER_S 1000000000ull
-#define TICK_MS 100u
+#define TICK_MS 50u /* a commit that nobody tells of is there within 100 */
 #define STOP_MS 3000u
 #define SAVE_MS 10000u
 #define ANCHOR_NS (NS_PER_S / 2) /* well within the promised second */
