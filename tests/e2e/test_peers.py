@@ -11,7 +11,7 @@ import select
 import signal
 import statistics
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -186,6 +186,85 @@ def test_connections_of_a_user_are_counted_over_workers(site):
         c.close()
     again = [client(site, WEB) for _ in range(3)]
     assert all(c.verify(token).word == "VALID" for c in again)
+
+
+def take_all(site, uid):
+    """Connections of that user until it has only heard BUSY for a while."""
+    mine, in_a_row = [], 0
+    while in_a_row < 40:
+        c = client(site, uid)
+        with suppress(BrokenPipeError):  # it may be told and closed already
+            c.send("PING")
+        answer = c.read()
+        if answer == "PONG":
+            mine.append(c)
+            in_a_row = 0
+            continue
+        assert answer.startswith("BUSY "), answer
+        c.close()
+        in_a_row += 1
+    return mine
+
+
+def want_more(site, uid):
+    """Over and over, until killed."""
+    with user(uid):
+        while True:
+            with site.client() as c:
+                c.drain()
+
+
+def turned_away(site):
+    with client(site, BACKUP) as c:
+        return int(c.info()["rejected_connections"])
+
+
+def come_and_verify(site, uid, token):
+    """A connection and its first answer: seconds."""
+    begin = time.perf_counter()
+    with client(site, uid) as c:
+        assert c.verify(token).word == "VALID"
+    return time.perf_counter() - begin
+
+
+def test_one_user_who_opens_everything_does_not_shut_out_another(
+        site, record_property):
+    """No rule limits anybody; one takes every place that it can get and goes
+    on asking for more."""
+    site.start("--workers", "2", "--connections", "64")
+    site.root.chmod(0o711)
+    site.sock.chmod(0o666)
+    token = site.create()
+    quiet = statistics.median(come_and_verify(site, BACKUP, token)
+                              for _ in range(50))
+    taken = take_all(site, WEB)
+    assert 100 < len(taken) <= 128
+    p = multiprocessing.Process(target=want_more, args=(site, WEB),
+                                daemon=True)
+    p.start()
+    try:
+        before = turned_away(site)
+        rig.until(lambda: turned_away(site) > before, 5, "wants more")
+        took = sorted(come_and_verify(site, BACKUP, token) for _ in range(100))
+        with client(site, BACKUP) as a, client(site, BACKUP) as b:
+            for _ in range(200):
+                assert a.verify(token).word == b.verify(token).word == "VALID"
+        assert all(c.verify(token).word == "VALID" for c in taken)
+    finally:
+        p.kill()
+        p.join()
+    # each worker may be looking at one that it refuses
+    assert callers(site)[WEB]["connections"] <= 128 + 2
+    busy = turned_away(site)
+    assert busy - before > 100, "that was no storm"
+    record_property("figure", f"{len(taken)} taken, {busy} turned away; "
+                    f"another is served after {took[50] * 1000:.2f} ms, "
+                    f"{quiet * 1000:.2f} when alone")
+    assert took[50] < max(20 * quiet, 0.02 * rig.PATIENCE), took
+    for c in taken:
+        c.close()
+    rig.until(lambda: callers(site)[WEB]["connections"] == 0, 5, "left")
+    assert come_and_verify(site, WEB, token) < 5
 
 
 # ---- refusals ----
