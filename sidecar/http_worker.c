@@ -5,6 +5,10 @@
  * and answer all that is ready, look whose time is up. One daemon of that
  * library for each listener, all driven by this thread; where there is one
  * only, its own wait is the sleep.
+ *
+ * Without a descriptor for its first client that library tries again at once,
+ * for as long as it has none, and takes a whole core: then we rest between two
+ * tries.
  */
 #include "sidecar/http_worker.h"
 
@@ -23,6 +27,8 @@
 
 #define TICK_MS JT_CHILD_TICK_MS
 #define NS_PER_MS 1000000ull
+#define FUTILE_MAX 8u /* rounds that ended at once, for nothing */
+#define REST_MS 20
 
 struct worker {
 	struct jt_maps maps;
@@ -33,7 +39,9 @@ struct worker {
 	struct jt_refusals refusals;
 	struct MHD_Daemon *daemons[JT_HTTP_LISTENERS];
 	struct pollfd fds[JT_HTTP_LISTENERS];
+	struct pollfd listeners[JT_HTTP_LISTENERS];
 	unsigned n;
+	unsigned n_futile; /* in a row */
 	uint64_t next_tick_ns;
 	bool leaving; /* the next daemon serves */
 };
@@ -58,6 +66,7 @@ static int listen_on(struct worker *w, int listener)
 	if (!info)
 		return -EPROTO;
 	w->daemons[w->n] = d;
+	w->listeners[w->n] = (struct pollfd){.fd = listener, .events = POLLIN};
 	w->fds[w->n++] =
 		(struct pollfd){.fd = info->epoll_fd, .events = POLLIN};
 	return 0;
@@ -135,16 +144,45 @@ static bool has_left(const struct worker *w)
 	       (w->door.n_open == 0 || !jt_crossing_leaves(&w->crossing));
 }
 
+static bool has_nobody(const struct worker *w, unsigned i)
+{
+	return MHD_get_daemon_info(w->daemons[i],
+				   MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+		       ->num_connections == 0;
+}
+
+/* FUTILE: nothing came of the round that began at BEGUN_NS. */
+static void rest_if_stuck(struct worker *w, bool futile, uint64_t begun_ns)
+{
+	if (!futile || w->door.now.boot_ns - begun_ns >= NS_PER_MS / 2) {
+		w->n_futile = 0;
+		return;
+	}
+	if (++w->n_futile < FUTILE_MAX)
+		return;
+	/* it may still be a head that comes byte by byte */
+	for (unsigned i = 0; i < w->n; i++)
+		if (has_nobody(w, i) && poll(&w->listeners[i], 1, 0) == 1) {
+			poll(NULL, 0, REST_MS);
+			return;
+		}
+}
+
 static int serve(struct worker *w)
 {
 	struct jt_desk *desk = w->door.desk;
+	uint64_t begun_ns;
+	bool futile;
 	int rc = 0;
 
 	while (!stop_asked && !rc && !has_left(w)) {
 		leave(w);
 		jt_http_door_settle(&w->door);
+		begun_ns = w->door.now.boot_ns;
 		rc = drain(w);
+		futile = w->door.settled; /* nobody called back */
 		jt_http_door_wake(&w->door);
+		rest_if_stuck(w, futile, begun_ns);
 		tick(w);
 		jt_crossing_look(&w->crossing);
 		if (!rc && jt_crossing_is_lost(&w->crossing))

@@ -515,6 +515,54 @@ def test_empty_messages_are_no_end(shared, token):
         assert c.verify(token).word == "VALID"
 
 
+def idle_shares(pids, seconds=1.0):
+    """Of a core, each process meanwhile."""
+    before, start = [rig.cpu_s(p) for p in pids], time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - start
+    return [(rig.cpu_s(p) - b) / took for p, b in zip(pids, before)]
+
+
+@pytest.mark.parametrize("limit", ["connections", "descriptors"])
+@pytest.mark.parametrize("backend", ["auto", "epoll"])
+def test_no_process_spins_beside_a_flood_or_after_it(
+        site, backend, limit, record_property):
+    """More clients at both doors than are let in, all of them silent: keeper,
+    workers and the rest of them sleep, and when all have left, too."""
+    site.start("--workers", "2", "--backend", backend, "--connections",
+               8 if limit == "connections" else 512)
+    token, pids, flood = site.create(), site.everybody(), []
+    if limit == "descriptors":  # at once, so that nobody is prepared
+        was = [resource.prlimit(p, resource.RLIMIT_NOFILE) for p in pids]
+        for p, (_, hard) in zip(pids[1:], was[1:]):
+            resource.prlimit(p, resource.RLIMIT_NOFILE, (3, hard))
+    for path in [site.sock, site.http] * 150:
+        flood.append(socket.socket(socket.AF_UNIX))
+        flood[-1].settimeout(0.2)
+        flood[-1].connect(str(path))
+    time.sleep(0.5)  # who is turned away is so now
+    beside = idle_shares(pids)
+    for s in flood:
+        s.close()
+    if limit == "descriptors":
+        for p, w in zip(pids, was):
+            resource.prlimit(p, resource.RLIMIT_NOFILE, w)
+    rig.until(lambda: sum(w["connections"] for w in
+                          site.status()["workers"]) == 0, 10, "all have left")
+    assert site.word(token) == "VALID"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(5)
+        s.connect(str(site.http))
+        s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert s.recv(99).startswith(b"HTTP/1.1 200 ")
+    after = idle_shares(pids)
+    record_property("figure", f"{backend}, few {limit}: at most "
+                    f"{max(beside):.1%} of a core beside it, "
+                    f"{max(after):.1%} after it, {len(pids)} processes")
+    assert max(beside) < 0.05 and max(after) < 0.05, (pids, beside, after)
+    assert site.everybody() == pids
+
+
 @pytest.mark.parametrize("backend", ["auto", "epoll"])
 def test_few_descriptors_and_a_flood_do_not_make_it_spin(
         site, backend, record_property):
