@@ -10,6 +10,8 @@ import pytest
 
 import rig
 from history import History
+from rig import encode
+from test_deny import deny, lock_held, well
 
 N = 110_000  # more than what a start replays without a snapshot
 
@@ -125,6 +127,71 @@ def test_changes_go_on_from_a_snapshot(site):
     assert told(site)["start"] == "journal"
     assert site.word(site.tokens[2]) == "REVOKED"
     assert site.word(made) == "VALID"
+
+
+def start_and_ask(site, tokens):
+    """The first word of each that is not LOADING: asked over and over on a
+    connection of before it serves."""
+    daemon, words = site.start("--capacity", N, wait=False), {}
+    batch = b"".join(encode("VERIFY", t) for t in tokens)
+
+    def ask(c):
+        c.raw(batch)
+        for t in tokens:
+            reply = c.read()
+            if not isinstance(reply, rig.Error):
+                words.setdefault(t, rig.verdict(reply).word)
+            else:
+                assert reply.startswith("LOADING"), reply
+
+    def asked():
+        assert daemon.process.poll() is None, daemon.log()
+        try:  # or it is a killed one's door still
+            with site.client() as c:
+                while len(words) < len(tokens):
+                    ask(c)
+        except (OSError, rig.Closed):
+            return False
+        return True
+    rig.until(asked, 20 * rig.PATIENCE, "answers", step_s=0.001)
+    daemon.wait()
+    return [words[t] for t in tokens]
+
+
+WAITING = 9000  # denying all of them takes a moment
+
+
+def test_what_waits_in_deny_is_denied_from_the_first_answer_on(site):
+    """Nobody gets the journal's lock: revokes wait in `deny`, one of a token
+    that the snapshot has, one of a later one, and many more. Killed, and
+    started from a snapshot that is older than they are; then from one that was
+    written while they waited, which has no more than the journal."""
+    daemon = start(site, "snapshot")
+    gone, kept = [site.tokens[5], site.extra], site.tokens[6]
+    more = site.tokens[1000:1000 + WAITING]
+    asked = [*gone, more[-1], kept]
+    right = ["REVOKED"] * 3 + ["VALID"]
+    with lock_held(site):
+        done = site.cli("revoke", *[t[:24] for t in gone], "--yes")
+        assert "deny" in done.err
+        assert deny(site, *more) == (WAITING + 2, 0)
+        daemon.kill()
+        for number in N, N + 3:
+            assert start_and_ask(site, asked) == right, number
+            assert site.status()["pending_revokes"] == WAITING + 2
+            assert told(site)["start"] == "snapshot"
+            assert told(site)["start_number"] == number
+            site.daemons[-1].kill()
+            if number == N:
+                os.unlink(site.data / "snapshot")
+                assert start_and_ask(site, asked) == right
+                assert told(site)["start"] == "journal"
+                written(site, N + 3)
+                site.daemons[-1].kill()
+    assert start_and_ask(site, asked) == right
+    rig.until(lambda: well(site), 30, "recorded")
+    ids = {t[:24] for t in [*gone, *more]}
+    assert {x["status"] for x in site.list() if x["id"] in ids} == {"Revoked"}
 
 
 def test_another_capacity_takes_the_snapshot_too(site):
