@@ -99,15 +99,24 @@ $(call program,fuzz): $(O)/tests/%: $(O)/tests/%.o $(SIDECAR) \
 
 $(O)/tests/fuzz_completions: $(O)/tests/help_completions.o
 
-# A jetond of another layout: only these look at the version.
+# A jetond of another layout, and one of other meters besides: only these look
+# at the versions.
 other := $(addprefix $(O)/other/,shm/segment.o shm/attach.o sidecar/attach.o \
 	sidecar/snapshot.o)
+meters := $(subst /other/shm/segment,/meters/shm/segment,$(other))
+OTHERS := $(addprefix $(O)/tests/jetond-other-,layout meters)
 $(O)/other/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CFLAGS) -DJT_LAYOUT_VERSION=99u -MMD -MP -c $< -o $@
-$(O)/tests/jetond-other-layout: $(O)/sidecar/main.o $(other) \
+$(O)/meters/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) -DJT_LAYOUT_VERSION=99u \
+		-DJT_METERS_VERSION=99u -MMD -MP -c $< -o $@
+$(OTHERS): $(O)/sidecar/main.o \
 		$(filter-out $(subst /other/,/,$(other)),$(SIDECAR))
 	$(call link,$(LIBS_all))
+$(O)/tests/jetond-other-layout: $(other)
+$(O)/tests/jetond-other-meters: $(meters)
 
 deps: ## install what building needs (Debian packages)
 	$(Q)tests/deps.sh build
@@ -126,9 +135,9 @@ corpus: $(call program,fuzz) ## what fuzzers begin with and have found, once
 	$(Q)tests/result.sh $(R) tests/fuzz.sh --corpus $(O)
 stress: $(call program,stress) $(O)/tests/torture ## concurrency: threads under TSan, processes
 	$(Q)tests/stress.sh $(O)
-e2e: all $(O)/tests/jetond-other-layout ## real binaries, real clients
+e2e: all $(OTHERS) ## real binaries, real clients
 	$(Q)tests/e2e.sh $(O)
-e2e-epoll: all $(O)/tests/jetond-other-layout ## the same where io_uring is forbidden, as in containers
+e2e-epoll: all $(OTHERS) ## the same where io_uring is forbidden, as in containers
 	$(Q)JETON_TEST_WRAP="strace -D -f -qq --seccomp-bpf -o /dev/null \
 		-e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM" \
 		tests/e2e.sh $(O) -n 4 --dist loadfile \
