@@ -15,6 +15,10 @@
  * One request is one write and one wait, bounded by a deadline. Anything that
  * is not exactly one reply line closes the connection: after it nobody could
  * tell which reply belongs to which request.
+ *
+ * A keeper that leaves for another one (an upgrade) hangs up on who waits for
+ * what only the other can do. All requests but UPGRADE may be asked twice: they
+ * ask what is so, wait, or revoke for good.
  */
 #include "admin/control.h"
 #include "admin/paths.h"
@@ -155,19 +159,26 @@ static int check_peer(struct jt_control *c, const char *data,
 		    address->sun_path, (unsigned)peer.uid);
 }
 
-int jt_control_connect(struct jt_control *c, const char *data,
-		       unsigned timeout_ms)
+/* A connection to who serves DATA. */
+static int meet(struct jt_control *c, const char *data)
 {
 	struct sockaddr_un address;
-	int e;
+	int e = locate(c, data, &address);
 
-	c->fd = -1;
-	c->timeout_ms = timeout_ms;
-	c->line[0] = '\0';
-	e = locate(c, data, &address);
 	if (e == 0)
 		e = dial(c, &address);
 	return e ? e : check_peer(c, data, &address);
+}
+
+int jt_control_connect(struct jt_control *c, const char *data,
+		       unsigned timeout_ms)
+{
+
+	c->fd = -1;
+	c->data = data;
+	c->timeout_ms = timeout_ms;
+	c->line[0] = '\0';
+	return meet(c, data);
 }
 
 bool jt_control_where(const char *data, char dir[PATH_MAX])
@@ -211,6 +222,12 @@ static bool ready(const struct jt_control *c, short events,
 	return false;
 }
 
+static int hung_up(struct jt_control *c, const char *how)
+{
+	c->hung_up = true;
+	return lost(c, "it hung up%s", how);
+}
+
 static int send_line(struct jt_control *c, const char *line, size_t bytes,
 		     uint64_t deadline_ms)
 {
@@ -223,7 +240,7 @@ static int send_line(struct jt_control *c, const char *line, size_t bytes,
 			continue;
 		}
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return lost(c, "it hung up: %s", strerror(errno));
+			return hung_up(c, " before it was asked");
 		if (!ready(c, POLLOUT, deadline_ms))
 			return lost(c, "it takes no request");
 	}
@@ -240,8 +257,10 @@ static int receive_line(struct jt_control *c, uint64_t deadline_ms)
 		ssize_t n =
 			recv(c->fd, c->line + have, sizeof(c->line) - have, 0);
 
+		if (have == 0 && (n == 0 || (n < 0 && errno == ECONNRESET)))
+			return hung_up(c, " before it answered");
 		if (n == 0)
-			return lost(c, "it hung up before it answered");
+			return lost(c, "it hung up in its answer");
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return lost(c, "it hung up: %s", strerror(errno));
 		if (n < 0) {
@@ -291,11 +310,33 @@ static int refusal(struct jt_control *c)
 	return lost(c, "its answer is not understood");
 }
 
+static int exchange(struct jt_control *c, const char *request, size_t bytes)
+{
+	uint64_t deadline_ms = now_ms() + c->timeout_ms;
+	int e;
+
+	c->hung_up = false;
+	e = send_line(c, request, bytes, deadline_ms);
+	return e ? e : receive_line(c, deadline_ms);
+}
+
+/* Has it left for another one? False: c->line says what was lost. */
+static bool follow(struct jt_control *c)
+{
+	int e;
+
+	if (!c->hung_up || !c->data)
+		return false;
+	e = meet(c, c->data);
+	if (e && e != JT_CONTROL_E_UNREACHABLE)
+		lost(c, "it hung up before it answered");
+	return e == 0;
+}
+
 /* Send one request; 0: c->line begins with "OK". */
 __attribute__((format(printf, 2, 3))) static int ask(struct jt_control *c,
 						     const char *fmt, ...)
 {
-	uint64_t deadline_ms = now_ms() + c->timeout_ms;
 	char request[256];
 	va_list args;
 	int n, e;
@@ -306,9 +347,9 @@ __attribute__((format(printf, 2, 3))) static int ask(struct jt_control *c,
 	n = vsnprintf(request, sizeof(request), fmt, args);
 	va_end(args);
 	assert(n > 0 && (size_t)n < sizeof(request));
-	e = send_line(c, request, (size_t)n, deadline_ms);
-	if (e == 0)
-		e = receive_line(c, deadline_ms);
+	e = exchange(c, request, (size_t)n);
+	if (e && follow(c))
+		e = exchange(c, request, (size_t)n);
 	if (e)
 		return e;
 	if (!is_plain(c->line))
@@ -596,9 +637,11 @@ int jt_control_top(struct jt_control *c, unsigned n, struct jt_top *top)
 int jt_control_upgrade(struct jt_control *c, uint64_t *pidp,
 		       const char **versionp)
 {
-	int e = ask(c, "UPGRADE\n");
 	const char *at = c->line + 2;
+	int e;
 
+	c->data = NULL; /* asked twice it would be another one */
+	e = ask(c, "UPGRADE\n");
 	if (e == 0)
 		e = take_numbers(c, &at, pidp, 1);
 	if (e)

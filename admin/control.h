@@ -88,7 +88,9 @@ enum {
 
 struct jt_control {
 	int fd;
-	unsigned timeout_ms;	    /* for each reply */
+	const char *data;    /* whose keeper; NULL: none is asked again */
+	unsigned timeout_ms; /* for each reply */
+	bool hung_up;	     /* before it answered a word */
 	char line[JT_CONTROL_LINE]; /* last reply, or why there was none */
 };
 
@@ -124,7 +126,9 @@ struct jt_room {
  * Connect to the keeper that serves DATA: its lock file says where, whatever
  * run directory the caller was given, so that nobody asks the keeper of
  * another journal. Not serving is E_NOT_SERVING; a socket that somebody else
- * than root, the caller or DATA's owner listens at is E_UNREACHABLE.
+ * than root, the caller or DATA's owner listens at is E_UNREACHABLE. DATA lives
+ * as long. A keeper that hangs up instead of an answer may have left for
+ * another: that one is asked then, once.
  */
 int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms);

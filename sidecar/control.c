@@ -5,6 +5,9 @@
  * everything up to n is durable and in the table, and nobody can believe what a
  * predecessor's table said (attach.c). While health is red nothing new is
  * promised.
+ *
+ * Once another daemon answers there, who waits here for what only that one can
+ * do is hung up on, and asks there (admin/control.c).
  */
 #include "sidecar/control.h"
 
@@ -19,8 +22,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURNS 64u		 /* requests of one admin in a row */
-#define CROWDED_NS 1000000000ull /* so long may one idle when all are taken */
+#define TURNS 64u /* requests of one admin in a row */
+/* so long may one idle when all are taken, or another daemon answers there */
+#define CROWDED_NS 1000000000ull
 
 enum done {
 	ANSWERED,
@@ -154,7 +158,7 @@ static enum done reach(struct jt_controls *c, struct jt_control_client *cl,
 		return ANSWERED;
 	}
 	if (c->feed->health != JT_HEALTH_OK)
-		return say_error(cl, "RED", c->feed->why);
+		return c->closed ? HANG_UP : say_error(cl, "RED", c->feed->why);
 	if (now_ns - cl->since_ns > JT_CONTROL_WAIT_NS)
 		return say_error(cl, "TIMEOUT",
 				 "the journal has no such number yet");
@@ -210,6 +214,8 @@ static enum done fit(struct jt_controls *c, struct jt_control_client *cl,
 	rc = jt_ledger_fits(l, &room, &fault);
 	if (!rc)
 		return say(cl, "OK\n");
+	if (c->closed)
+		return HANG_UP;
 	/* a table that grows has no more different limits */
 	if (room.plans <= jt_plans_left(&l->plans) && c->grow &&
 	    c->grow(c->ctx, &room, &fault))
@@ -356,6 +362,9 @@ static enum done hold(struct jt_controls *c, struct jt_control_client *cl,
 	/* relaxed: the keeper's own word */
 	uint64_t state = jt_load_relaxed(&c->feed->maps->identity->state);
 
+	*gop = false;
+	if (c->closed)
+		return HANG_UP;
 	*gop = state == JT_IDENTITY_SERVING && now_ns >= c->hold_until_ns &&
 	       (!c->alone || c->alone(c->ctx));
 	if (*gop)
@@ -612,7 +621,8 @@ static void serve(struct jt_controls *c, struct jt_control_client *cl,
 		if (cl->waiting ? is_gone(cl) : !read_line(cl, now_ns))
 			break;
 		if (!cl->waiting) {
-			if (now_ns - cl->since_ns > JT_CONTROL_SILENT_NS)
+			if (now_ns - cl->since_ns >
+			    (c->closed ? CROWDED_NS : JT_CONTROL_SILENT_NS))
 				break;
 			return;
 		}

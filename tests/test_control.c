@@ -26,6 +26,7 @@
 
 static char dir[64];
 static pid_t keeper;
+static int listener; /* the stand-in's */
 static struct jt_control c;
 
 static void setup(void)
@@ -135,7 +136,7 @@ static void serve_with(void (*act)(int, const char *const *),
 		snprintf(text, sizeof(text), "pid %d\ncontrol %s/%s\n",
 			 (int)getpid(), dir, JT_CONTROL_NAME);
 		lock_file(text, true);
-		fd = listen_here();
+		listener = fd = listen_here();
 		if (write(pipe_fd[1], "x", 1) != 1)
 			_exit(3);
 		act(accept(fd, NULL, NULL), lines);
@@ -619,6 +620,39 @@ NONSENSE(two_lines_are_nonsense, "OK 1\nOK 2\n")
 NONSENSE(a_hang_up_is_an_end, HANG_UP)
 NONSENSE(a_cut_line_times_out, "OK 1")
 NONSENSE(silence_times_out, SILENCE)
+
+/* It lets one in, hangs up on its request, and answers the next. */
+static void leave(int fd, const char *const *replies)
+{
+	char line[512];
+
+	if (recv(fd, line, sizeof(line), 0) <= 0)
+		_exit(1);
+	close(fd);
+	if (replies[0])
+		answer(accept(listener, NULL, NULL), replies);
+	_exit(0);
+}
+
+Test(control, one_that_left_for_another_is_asked_there_once)
+{
+	serve_with(leave, (const char *const[]){"OK 7\n", HANG_UP, NULL});
+	connect_now();
+	cr_assert_eq(jt_control_sync(&c, 7), 0, "%s", c.line);
+	cr_assert_eq(jt_control_sync(&c, 7), JT_CONTROL_E_UNREACHABLE);
+	cr_expect_not_null(strstr(c.line, "hung up"), "%s", c.line);
+}
+
+Test(control, an_upgrade_is_not_asked_for_twice)
+{
+	const char *version;
+	uint64_t pid;
+
+	serve_with(leave, (const char *const[]){"OK 7 1.0\n", NULL});
+	connect_now();
+	cr_assert_eq(jt_control_upgrade(&c, &pid, &version),
+		     JT_CONTROL_E_UNREACHABLE);
+}
 
 Test(control, an_endless_line_is_cut_off)
 {

@@ -684,6 +684,42 @@ Test(keeper_control, deinit_closes_all)
 	cr_expect_str_eq(heard(other), "(closed)");
 }
 
+/* ---- when another daemon answers there ---- */
+
+Test(keeper_control, who_asks_what_only_the_other_one_can_is_hung_up_on)
+{
+	static const char *const lines[] = {
+		"DENY jt_live_AAAAAAAAAAAAAAAA because\n", "DENIED\n",
+		"FIT 0 1000000 1 1 1\n"};
+	int fds[3], idle = dial(), served = dial();
+	struct jt_denials none = {0};
+
+	jt_controls_denying(&controls, &none);
+	for (unsigned i = 0; i < 3; i++)
+		fds[i] = dial();
+	turn();
+	controls.closed = true;
+	for (unsigned i = 0; i < 3; i++)
+		expect(fds[i], lines[i], "(closed)");
+	expect(served, "SYNC 0\n", "OK 0\n");
+	cr_expect_eq(n_open(), 2);
+	now += 2 * S;
+	turn();
+	cr_expect_str_eq(heard(idle), "(closed)");
+	cr_expect_eq(n_open(), 0);
+}
+
+Test(keeper_control, health_is_then_the_other_ones)
+{
+	int fd = dial();
+
+	expect(fd, "SYNC 9\n", "");
+	controls.closed = true;
+	feed.health = JT_HEALTH_LOST;
+	jt_controls_run(&controls, now);
+	cr_expect_str_eq(heard(fd), "(closed)");
+}
+
 /* ---- SAVE ---- */
 
 static uint64_t asked, answered;
