@@ -192,8 +192,11 @@ struct jt_scopes {
 };
 static_assert(sizeof(struct jt_scopes) == 18432, "scopes");
 
-/* jt_identity.offered: the next daemon serves; hand your connections over. */
+/* jt_identity.offered: the next daemon serves; hand your connections over, or
+ * end them where that cannot be: with their next answer, or, in a hurry, now
+ * between two requests. */
 #define JT_OFFERED_LEAVE UINT64_MAX
+#define JT_OFFERED_HURRY (UINT64_MAX - 1)
 
 enum jt_identity_state {
 	JT_IDENTITY_LOADING =
@@ -260,7 +263,7 @@ struct jt_identity {
 	uint64_t number;	    /* 240 1, and one more at each growth */
 	_Atomic uint64_t offered;   /* 248 number of a newer one that has been
 				     * sent to the workers; 0: none;
-				     * JT_OFFERED_LEAVE */
+				     * JT_OFFERED_LEAVE, _HURRY */
 	_Atomic uint64_t envs[JT_ENVS_MAX]; /* 256 names, zero-padded words */
 	/* 2304 boot clock: who is in no process of the daemon believes this
 	 * segment until then (jeton.c); on a line of its own */

@@ -58,8 +58,15 @@ bool jt_crossing_is_lost(const struct jt_crossing *c);
 /* Does the next daemon serve, so that this process is to end? */
 static inline bool jt_crossing_leaves(const struct jt_crossing *c)
 {
-	/* pairs with the stores in leave.c */
-	return jt_load_acquire(&c->maps->identity->offered) == JT_OFFERED_LEAVE;
+	/* pairs with the stores in keeper_upgrade.c */
+	return jt_load_acquire(&c->maps->identity->offered) >= JT_OFFERED_HURRY;
+}
+
+/* And soon: does the next one need what this daemon has? */
+static inline bool jt_crossing_hurries(const struct jt_crossing *c)
+{
+	/* pairs with the store in hurry(), keeper_upgrade.c */
+	return jt_load_acquire(&c->maps->identity->offered) == JT_OFFERED_HURRY;
 }
 
 /* It is not to leave after all: the way out leads nowhere. */

@@ -8,7 +8,8 @@
  * has others, it takes the figures instead.
  *
  * As long as both are there a purged token's line rests, and of the unused ones
- * the older keeps JT_ESTATE_SPARE, for tokens that come while it is there.
+ * the older keeps JT_ESTATE_SPARE, for tokens that come while it is there;
+ * when more come, it leaves (keeper_upgrade.c).
  *
  * The list is a sealed memfd: a header, N entries, then the numbers of unused
  * lines that go to the newer one; of fixed form for any two builds. Keeper

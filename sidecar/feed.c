@@ -365,6 +365,17 @@ static bool replay(struct jt_feed *feed)
 	return feed->reader.next <= feed->journal.committed.number;
 }
 
+/* Surely? Each record might be of a new token with all that it can have. */
+static bool has_room(const struct jt_feed *feed)
+{
+	uint64_t n = feed->journal.committed.number - feed->reader.next + 1;
+	const struct jt_room want = {n, n, n, n * JT_OWNER_MAX};
+	struct jt_fault unused;
+
+	return feed->reader.next > feed->journal.committed.number ||
+	       !jt_ledger_fits(&feed->ledger, &want, &unused);
+}
+
 bool jt_feed_step(struct jt_feed *feed)
 {
 	struct jt_fault fault = {0};
@@ -376,6 +387,9 @@ bool jt_feed_step(struct jt_feed *feed)
 		return replay(feed);
 	/* what was found is applied to the end before looking again */
 	if (feed->reader.next > feed->journal.committed.number && !look(feed))
+		return false;
+	feed->outgrown = feed->yields && !has_room(feed);
+	if (feed->outgrown)
 		return false;
 	feed->reader.journal = &feed->journal;
 	rc = jt_reader_next(&feed->reader, feed->chunk, CHUNK, &n, &fault);

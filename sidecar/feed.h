@@ -35,6 +35,8 @@ struct jt_feed {
 	bool replaying;
 	bool denies_only; /* a flush failed: apply revokes alone */
 	bool stuck;	  /* nothing is applied now, not even a revoke */
+	bool yields;	  /* another daemon has the lines, too (estate.h) .. */
+	bool outgrown;	  /* .. and what comes might not fit here: it waits */
 	bool alarmed;	  /* that a commit slot is damaged was told */
 	uint64_t flushed; /* commits up to here are durable */
 	uint64_t files;	  /* changed over to, so far */

@@ -15,6 +15,7 @@
  *   its workers hand their connections over and end
  *   APPLIED -->        <-- APPLIED         whenever it is another number
  *   GONE -->                               so do its HTTP workers; it ends
+ *                      <-- HURRY           it needs room: leave soon
  *                      <-- GONE            it was told to stop: so are both
  *
  * Before SERVING the older one has given up nothing: whatever the newer one
@@ -43,6 +44,7 @@ enum jt_handover_kind {
 	JT_HANDOVER_SERVING,
 	JT_HANDOVER_APPLIED,
 	JT_HANDOVER_GONE,
+	JT_HANDOVER_HURRY,
 };
 
 /* Descriptors of an OFFER, in this order, as far as `have` says. */

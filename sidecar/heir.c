@@ -215,6 +215,15 @@ enum jt_heir_event jt_heir_tend(struct jt_heir *h, uint64_t applied)
 	return JT_HEIR_ALONE;
 }
 
+void jt_heir_hurry(struct jt_heir *h)
+{
+	struct jt_handover_word word = {.kind = JT_HANDOVER_HURRY,
+					.number = h->told};
+
+	if (h->phase == JT_HEIR_SERVES && h->link >= 0 && !h->hurried)
+		h->hurried = !jt_handover_send(h->link, &word, NULL, 0);
+}
+
 uint64_t jt_heir_theirs(const struct jt_heir *h)
 {
 	return h->phase >= JT_HEIR_GIVEN ? h->theirs : UINT64_MAX;

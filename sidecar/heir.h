@@ -32,7 +32,7 @@ struct jt_heir {
 	unsigned n_pidfds;
 	uint64_t theirs; /* what the older one has applied */
 	uint64_t told;
-	bool said_goodbye;
+	bool said_goodbye, hurried;
 };
 
 enum jt_heir_event {
@@ -59,6 +59,9 @@ void jt_heir_serves(struct jt_heir *h, uint64_t number);
 
 /* Once a turn: hear and say. */
 enum jt_heir_event jt_heir_tend(struct jt_heir *h, uint64_t applied);
+
+/* We need room that there is only without it; said once. */
+void jt_heir_hurry(struct jt_heir *h);
 
 /* What of a journal the older one has in force; UINT64_MAX: it is not there. */
 uint64_t jt_heir_theirs(const struct jt_heir *h);

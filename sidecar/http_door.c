@@ -334,6 +334,25 @@ void jt_http_door_wake(struct jt_http_door *d)
 		take_settings(d);
 }
 
+/* Nothing of a next request has come. */
+static bool is_silent(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+void jt_http_door_clear(struct jt_http_door *d)
+{
+	for (uint32_t i = 0; i < d->n_slots; i++) {
+		struct jt_http_conn *c = &d->conns[i];
+
+		/* seen as closed by the library, which frees it */
+		if (c->fd >= 0 && c->phase == JT_HTTP_IDLE && is_silent(c->fd))
+			shutdown(c->fd, SHUT_RDWR);
+	}
+}
+
 void jt_http_door_expire(struct jt_http_door *d)
 {
 	for (uint32_t i = 0; i < d->n_slots; i++) {

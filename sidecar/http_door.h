@@ -88,4 +88,7 @@ void jt_http_door_wake(struct jt_http_door *door);
 /* End connections that have had their time. */
 void jt_http_door_expire(struct jt_http_door *door);
 
+/* End those between two requests. */
+void jt_http_door_clear(struct jt_http_door *door);
+
 #endif

@@ -126,9 +126,11 @@ static void wait_for_table(struct worker *w)
 }
 
 /* The next daemon serves: its crew accepts, and here each connection ends with
- * the answer to its next request. */
+ * the answer to its next request; in a hurry, idle ones at once. */
 static void leave(struct worker *w)
 {
+	if (jt_crossing_hurries(&w->crossing))
+		jt_http_door_clear(&w->door);
 	if (w->leaving || !jt_crossing_leaves(&w->crossing))
 		return;
 	w->leaving = true;

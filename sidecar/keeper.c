@@ -270,8 +270,10 @@ static bool grow(void *ctx, const struct jt_room *want, struct jt_fault *faultp)
 {
 	struct keeper *k = ctx;
 
-	if (jt_keeper_is_double(k))
+	if (jt_keeper_is_double(k)) {
+		jt_heir_hurry(&k->heir);
 		return true; /* ask again: the other one will be gone */
+	}
 	return jt_keeper_serves(k) && jt_growth_want(&k->growth, want, faultp);
 }
 

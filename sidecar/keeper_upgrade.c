@@ -14,6 +14,11 @@
  * A revoke. Whoever is asked to SYNC answers when both have applied that
  * number, from before the newer one serves until no process of the older one
  * is there. So at no moment can anybody who answers have missed it.
+ *
+ * Room. The older one's lines are counted from the estate on. When more tokens
+ * come than it surely has lines for, or the newer one wants a larger table, it
+ * applies nothing more and leaves at once, and whoever waits for a SYNC waits
+ * for that; requests that have begun are answered, connections that idle end.
  */
 #include "sidecar/keeper_inner.h"
 
@@ -30,6 +35,7 @@
 #define NS_PER_S 1000000000ull
 #define SCRIBE_MS 1000u
 #define LEAVE_NS (80 * NS_PER_S)  /* longer than HTTP connections idle */
+#define HURRY_NS (2 * NS_PER_S)	  /* admins wait three */
 #define ADMINS_NS (15 * NS_PER_S) /* for those who are connected still */
 #define STOP_MS 3000u
 
@@ -119,7 +125,7 @@ static void give(struct keeper *k)
 	unsigned n = 1;
 	int workers;
 
-	k->crew.leaving = true;
+	k->crew.leaving = k->feed.yields = true;
 	jt_keeper_anchor(k, true); /* the clock's mark as well */
 	jt_clerk_stop(&k->clerk);
 	(void)jt_crew_stop_scribe(&k->crew, false, SCRIBE_MS);
@@ -150,6 +156,22 @@ static void leave(struct keeper *k)
 	       k->upgrade.version, (int)k->upgrade.pid);
 }
 
+/* Room is needed that there is only without us. */
+static void hurry(struct keeper *k)
+{
+	uint64_t soon_ns = k->now_ns + HURRY_NS;
+
+	/* relaxed: our own word */
+	if (jt_load_relaxed(&k->maps.identity->offered) == JT_OFFERED_HURRY)
+		return;
+	/* pairs with jt_crossing_hurries() */
+	jt_store_release(&k->maps.identity_rw->offered, JT_OFFERED_HURRY);
+	if (soon_ns < k->upgrade.deadline_ns)
+		k->upgrade.deadline_ns = soon_ns;
+	jt_log(JT_LOG_INFO, "more tokens come than this one has room for; "
+			    "leaving now, and ending what idles");
+}
+
 /* What the other one wrote last; that it was well was seen at the start. */
 static void take_anchor(struct keeper *k)
 {
@@ -169,7 +191,7 @@ static void take_back(struct keeper *k)
 {
 	int rc;
 
-	k->crew.leaving = false;
+	k->crew.leaving = k->feed.yields = false;
 	k->controls.closed = false;
 	for (unsigned i = 0; i < k->crew.n_hands; i++)
 		k->crew.hands[i].dismissed = false;
@@ -220,6 +242,9 @@ static void tend_next(struct keeper *k)
 	case JT_UPGRADE_LEAVE:
 		leave(k);
 		break;
+	case JT_UPGRADE_HURRY:
+		hurry(k);
+		break;
 	case JT_UPGRADE_STOP:
 		k->stopping = true;
 		break;
@@ -227,7 +252,11 @@ static void tend_next(struct keeper *k)
 		take_back(k);
 		break;
 	}
-	if (u->phase == JT_UPGRADE_SERVES && !u->why[0] && has_left(k))
+	if (u->phase != JT_UPGRADE_SERVES || u->why[0])
+		return;
+	if (k->feed.outgrown)
+		hurry(k);
+	if (has_left(k))
 		k->stopping = true;
 }
 

@@ -133,9 +133,11 @@ static enum jt_upgrade_event hear(struct jt_upgrade *u,
 		return JT_UPGRADE_LEAVE;
 	}
 	/* before it serves it has nobody to say that for */
-	return word->kind == JT_HANDOVER_GONE && u->phase == JT_UPGRADE_SERVES
-		       ? JT_UPGRADE_STOP
-		       : JT_UPGRADE_GOES_ON;
+	if (u->phase != JT_UPGRADE_SERVES)
+		return JT_UPGRADE_GOES_ON;
+	return word->kind == JT_HANDOVER_GONE	 ? JT_UPGRADE_STOP
+	       : word->kind == JT_HANDOVER_HURRY ? JT_UPGRADE_HURRY
+						 : JT_UPGRADE_GOES_ON;
 }
 
 static void tell(struct jt_upgrade *u, uint64_t applied)

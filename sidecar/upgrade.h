@@ -25,6 +25,7 @@ enum jt_upgrade_event {
 	JT_UPGRADE_OFFER,  /* jt_upgrade_offer() */
 	JT_UPGRADE_ESTATE, /* jt_upgrade_give() */
 	JT_UPGRADE_LEAVE,  /* let the crew leave */
+	JT_UPGRADE_HURRY,  /* and soon */
 	JT_UPGRADE_STOP,   /* the next one was told to stop: so do we */
 	JT_UPGRADE_FAILED, /* take back what was given; u->why */
 };

@@ -611,6 +611,48 @@ Test(feed, table_that_is_full_is_lost)
 	expect_lost(64);
 }
 
+/* While another daemon has the lines, too (estate.h). */
+Test(feed, what_might_not_fit_waits_whole_until_the_table_is_ours_alone)
+{
+	struct help_token more[6];
+	struct jt_record records[6];
+
+	commit_one(create(&token, 0, ""));
+	for (unsigned i = 0; i < 6; i++) {
+		help_token_make(&more[i], "live");
+		records[i] = create(&more[i], 0, "");
+	}
+	feed.yields = true;
+	feed.ledger.lines_end = feed.ledger.n_lines + 5u;
+	commit(records, 6);
+	step_all(&feed);
+	cr_expect(feed.outgrown && feed.stuck);
+	expect_applied(1);
+	expect_health(JT_HEALTH_OK);
+	feed.yields = false;
+	feed.ledger.lines_end = UINT64_MAX;
+	step_all(&feed);
+	cr_expect(!feed.outgrown && !feed.stuck);
+	expect_applied(7);
+}
+
+Test(feed, what_surely_fits_is_put_although_another_daemon_has_the_lines)
+{
+	struct help_token more[5];
+
+	feed.yields = true;
+	feed.ledger.lines_end = feed.ledger.n_lines + 5u;
+	for (unsigned i = 0; i < 5; i++) {
+		help_token_make(&more[i], "live");
+		commit_one(create(&more[i], 0, ""));
+		cr_expect_not(feed.outgrown);
+		expect_applied(i + 1);
+	}
+	commit_one(create(&token, 0, ""));
+	cr_expect(feed.outgrown);
+	expect_applied(5);
+}
+
 Test(feed, rest_of_a_batch_behind_a_refused_record_still_revokes)
 {
 	struct jt_record records[3] = {create(&token, 0, ""), plan(9, 1, 1),

@@ -373,6 +373,25 @@ Test(handover, older_one_is_gone_with_the_last_of_its_workers)
 	cr_expect_eq(jt_heir_theirs(&heir), UINT64_MAX);
 }
 
+Test(handover, it_asks_for_room_once_and_not_before_it_serves)
+{
+	struct jt_handover_word word;
+	int fds[JT_HANDOVER_FDS];
+	unsigned n;
+
+	jt_heir_init(&heir);
+	heir.link = ours;
+	heir.phase = JT_HEIR_GIVEN;
+	jt_heir_hurry(&heir);
+	cr_expect_eq(jt_handover_receive(theirs, &word, fds, &n), -EAGAIN);
+	heir.phase = JT_HEIR_SERVES;
+	jt_heir_hurry(&heir);
+	jt_heir_hurry(&heir);
+	cr_expect_eq(jt_handover_receive(theirs, &word, fds, &n), 0);
+	cr_expect_eq(word.kind, JT_HANDOVER_HURRY);
+	cr_expect_eq(jt_handover_receive(theirs, &word, fds, &n), -EAGAIN);
+}
+
 /* ---- the older one ---- */
 
 static struct jt_upgrade up;
@@ -428,6 +447,8 @@ Test(handover, it_waits_for_what_the_newer_one_has_in_force)
 	say(JT_HANDOVER_APPLIED, 8, 0);
 	cr_expect_eq(tend(), JT_UPGRADE_GOES_ON);
 	cr_expect_eq(jt_upgrade_theirs(&up), 9);
+	say(JT_HANDOVER_HURRY, 0, 0);
+	cr_expect_eq(tend(), JT_UPGRADE_HURRY);
 	say(JT_HANDOVER_GONE, 0, 0);
 	cr_expect_eq(tend(), JT_UPGRADE_STOP);
 }

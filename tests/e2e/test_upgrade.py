@@ -332,6 +332,69 @@ def test_other_meters_go_on_with_the_figures_of_before(site, moved):
     assert '"uses": 11' in shown or '"uses":11' in shown, shown
 
 
+# ---- when the older one has not room enough ----
+
+def begun(site, token):
+    """An HTTP request of which half the body is missing, and that half."""
+    body = b'{"token":"%s"}' % token.encode()
+    c = socket.socket(socket.AF_UNIX)
+    c.settimeout(10)
+    c.connect(str(site.http))
+    c.sendall(b"POST /v1/verify HTTP/1.1\r\nHost: h\r\n"
+              b"Content-Length: %d\r\n\r\n%s" % (len(body), body[:20]))
+    return c, body[20:]
+
+
+@pytest.mark.parametrize("capacity", [100_000, 2_000], ids=["lines", "table"])
+def test_more_tokens_than_the_leaving_one_has_room_for(site, capacity):
+    """It leaves for an idle HTTP connection: when the lines that it has kept,
+    or the table, are too small for what comes it goes at once, and the request
+    that it has begun is answered."""
+    daemon = site.start("--workers", "1", "--capacity", capacity)
+    token, victim = site.create(), site.create()
+    plain = Plain(site)
+    assert plain.status(token) == 200
+    slow, rest = begun(site, token)
+    time.sleep(0.1)
+    upgrade(site)
+    with site.client() as c:
+        assert rig.alive(daemon.pid)
+        begin = time.monotonic()
+        made = []
+        maker = threading.Thread(target=lambda: made.extend(site.bulk(3000)))
+        maker.start()
+        time.sleep(0.3)
+        slow.sendall(rest)
+        answer = slow.recv(4096)
+        assert b" 200 " in answer and b'"VALID"' in answer, answer
+        maker.join(30)
+        assert len(made) == 3000
+        assert time.monotonic() - begin < 10
+        c.raw(b"".join(rig.encode("VERIFY", t) for t in made))
+        assert {rig.verdict(c.read()).word for _ in made} == {"VALID"}
+        site.revoke(victim)
+        assert c.verify(victim).word == "REVOKED"
+    gone(daemon.pid)
+    assert "leaving now" in daemon.log() and " red" not in daemon.log()
+    assert site.status()["health"] == "ok"
+    with pytest.raises((OSError, http.client.HTTPException)):
+        plain.status(token)
+    plain.end()
+    site.check()
+
+
+def test_a_few_tokens_more_do_not_hurry_the_leaving_one(site):
+    daemon = site.start("--workers", "1")
+    plain = Plain(site)
+    assert plain.status(site.create()) == 200
+    upgrade(site)
+    made = site.bulk(500)
+    assert [site.word(t) for t in made[::100]] == ["VALID"] * 5
+    assert rig.alive(daemon.pid)
+    assert [plain.status(made[-1])] == [200]  # its last answer there
+    gone(daemon.pid)
+
+
 # ---- when it does not come to serve ----
 
 BAD = {
