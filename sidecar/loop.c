@@ -34,9 +34,9 @@ enum jt_backend jt_loop_backend(const struct jt_loop *loop)
 					   : JT_BACKEND_URING;
 }
 
-int jt_loop_listen(const struct jt_loop *loop, int fd)
+int jt_loop_listen(int fd)
 {
-	int nonblocking = jt_loop_backend(loop) == JT_BACKEND_EPOLL;
+	int nonblocking = 1;
 
 	return ioctl(fd, FIONBIO, &nonblocking) ? -errno : 0;
 }

@@ -112,8 +112,12 @@ enum jt_backend jt_loop_backend(const struct jt_loop *loop);
 /* "io_uring", "epoll", "auto". */
 const char *jt_backend_name(enum jt_backend backend);
 
-/* Before the first accept on FD; it is so for all who share it. */
-int jt_loop_listen(const struct jt_loop *loop, int fd);
+/*
+ * Before the first accept on FD: it does not block. That is so for all who
+ * share it, and a daemon of another backend may (handover.h), so it is the same
+ * for all of them.
+ */
+int jt_loop_listen(int fd);
 
 /* Does the kernel refuse it all operations but those below, from now on? */
 static inline bool jt_loop_is_restricted(const struct jt_loop *loop)
@@ -139,9 +143,9 @@ static inline void jt_loop_let(struct jt_loop *loop, uint32_t place)
 }
 
 /*
- * FD blocks for a ring, which waits itself, and does not for epoll, where
- * somebody else may have taken the client that woke us: jt_loop_listen().
- * Close what was used and is not held only after it was cancelled.
+ * FD does not block (jt_loop_listen()), as somebody else may have taken the
+ * client that woke us. -EAGAIN: so it was, ask again. Close what was used and
+ * is not held only after it was cancelled.
  */
 static inline void jt_loop_accept(struct jt_loop *loop, int fd, uint64_t user)
 {

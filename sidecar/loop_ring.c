@@ -16,6 +16,13 @@
  * Sockets are held in the ring's own table: a descriptor is looked up once, not
  * for each operation.
  *
+ * An accept waits for a client as well, in an operation of its own linked
+ * before it: the listener does not block, and whether an accept that finds
+ * nobody waits then is a matter of the kernel's version. Both bear the same
+ * user_data, and the first leaves no completion when it ends well; ends it
+ * badly, the second leaves none: so there is exactly one. It waits exclusively,
+ * so that a client wakes one worker.
+ *
  * No multishot: its early ends, shared buffers and re-arming are the larger
  * part of what has gone wrong in other io_uring servers, and for requests of
  * a hundred bytes one receive per connection and round is natural
@@ -33,13 +40,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SQ_ENTRIES 512u
+#define WAITS_FIRST (IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS)
 
 struct ring {
 	struct io_uring ring;
@@ -48,8 +58,9 @@ struct ring {
 	bool restricted;
 };
 
-static const uint8_t used[] = {IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND,
-			       IORING_OP_READ, IORING_OP_ASYNC_CANCEL};
+static const uint8_t used[] = {IORING_OP_ACCEPT,       IORING_OP_RECV,
+			       IORING_OP_SEND,	       IORING_OP_READ,
+			       IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD};
 #define N_USED (sizeof(used) / sizeof(used[0]))
 
 static int setup(struct ring *r, unsigned cq, unsigned flags)
@@ -98,7 +109,7 @@ static bool restrict_to_used(struct ring *r)
 {
 	struct io_uring_restriction to[N_USED + 3] = {
 		{.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-		 .sqe_flags = IOSQE_FIXED_FILE},
+		 .sqe_flags = IOSQE_FIXED_FILE | WAITS_FIRST},
 		{.opcode = IORING_RESTRICTION_REGISTER_OP,
 		 .register_op = IORING_REGISTER_FILES_UPDATE},
 		{.opcode = IORING_RESTRICTION_REGISTER_OP,
@@ -174,16 +185,18 @@ static bool is_restricted(const void *state)
 }
 
 /* The queue is emptied into the kernel when full; asked again, it has room. */
+static void make_room(struct ring *r, unsigned n)
+{
+	for (unsigned i = 0; io_uring_sq_space_left(&r->ring) < n; i++) {
+		assert(i < 100);
+		io_uring_submit(&r->ring);
+	}
+}
+
 static struct io_uring_sqe *get(struct ring *r)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
-
-	for (unsigned i = 0; !sqe && i < 100; i++) {
-		io_uring_submit(&r->ring);
-		sqe = io_uring_get_sqe(&r->ring);
-	}
-	assert(sqe);
-	return sqe;
+	make_room(r, 1);
+	return io_uring_get_sqe(&r->ring);
 }
 
 /* A place is told from a descriptor by its sign. */
@@ -216,9 +229,14 @@ static void use_held(struct io_uring_sqe *sqe, int held)
 
 static void ring_accept(void *state, int fd, uint64_t user)
 {
-	struct io_uring_sqe *sqe = get(state);
+	struct io_uring_sqe *sqe;
 
-	/* blocking: the ring itself waits; O_NONBLOCK would mean EAGAIN */
+	make_room(state, 2); /* a link does not reach over two submissions */
+	sqe = get(state);
+	io_uring_prep_poll_add(sqe, fd, POLLIN | EPOLLEXCLUSIVE);
+	io_uring_sqe_set_flags(sqe, WAITS_FIRST);
+	io_uring_sqe_set_data64(sqe, user);
+	sqe = get(state);
 	io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
 	io_uring_sqe_set_data64(sqe, user);
 }

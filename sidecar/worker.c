@@ -256,7 +256,8 @@ static void on_accept(struct worker *w, int result)
 		open_conn(w, result);
 	else if (result == -ECANCELED)
 		w->owes_accept = is_waiting(w->args->listener);
-	else if (result != -ECONNABORTED && result != -EINTR)
+	else if (result != -ECONNABORTED && result != -EINTR &&
+		 result != -EAGAIN)
 		/* no descriptor, no memory, whatever: asking again at once
 		 * would only spin */
 		w->rest_until_ns = w->now.boot_ns + TICK_MS * 1000000ull;
@@ -534,7 +535,7 @@ int jt_worker_run(const struct jt_worker_args *args)
 			jt_log(JT_LOG_ERROR, "%s", jt_loop_why(rc));
 		return JT_WORKER_NO_RING;
 	}
-	jt_loop_listen(&w.loop, args->listener);
+	jt_loop_listen(args->listener);
 	tell_backend(&w);
 	jt_child_shut_in(args->box, JT_SANDBOX_WORKER, w.desk);
 	/* the beat first: others believe nobody who has none */

@@ -290,7 +290,7 @@ static int listener(struct sockaddr_un *address)
 	snprintf(address->sun_path + 1, 100, "jeton-loop-%d", getpid());
 	cr_assert(!bind(fd, (struct sockaddr *)address, sizeof(*address)));
 	cr_assert(!listen(fd, 8));
-	cr_assert_eq(jt_loop_listen(&loop, fd), 0);
+	cr_assert_eq(jt_loop_listen(fd), 0);
 	return fd;
 }
 
@@ -310,6 +310,34 @@ Both(accept_gives_one_connection_each)
 		cr_assert_gt(e.result, 2);
 		cr_assert_eq(write(client, "x", 1), 1);
 		cr_expect_eq(read(e.result, buf, 1), 1);
+	}
+}
+
+/* As two daemons may have one listener and different backends (handover.h). */
+Both(accept_whose_client_another_one_took_neither_blocks_nor_fails,
+     .timeout = 20)
+{
+	struct sockaddr_un address;
+	int fd = listener(&address), client, theirs;
+	struct jt_event e;
+
+	for (unsigned i = 0; i < 3; i++) {
+		jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+		expect_nothing();
+		client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		cr_assert(!connect(client, (struct sockaddr *)&address,
+				   sizeof(address)));
+		theirs = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		cr_assert_gt(theirs, 2);
+		cr_assert_eq(jt_loop_wait(&loop, 20), 0);
+		if (jt_loop_take(&loop, &e, 1)) {
+			cr_expect_eq(e.result, -EAGAIN);
+			jt_loop_accept(&loop, fd, JT_OP_ACCEPT);
+		}
+		cr_assert(!connect(socket(AF_UNIX, SOCK_STREAM, 0),
+				   (struct sockaddr *)&address,
+				   sizeof(address)));
+		cr_expect_gt(collect_one().result, 2);
 	}
 }
 

@@ -395,6 +395,126 @@ def test_a_few_tokens_more_do_not_hurry_the_leaving_one(site):
     gone(daemon.pid)
 
 
+# ---- another backend ----
+
+BACKENDS = ["epoll to io_uring", "io_uring to epoll"]
+need_both = pytest.mark.skipif(rig.NO_RING, reason="there is one backend here")
+
+
+class Callers(threading.Thread):
+    """Connects, asks once, hangs up, for ever; how long each took."""
+
+    def __init__(self, site, token):
+        super().__init__(daemon=True)
+        self.site, self.token = site, token
+        self.over, self.took, self.error = threading.Event(), [], None
+
+    def run(self):
+        try:
+            while not self.over.wait(0.003):
+                began = time.monotonic()
+                word = self.site.word(self.token)
+                self.took.append(time.monotonic() - began)
+                assert word == "VALID", word
+        except Exception as e:
+            self.error = f"{type(e).__name__}: {e}"
+
+    def end(self):
+        self.over.set()
+        self.join(30)
+        assert self.error is None, self.error
+        return sorted(self.took)
+
+
+def chosen(site, backend):
+    path = site.root / "jetond.conf"
+    path.write_text("[jetond]\nworkers = 2\nbackend = "
+                    f"{backend.removeprefix('io_')}\n")
+    return path
+
+
+def longest_wait(watch):
+    times = [begun for begun, _, _ in watch.end()]
+    return max(b - a for a, b in zip(times, times[1:]))
+
+
+def each_is_let_in_at_once(site, token):
+    """Also when nobody else comes who would wake one that is stuck."""
+    took = []
+    for _ in range(20):
+        began = time.monotonic()
+        assert site.word(token) == "VALID"
+        took.append(time.monotonic() - began)
+        time.sleep(0.02)
+    assert sorted(took)[10] < 0.05, took
+
+
+@need_both
+@pytest.mark.parametrize("order", BACKENDS)
+def test_another_backend_takes_over_and_back(site, order, record_property):
+    """Both accept at one listener for a while: nobody is refused or waits, and
+    no worker is stuck in an accept for which nobody came."""
+    backends = order.split(" to ")
+    site.start("--config", chosen(site, backends[0]))
+    token = site.create()
+    watch = Watch(site, [token], "resp")
+    callers = [Callers(site, token) for _ in range(3)]
+    for w in (watch, *callers):
+        w.start()
+    for n in range(LOOPS // 2):
+        chosen(site, backends[(n + 1) % 2])
+        step(site)
+        assert site.status()["backend"] == backends[(n + 1) % 2]
+        time.sleep(0.05)
+    took = sorted(t for c in callers for t in c.end())
+    each_is_let_in_at_once(site, token)
+    assert (waited := longest_wait(watch)) < 2
+    assert took[-1] < 2
+    record_property("figure", f"{LOOPS // 2} upgrades ({order} and back), "
+                    f"{len(took)} connections: 0 refused, p99 "
+                    f"{took[len(took) * 99 // 100] * 1e3:.1f} ms, at most "
+                    f"{took[-1] * 1e3:.0f}; an open one waited at most "
+                    f"{waited * 1e3:.0f} ms")
+    assert site.status()["health"] == "ok"
+
+
+def children(pid):
+    try:
+        return list(map(int, open(
+            f"/proc/{pid}/task/{pid}/children").read().split()))
+    except OSError:
+        return []
+
+
+@need_both
+@pytest.mark.parametrize("order", BACKENDS)
+def test_another_backend_that_does_not_come_to_serve_leaves_no_trace(
+        site, order):
+    """Its workers have the listener before they serve: that of ours goes on
+    as it was."""
+    site.bulk(100_000)  # a replay of some 100 ms
+    before, after = order.split(" to ")
+    daemon = site.start("--config", chosen(site, before), "--snapshot", "0")
+    token = site.create()
+    watch = Watch(site, [token], "resp")
+    watch.start()
+    chosen(site, after)
+    old = children(daemon.pid)
+    cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    new = rig.until(lambda: set(children(daemon.pid)) - set(old), 10, "started")
+    rig.until(lambda: len(children(max(new))) >= 2, 10, "with workers", 0.001)
+    time.sleep(0.05)
+    os.kill(max(new), signal.SIGKILL)
+    assert cli.wait(10) == 1
+    assert site.keeper() == daemon.pid
+    each_is_let_in_at_once(site, token)
+    time.sleep(1.5)  # nobody comes, who would free one that is stuck
+    assert longest_wait(watch) < 1
+    each_is_let_in_at_once(site, token)
+    assert site.status()["backend"] == before
+
+
 # ---- when it does not come to serve ----
 
 BAD = {
