@@ -453,6 +453,7 @@ int jt_crew_stop_scribe(struct jt_crew *crew, bool save, unsigned wait_ms)
 	if (!rc && save)
 		rc = ticket ? crew->save_rc : -ETIME;
 	cut_link(crew);
+	close_crossing(&crew->scribe);
 	for (unsigned ms = 0; !rc && ms < wait_ms && scribe_left(crew); ms += 2)
 		nanosleep(&step, NULL);
 	if (crew->scribe.pid)

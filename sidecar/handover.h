@@ -20,7 +20,8 @@
  *
  * Before SERVING the older one has given up nothing: whatever the newer one
  * says or does not say, it goes on. After it, should the newer one die, the
- * older takes everything back.
+ * older takes everything back. Should the older one die, the newer goes on
+ * alone once it has the estate, and before that ends, too.
  *
  * The form is the same for any two builds. Keeper only.
  */

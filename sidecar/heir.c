@@ -4,7 +4,8 @@
  * That the older keeper is gone is told by its link: a process whose
  * descriptors are closed runs no code any more, though the rest of its end may
  * take the kernel ten seconds (an inotify queue is taken apart by a worker of
- * its own). Its workers may answer a moment longer, and until they cannot a
+ * its own). Once the estate is here that changes nothing: we come to serve
+ * without it. Its workers may answer a moment longer, and until they cannot a
  * SYNC waits. They are looked at as processes, through descriptors that came
  * with the estate.
  */
@@ -206,8 +207,10 @@ enum jt_heir_event jt_heir_tend(struct jt_heir *h, uint64_t applied)
 			tell(h, applied);
 		return JT_HEIR_GOES_ON;
 	}
-	if (h->phase != JT_HEIR_SERVES)
+	if (h->phase < JT_HEIR_GIVEN)
 		return JT_HEIR_GAVE_UP;
+	if (h->phase == JT_HEIR_GIVEN)
+		return JT_HEIR_GOES_ON; /* to serve: it has all */
 	if (!all_dead(h))
 		return JT_HEIR_GOES_ON;
 	h->phase = JT_HEIR_NONE;

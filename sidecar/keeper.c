@@ -819,9 +819,10 @@ static void save_last(struct keeper *k, bool was_serving)
 
 static void end(struct keeper *k)
 {
-	bool was_serving = jt_keeper_serves(k) && jt_keeper_owns(k);
+	bool was_serving;
 
 	jt_keeper_stop_others(k);
+	was_serving = jt_keeper_serves(k) && jt_keeper_owns(k);
 	jt_service_stopping(&k->service);
 	jt_crew_stop(&k->crew, STOP_MS);
 	jt_keeper_anchor(k, true);

@@ -368,12 +368,26 @@ int jt_keeper_tend_upgrade(struct keeper *k)
 	return tend_before(k);
 }
 
-static void wait_for(pid_t pid, unsigned ms)
+/* True: it has ended. */
+static bool wait_for(pid_t pid, unsigned ms)
 {
 	const struct timespec step = {.tv_nsec = 2000000};
 
 	for (; ms && waitpid(pid, NULL, WNOHANG) == 0; ms -= 2)
 		nanosleep(&step, NULL);
+	return ms;
+}
+
+/* Nobody else writes the counts of use, so that we are to save them. */
+static void take_back_to_stop(struct keeper *k)
+{
+	bool given = k->upgrade.phase == JT_UPGRADE_GIVEN;
+
+	k->upgrade.phase = JT_UPGRADE_NONE;
+	if (!given)
+		return;
+	take_back(k);
+	jt_crew_tend(&k->crew, k->now_ns);
 }
 
 void jt_keeper_stop_others(struct keeper *k)
@@ -384,7 +398,8 @@ void jt_keeper_stop_others(struct keeper *k)
 	/* one that does not serve yet has nothing to end */
 	if (k->upgrade.pid && k->upgrade.phase != JT_UPGRADE_SERVES) {
 		kill(k->upgrade.pid, SIGKILL);
-		wait_for(k->upgrade.pid, STOP_MS);
+		if (wait_for(k->upgrade.pid, STOP_MS))
+			take_back_to_stop(k);
 	}
 	if (k->heir.phase != JT_HEIR_SERVES || k->heir.link < 0)
 		return;

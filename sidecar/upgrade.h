@@ -2,6 +2,11 @@
  * upgrade: the older daemon's part of an upgrade (handover.h): it starts the
  * next one from the file that it was started from, which may be another one by
  * now, and tells its keeper what to do when. Keeper only; nothing here waits.
+ *
+ * Killed before the estate is given, it takes the next one with it, as nobody
+ * else knows whose line is whose: who watches over them starts one anew.
+ * Stopped meanwhile, it confirms nothing, and the next one alone nothing
+ * either. Told to stop before it heard that the next one serves, both do.
  */
 #ifndef JT_SIDECAR_UPGRADE_H
 #define JT_SIDECAR_UPGRADE_H

@@ -345,8 +345,24 @@ Test(handover, estate_is_taken_once_and_only_when_it_was_asked_for)
 	cr_expect_eq(heir.phase, JT_HEIR_GIVEN);
 	cr_expect_eq(jt_heir_theirs(&heir), 7);
 	cr_expect_eq(count_open(), open_before + 2);
+}
+
+Test(handover, older_one_that_dies_takes_it_along_until_the_estate_is_there)
+{
+	jt_heir_init(&heir);
+	heir.link = ours;
+	heir.theirs = 3;
 	close(theirs);
-	cr_expect_eq(jt_heir_tend(&heir, 1), JT_HEIR_GAVE_UP);
+	for (unsigned phase = JT_HEIR_LEARNS; phase < JT_HEIR_GIVEN; phase++) {
+		heir.phase = (enum jt_heir_phase)phase;
+		cr_expect_eq(jt_heir_tend(&heir, 3), JT_HEIR_GAVE_UP, "%u",
+			     phase);
+	}
+	heir.phase = JT_HEIR_GIVEN;
+	cr_expect_eq(jt_heir_tend(&heir, 3), JT_HEIR_GOES_ON);
+	cr_expect_eq(jt_heir_theirs(&heir), 3, "its workers may be there");
+	jt_heir_serves(&heir, 3);
+	cr_expect_eq(jt_heir_tend(&heir, 3), JT_HEIR_ALONE);
 }
 
 /* Workers of the older one may answer a moment longer than it. */

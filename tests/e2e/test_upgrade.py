@@ -5,6 +5,7 @@ on.
 """
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,14 @@ def step(site, old=None):
     upgrade(site)
     gone(old)
     return site.keeper()
+
+
+def children(pid):
+    try:
+        return list(map(int, open(
+            f"/proc/{pid}/task/{pid}/children").read().split()))
+    except OSError:
+        return []
 
 
 def serves_http(site, token):
@@ -478,14 +487,6 @@ def test_another_backend_takes_over_and_back(site, order, record_property):
     assert site.status()["health"] == "ok"
 
 
-def children(pid):
-    try:
-        return list(map(int, open(
-            f"/proc/{pid}/task/{pid}/children").read().split()))
-    except OSError:
-        return []
-
-
 @need_both
 @pytest.mark.parametrize("order", BACKENDS)
 def test_another_backend_that_does_not_come_to_serve_leaves_no_trace(
@@ -513,6 +514,118 @@ def test_another_backend_that_does_not_come_to_serve_leaves_no_trace(
     assert longest_wait(watch) < 1
     each_is_let_in_at_once(site, token)
     assert site.status()["backend"] == before
+
+
+# ---- between the estate and serving ----
+
+def held(site):
+    """An upgrade of which the newer one stands still when the older has given
+    it all, before it serves: both, and the tool that waits."""
+    for _ in range(20):
+        old = site.keeper()
+        ours = set(children(old))
+        [scribe] = ours - set(site.processes())
+        cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        [new] = rig.until(lambda: set(children(old)) - ours, 10, "begun")
+        while rig.alive(scribe):
+            os.kill(new, signal.SIGCONT)
+            time.sleep(0.001)
+            os.kill(new, signal.SIGSTOP)
+            time.sleep(0.02)
+        time.sleep(0.05)
+        if site.keeper() == old:
+            return old, new, cli
+        os.kill(new, signal.SIGCONT)
+        gone(old)
+    assert False, "it was never caught"
+
+
+def uses(site, token):
+    return int(re.search(r'"uses": ?(\d+)', site.cli(
+        "show", token[:24], "--json").out)[1])
+
+
+def test_told_to_stop_while_another_takes_over_saves_all_counts(site):
+    daemon = site.start("--workers", "1", "--snapshot", "0")
+    token = site.create()
+    with site.client() as c:
+        for _ in range(30):
+            assert c.verify(token).word == "VALID"
+        old, new, cli = held(site)
+        for _ in range(12):
+            assert c.verify(token).word == "VALID"
+    os.kill(old, signal.SIGTERM)
+    gone(old)
+    assert not rig.alive(new)
+    assert cli.wait(10) != 0
+    assert "not saved" not in daemon.log()
+    site.start("--workers", "1", "--snapshot", "0")
+    assert uses(site, token) == 42
+
+
+def test_the_newer_one_goes_on_alone_once_it_has_the_estate(site):
+    site.start("--workers", "1", "--snapshot", "0")
+    token, other = site.create(), site.create()
+    rated = site.create("rated", "--rate", "1/h", "--burst", "9")
+    with site.client() as c:
+        for left in range(8, 3, -1):
+            assert c.verify(rated).remaining == left
+        assert c.verify(token).word == "VALID"
+        old, new, cli = held(site)
+    os.kill(old, signal.SIGKILL)
+    gone(old)
+    os.kill(new, signal.SIGCONT)
+    rig.until(lambda: site.keeper() == new, 10, "the lock says so")
+    assert cli.wait(10) != 0
+    site.revoke(other)  # it waits for the workers of before
+    assert site.word(other) == "REVOKED" and site.word(token) == "VALID"
+    assert site.verify(rated).remaining == 3
+    assert site.status()["health"] == "ok"
+    step(site)
+    assert site.verify(rated).remaining == 2 and uses(site, token) == 2
+
+
+def test_an_older_one_that_stands_still_confirms_nothing_and_refuses_nobody(
+        site):
+    site.start("--workers", "1", "--snapshot", "0")
+    token, other = site.create(), site.create()
+    old, new, cli = held(site)
+    os.kill(old, signal.SIGSTOP)
+    os.kill(new, signal.SIGCONT)
+    rig.until(lambda: site.keeper() == new, 10, "the lock says so")
+    assert [site.word(token) for _ in range(20)] == ["VALID"] * 20
+    done = site.revoke(other, rc=None)
+    assert done.rc not in (0, 5), done
+    os.kill(old, signal.SIGCONT)
+    gone(old)
+    assert cli.wait(10) == 0
+    site.revoke(other, rc=None)
+    assert site.word(other) == "REVOKED" and site.word(token) == "VALID"
+    assert site.status()["health"] == "ok"
+
+
+def test_who_asks_the_leaving_one_to_revoke_at_once_is_sent_on(site):
+    """It was let in before the newer one served; the tool then asks again."""
+    daemon = site.start("--workers", "1")
+    token = site.create()
+    plain = Plain(site)
+    assert plain.status(token) == 200
+    with socket.socket(socket.AF_UNIX) as c:
+        c.settimeout(5)
+        c.connect(str(site.run / "jeton-control.sock"))
+        c.sendall(b"SYNC 0\n")
+        assert c.recv(100).startswith(b"OK")
+        upgrade(site)
+        began = time.monotonic()
+        c.sendall(b"DENY %s\n" % token[:24].encode())
+        assert c.recv(100) == b""
+        assert time.monotonic() - began < 1
+    assert rig.alive(daemon.pid)
+    assert deny(site, token)[1] == 0
+    assert site.word(token) == "REVOKED"
+    gone(daemon.pid)
 
 
 # ---- when it does not come to serve ----
