@@ -404,6 +404,32 @@ def test_a_few_tokens_more_do_not_hurry_the_leaving_one(site):
     gone(daemon.pid)
 
 
+# ---- between the estate and serving ----
+
+def held(site):
+    """An upgrade of which the newer one stands still when the older has given
+    it all, before it serves: both, and the tool that waits."""
+    for _ in range(20):
+        old = site.keeper()
+        ours = set(children(old))
+        [scribe] = ours - set(site.processes())
+        cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        [new] = rig.until(lambda: set(children(old)) - ours, 10, "begun")
+        while rig.alive(scribe):
+            os.kill(new, signal.SIGCONT)
+            time.sleep(0.001)
+            os.kill(new, signal.SIGSTOP)
+            time.sleep(0.02)
+        time.sleep(0.05)
+        if site.keeper() == old:
+            return old, new, cli
+        os.kill(new, signal.SIGCONT)
+        gone(old)
+    assert False, "it was never caught"
+
+
 # ---- another backend ----
 
 BACKENDS = ["epoll to io_uring", "io_uring to epoll"]
@@ -493,22 +519,16 @@ def test_another_backend_that_does_not_come_to_serve_leaves_no_trace(
         site, order):
     """Its workers have the listener before they serve: that of ours goes on
     as it was."""
-    site.bulk(100_000)  # a replay of some 100 ms
     before, after = order.split(" to ")
-    daemon = site.start("--config", chosen(site, before), "--snapshot", "0")
+    site.start("--config", chosen(site, before), "--snapshot", "0")
     token = site.create()
     watch = Watch(site, [token], "resp")
     watch.start()
     chosen(site, after)
-    old = children(daemon.pid)
-    cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    new = rig.until(lambda: set(children(daemon.pid)) - set(old), 10, "started")
-    rig.until(lambda: len(children(max(new))) >= 2, 10, "with workers", 0.001)
-    time.sleep(0.05)
-    os.kill(max(new), signal.SIGKILL)
+    old, new, cli = held(site)
+    os.kill(new, signal.SIGKILL)
     assert cli.wait(10) == 1
-    assert site.keeper() == daemon.pid
+    assert site.keeper() == old
     each_is_let_in_at_once(site, token)
     time.sleep(1.5)  # nobody comes, who would free one that is stuck
     assert longest_wait(watch) < 1
@@ -516,31 +536,7 @@ def test_another_backend_that_does_not_come_to_serve_leaves_no_trace(
     assert site.status()["backend"] == before
 
 
-# ---- between the estate and serving ----
-
-def held(site):
-    """An upgrade of which the newer one stands still when the older has given
-    it all, before it serves: both, and the tool that waits."""
-    for _ in range(20):
-        old = site.keeper()
-        ours = set(children(old))
-        [scribe] = ours - set(site.processes())
-        cli = subprocess.Popen([rig.JETON, "upgrade"], env=site.env,
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-        [new] = rig.until(lambda: set(children(old)) - ours, 10, "begun")
-        while rig.alive(scribe):
-            os.kill(new, signal.SIGCONT)
-            time.sleep(0.001)
-            os.kill(new, signal.SIGSTOP)
-            time.sleep(0.02)
-        time.sleep(0.05)
-        if site.keeper() == old:
-            return old, new, cli
-        os.kill(new, signal.SIGCONT)
-        gone(old)
-    assert False, "it was never caught"
-
+# ---- when one of them ends in between ----
 
 def uses(site, token):
     return int(re.search(r'"uses": ?(\d+)', site.cli(
