@@ -75,7 +75,8 @@ static int setup(struct ring *r, unsigned cq, unsigned flags)
 	if (rc)
 		return rc;
 	if (params.features & IORING_FEAT_NODROP &&
-	    params.features & IORING_FEAT_EXT_ARG && params.cq_entries >= cq)
+	    params.features & IORING_FEAT_EXT_ARG &&
+	    params.features & IORING_FEAT_CQE_SKIP && params.cq_entries >= cq)
 		return 0;
 	io_uring_queue_exit(&r->ring);
 	return -EOPNOTSUPP;
