@@ -173,7 +173,6 @@ static int meet(struct jt_control *c, const char *data)
 int jt_control_connect(struct jt_control *c, const char *data,
 		       unsigned timeout_ms)
 {
-
 	c->fd = -1;
 	c->data = data;
 	c->timeout_ms = timeout_ms;

@@ -350,7 +350,8 @@ class Site:
             stderr=subprocess.PIPE, **kw)
         done = Done(p.returncode, (p.stdout or b"").decode(errors="replace"),
                     p.stderr.decode(errors="replace"))
-        if ASAN and args[0] == "status" and "insecure:" in done.err:
+        if ASAN and args[:1] == ("status",) and done.rc == 1 and \
+                "insecure:" in done.err:
             done = done._replace(rc=0, out=re.sub(
                 r"(health\W+)red", r"\1ok", done.out))
         self.said.append((args, done))
@@ -474,7 +475,9 @@ def without_use(rows):
 
 
 def lines(text):
-    return [x for x in text.splitlines() if x]
+    """But for what all daemons say that run under a sanitizer."""
+    return [x for x in text.splitlines()
+            if x and not (ASAN and "--insecure-debug" in x)]
 
 
 # ---- clients in other languages ----

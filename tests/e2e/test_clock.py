@@ -3,8 +3,12 @@ import json
 import re
 import time
 
+import pytest
+
 import rig
 
+pytestmark = pytest.mark.skipif(
+    rig.ASAN, reason="the sanitizer will not come behind another library")
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 

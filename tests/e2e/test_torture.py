@@ -119,7 +119,7 @@ def test_short_writes_of_every_length_lose_and_halve_nothing(
 def test_stopped_and_continued_all_the_time_a_command_still_works(served):
     """Every stop ends a slow call early, and the kernel begins it again or
     says EINTR."""
-    loop = 'for i in $(seq 8); do "$0" create "$i" || echo FAILED; done'
+    loop = 'for i in $(seq 24); do "$0" create "$i" || echo FAILED; done'
     run = subprocess.Popen(["sh", "-c", loop, rig.JETON], env=served.env,
                            stdout=subprocess.PIPE, text=True,
                            stderr=subprocess.DEVNULL, process_group=0)
@@ -130,7 +130,7 @@ def test_stopped_and_continued_all_the_time_a_command_still_works(served):
         n += 1
         time.sleep(0.001)
     tokens = run.stdout.read().split()
-    assert len(tokens) == 8 and "FAILED" not in tokens and n > 20
+    assert len(tokens) == 24 and "FAILED" not in tokens and n > 20
     assert set(ask_all(served, tokens)) == {"VALID"}
     served.check()
 
