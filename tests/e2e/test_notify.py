@@ -231,7 +231,7 @@ def test_a_failing_command_is_retried_and_nothing_doubled(site):
     make(site, **{f"t{i}": "5d" for i in range(6)})
     take = command(site, f"""
 event=$(cat)
-case $event in *t1*|*t4*) [ -e {site.root}/up ] || exit 3;; esac
+case $event in *'"t1"'*|*'"t4"'*) [ -e {site.root}/up ] || exit 3;; esac
 printf '%s\\n' "$event" >> {site.root}/got
 """)
     done = site.cli("notify", "run", "--exec", take, rc=1)

@@ -207,7 +207,8 @@ def test_a_socket_of_another_user_is_not_asked(site):
     os.chmod(site.root, 0o755)
     nobodys(site.data)
     site.data.chmod(0o700)
-    daemon = site.start("--workers", "1", "--user", "nobody")
+    daemon = site.start("--workers", "1", "--user", "nobody",
+                        program=site.jetond())
     token = site.create()
     for _ in range(2):  # also after an upgrade it is the one that listened
         with socket.socket(socket.AF_UNIX) as s:

@@ -401,7 +401,7 @@ def calls_of(group):
     return names
 
 
-def test_nothing_that_the_unit_forbids_is_needed(site, monkeypatch):
+def test_nothing_that_the_unit_forbids_is_needed(site):
     """Its filter answers EPERM to what is tried; seen from outside."""
     known = [c for c in sorted(calls_of("@privileged") |
                                calls_of("@resources"))
@@ -415,12 +415,10 @@ def test_nothing_that_the_unit_forbids_is_needed(site, monkeypatch):
     if os.geteuid() == 0:  # as the unit's user would be
         shutil.chown(site.root, 65534, 65534)
         os.chmod(site.root, 0o755)
-        # the tree may lie where only root may look
-        shutil.copy(rig.JETOND, site.root / "jetond")
-        monkeypatch.setattr(rig, "JETOND", str(site.root / "jetond"))
         wrapper = ["setpriv", "--reuid=65534", "--regid=65534",
                    "--clear-groups", "--bounding-set=-all", *wrapper]
-    daemon = site.start("--workers", "1", wrapper=wrapper, wait=False)
+    daemon = site.start("--workers", "1", wrapper=wrapper, wait=False,
+                        program=site.jetond())
     until(daemon.serving, 30, "serving")
     assert "cannot" not in daemon.log(), daemon.log()
     site.signal_keeper(signal.SIGTERM)
