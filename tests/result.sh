@@ -9,7 +9,8 @@ case $1 in
 */tsan/*) said="$said threads" ;;
 esac
 words=$(shift && echo "$*")
-log=$out/$(echo "$said $words" | tr -cs 'A-Za-z0-9_\n' -).log
+# a file's name has an end, a list of mutants may be longer
+log=$out/$(echo "$said $words" | tr -cs 'A-Za-z0-9_\n' - | cut -c 1-200).log
 {
 	echo "\$ $said $words"
 	"$@"
