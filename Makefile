@@ -144,7 +144,7 @@ e2e-epoll: all $(OTHERS) ## the same where io_uring is forbidden, as in containe
 		--junitxml=$(R)/tests/e2e-epoll.xml
 torture: deps $(O)/tests/torture ## a journal broken in every way, about 7 minutes
 	$(Q)tests/result.sh $(R) $(O)/tests/torture --seconds 420
-torture-real: deps-test all $(O)/tests/stress_peers ## the same to the real binaries, about an hour
+torture-real: deps-test all $(O)/tests/stress_peers ## the same to the real binaries, about 15 minutes
 	$(Q)tests/result.sh $(R) $(O)/tests/stress_peers --cycles 10000000
 	$(Q)JETON_TORTURE=1 tests/e2e.sh $(O) --junitxml=$(R)/tests/e2e-long.xml \
 		-k "test_torture or test_crowd or test_upgrade or test_deny"
