@@ -440,7 +440,10 @@ def test_restart_is_followed(site):
     with attached(site) as j:
         for i, sig in enumerate([signal.SIGTERM, signal.SIGKILL] * 2):
             assert word(j, kept[i]) == word(j, gone[i]) == "VALID"
+            everybody = site.everybody()
             site.daemons[-1].stop(sig)
+            rig.until(lambda: not any(map(rig.alive, everybody)), 10,
+                      "nobody holds the lock")
             site.revoke(gone[i], "--offline")
             site.start("--workers", "1")
             # nobody promised that this is in force: until the lease is over
